@@ -1,0 +1,57 @@
+# Everything runs in .venv, which is made from the hashed locks and made anew when they change.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN_STAMP := .venv/.runtime-installed
+DEV_STAMP := .venv/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types unit bench crash lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(DEV_STAMP) ## Make .venv from the locks: the runtime and the development tools
+
+demo: $(RUN_STAMP) ## Run a team, kill it in the middle of a phase, resume it
+	@$(BIN)/maestro-runtime demo
+
+test: lint types unit ## Lint, types and tests
+
+lint: $(DEV_STAMP) ## Style, formatting and import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(DEV_STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+unit: $(DEV_STAMP) ## The test-suite alone
+	$(BIN)/python -P -m pytest -q
+
+bench: $(RUN_STAMP) ## Throughput of a session, weight of an idle persona
+	$(BIN)/python -P benchmarks/bench_tasks.py $(ARGS)
+
+crash: $(DEV_STAMP) ## A long kill campaign: make crash ROUNDS=500 SEED=1
+	$(BIN)/python -P tests/crash/campaign.py --rounds $(or $(ROUNDS),50) $(if $(SEED),--seed $(SEED))
+
+lock: ## Write the hashed locks anew (needs uv; names no index)
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml requirements/build.in -o requirements/runtime.txt
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml requirements/build.in --group dev -c requirements/runtime.txt -o requirements/dev.txt
+
+clean: ## Remove .venv and the caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(RUN_STAMP): requirements/runtime.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Pykka's source distribution carries the test-suite that our actors have to pass.
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt requirements/pykka-sdist.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--no-build-isolation --no-binary pykka -r requirements/pykka-sdist.txt -d .venv/share
+	@touch $@
