@@ -1,0 +1,38 @@
+"""What survives: bytes, keys and records in a state directory that one process owns.
+
+A `Store` is opened on a state directory; transitions go into its journal and are durable together
+or not at all; its repositories read what is durable, verified.
+"""
+
+from maestro_storage._backup import compact
+from maestro_storage._journal import Journal
+from maestro_storage._limits import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX
+from maestro_storage._ownership import network_kind
+from maestro_storage._payloads import Payloads
+from maestro_storage._ports import CommitObserver, StorePorts
+from maestro_storage._repository import Repository
+from maestro_storage._retention import RetentionPolicy
+from maestro_storage._scan import Damage
+from maestro_storage._store import Store, StoreOptions
+from maestro_storage._verify import VerifyReport, verify
+from maestro_storage._view import StateView, StoreInfo
+
+__all__ = [
+    "PAYLOAD_BYTES_MAX",
+    "RECORD_BYTES_MAX",
+    "CommitObserver",
+    "Damage",
+    "Journal",
+    "Payloads",
+    "Repository",
+    "RetentionPolicy",
+    "StateView",
+    "Store",
+    "StoreInfo",
+    "StoreOptions",
+    "StorePorts",
+    "VerifyReport",
+    "compact",
+    "network_kind",
+    "verify",
+]

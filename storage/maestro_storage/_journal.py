@@ -1,0 +1,201 @@
+"""The journal: the one writer. Group commit, then the output gate.
+
+The writer thread takes whatever is queued, writes it in one LMDB transaction, and only after the
+commit has returned lets out what depends on it. There is no timer: under load, batches grow while
+a commit is under way.
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from functools import partial
+from typing import Final
+
+import lmdb
+
+from maestro_storage._ballast import Ballast
+from maestro_storage._environment import Environment, storage_error
+from maestro_storage._limits import checked_bytes
+from maestro_storage._ports import StorePorts
+from maestro_storage._writer import Removal, Work, Writer
+from maestro_storage.errors import StorageError, StoreClosed, StoreFailed
+from maestro_storage.records import EventRecord
+from maestro_storage.transition import Transition
+
+BATCH_TRANSITIONS_MAX: Final = 1024
+BATCH_BYTES_MAX: Final = 4 << 20
+QUEUE_TRANSITIONS_MAX: Final = 100_000
+QUEUE_BYTES_MAX: Final = 256 << 20
+
+_Entry = tuple[Work, Future[None] | None, int]
+"""Work, who waits for it, and its size in bytes."""
+
+
+class Journal:
+    """Makes transitions durable, in the order they were handed in. Any thread.
+
+    A failed commit stops the journal for good: nothing of the batch is acknowledged or delivered,
+    and every later call raises the failure.
+    """
+
+    def __init__(
+        self, environment: Environment, ballast: Ballast, epoch: int, ports: StorePorts
+    ) -> None:
+        """Start the writer thread; `epoch` must be what `begin_epoch` returned."""
+        self._environment = environment
+        self._ballast = ballast
+        self._ports = ports
+        self._writer = Writer(environment, epoch, ports.observer)
+        self._queue: deque[_Entry] = deque()
+        self._queue_bytes = 0
+        self._idle = False
+        self._closing = False
+        self._failure: StorageError | None = None
+        lock = threading.Lock()
+        self._arrived = threading.Condition(lock)
+        self._drained = threading.Condition(lock)
+        self._thread = threading.Thread(target=self._run, name="maestro-journal", daemon=True)
+        self._thread.start()
+
+    def append(self, transition: Transition) -> None:
+        """Hand in a transition and do not wait; its deliveries are the acknowledgement.
+
+        The transition must not be changed afterwards. Blocks while the queue is full, except on
+        the writer thread itself, which would wait for ever. Returning says nothing of durability.
+
+        Raises:
+            KeyTooLong, RecordTooLarge: It can never be stored; nothing was queued.
+            NotFound: It names a database that does not exist; nothing was queued.
+            StoreClosed: The store is closed, or this process is a fork of its owner.
+            StorageError: The journal has failed before.
+        """
+        self._submit(transition, None, checked_bytes(transition))
+
+    def commit(self, transition: Transition) -> Future[None]:
+        """Hand in a transition; the future is resolved once it is durable. Else as `append`.
+
+        The future cannot be cancelled: what is handed in will be written.
+        """
+        return self._submit_awaited(transition, checked_bytes(transition))
+
+    def remove(self, session_id: str) -> Future[None]:
+        """Delete a session and the payloads only it refers to, if it is final by then.
+
+        The future is resolved once that is durable. Raises as `append`.
+        """
+        return self._submit_awaited(Removal(session_id), 0)
+
+    def close(self) -> None:
+        """Refuse new work, write what is queued, end the writer thread. Not from a port."""
+        with self._arrived:
+            self._closing = True
+            self._arrived.notify()
+            self._drained.notify_all()
+        self._thread.join()
+
+    def _submit_awaited(self, work: Work, size: int) -> Future[None]:
+        future: Future[None] = Future()
+        # From here on `cancel` fails: nobody may withdraw what the writer is about to write.
+        future.set_running_or_notify_cancel()
+        self._submit(work, future, size)
+        return future
+
+    def _submit(self, work: Work, future: Future[None] | None, size: int) -> None:
+        self._environment.check_usable()
+        with self._arrived:
+            while self._is_crowded(size):
+                self._drained.wait()
+            if self._failure is not None:
+                # Without its traceback, which would grow with every caller that is told.
+                raise self._failure.with_traceback(None)
+            if self._closing:
+                raise StoreClosed(str(self._environment.path), "it is being closed")
+            self._queue.append((work, future, size))
+            self._queue_bytes += size
+            if self._idle:
+                self._idle = False
+                self._arrived.notify()
+
+    def _is_crowded(self, size: int) -> bool:
+        """Whether the caller must wait for room in the queue."""
+        return (
+            (
+                len(self._queue) >= QUEUE_TRANSITIONS_MAX
+                or self._queue_bytes + size > QUEUE_BYTES_MAX
+            )
+            and bool(self._queue)
+            and not self._closing
+            and self._failure is None
+            and threading.get_ident() != self._thread.ident
+        )
+
+    def _run(self) -> None:
+        """Write batches until the end. Runs on the writer thread."""
+        while batch := self._take():
+            try:
+                works = [entry[0] for entry in batch]
+                events = self._ballast.spend_if_full(partial(self._writer.write, works))
+                self._let_out(batch, events)
+            except Exception as error:  # noqa: BLE001 - a writer that dies unseen strands everybody
+                self._fail(error, batch)
+                return
+
+    def _take(self) -> list[_Entry]:
+        """Wait for work and return a batch of it; nothing once the journal is closed."""
+        queue = self._queue
+        with self._arrived:
+            while not queue:
+                if self._closing:
+                    return []
+                self._idle = True
+                self._arrived.wait()
+            batch: list[_Entry] = []
+            batch_bytes = 0
+            while queue and len(batch) < BATCH_TRANSITIONS_MAX and batch_bytes < BATCH_BYTES_MAX:
+                entry = queue.popleft()
+                batch.append(entry)
+                batch_bytes += entry[2]
+            self._queue_bytes -= batch_bytes
+            self._drained.notify_all()
+        return batch
+
+    def _let_out(self, batch: list[_Entry], events: list[EventRecord]) -> None:
+        """Deliver, acknowledge and tell what has become durable."""
+        deliver = self._ports.deliver
+        for work, _, _ in batch:
+            if isinstance(work, Transition):
+                for delivery in work.deliveries:
+                    deliver(delivery.address, delivery.message)
+        for _, future, _ in batch:
+            if future is not None:
+                future.set_result(None)
+        if events and self._ports.on_events is not None:
+            self._ports.on_events(events)
+
+    def _fail(self, error: Exception, batch: list[_Entry]) -> None:
+        """Stop for good and tell everybody who waits."""
+        failure = self._failure_from(error)
+        with self._arrived:
+            self._failure = failure
+            abandoned = [*batch, *self._queue]
+            self._queue.clear()
+            self._queue_bytes = 0
+            self._drained.notify_all()
+        for _, future, _ in abandoned:
+            # Futures of a durable batch are done when only a port raised after it.
+            if future is not None and not future.done():
+                future.set_exception(failure)
+        if self._ports.on_failure is not None:
+            self._ports.on_failure(failure)
+
+    def _failure_from(self, error: Exception) -> StorageError:
+        """Return the error that callers get for what went wrong on the writer thread."""
+        path = self._environment.path
+        if isinstance(error, StorageError):
+            return error
+        if isinstance(error, lmdb.Error | OSError):
+            failure = storage_error(path, error)
+        else:
+            failure = StoreFailed(str(path), f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return failure

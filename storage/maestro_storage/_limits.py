@@ -1,0 +1,62 @@
+"""What can be stored: checked in the caller's thread, so that nothing spoils a batch."""
+
+from typing import Final
+
+import msgspec
+
+from maestro_storage._environment import RECORD_DATABASES
+from maestro_storage._seal import HEADER_BYTES
+from maestro_storage.errors import KeyTooLong, NotFound, RecordTooLarge
+from maestro_storage.records import KEY_BYTES_MAX, NAME_BYTES_MAX, EventRecord
+from maestro_storage.transition import Transition
+
+RECORD_BYTES_MAX: Final = 1 << 20
+"""Largest stored record, its header included (1 MiB)."""
+
+PAYLOAD_BYTES_MAX: Final = 16 << 20
+"""Largest payload (16 MiB)."""
+
+_EVENT_NUMBERS_BYTES: Final = 32
+"""At least what sequence, epoch and array header add to an encoded event."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_databases: Final = frozenset(RECORD_DATABASES)
+
+
+def checked_bytes(transition: Transition) -> int:
+    """Return about how many bytes a transition writes.
+
+    Raises:
+        KeyTooLong, RecordTooLarge: Part of it can never be stored.
+        NotFound: It names a database that holds no records.
+    """
+    size = 0
+    for change in transition.changes:
+        if change.database not in _databases:
+            raise NotFound("database", change.database)
+        if not 0 < len(change.key) <= KEY_BYTES_MAX:
+            raise KeyTooLong(change.database, len(change.key), KEY_BYTES_MAX)
+        body = change.body or b""
+        size += _checked(change.database, len(body) + HEADER_BYTES, RECORD_BYTES_MAX)
+    for event in transition.events:
+        _check_session(EventRecord.DATABASE, event.session_id)
+        length = len(_encode(event)) + _EVENT_NUMBERS_BYTES + HEADER_BYTES
+        size += _checked(EventRecord.DATABASE, length, RECORD_BYTES_MAX)
+    for payload in transition.payloads:
+        _check_session("references", payload.session_id)
+        size += _checked("payloads", len(payload.content), PAYLOAD_BYTES_MAX)
+    return size + sum(len(delivery.message) for delivery in transition.deliveries)
+
+
+def _checked(kind: str, size: int, limit: int) -> int:
+    """Return `size` if it is within the limit."""
+    if size > limit:
+        raise RecordTooLarge(kind, size, limit)
+    return size
+
+
+def _check_session(kind: str, session_id: str) -> None:
+    """Refuse a session name that cannot begin a key."""
+    size = len(session_id.encode())
+    if not 0 < size <= NAME_BYTES_MAX:
+        raise KeyTooLong(kind, size, NAME_BYTES_MAX)

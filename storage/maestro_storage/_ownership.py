@@ -1,0 +1,138 @@
+"""One owner per state directory: an flock that the kernel releases when its holder dies.
+
+The lock file lies outside LMDB's own directory, and LMDB's `lock.mdb` is never opened here: closing
+any descriptor of that file would silently drop LMDB's own locks.
+"""
+
+import datetime as dt
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from maestro_storage._environment import exists, make_directory
+from maestro_storage.errors import NetworkFileSystem, NotFound, StateNotWritable, StateOwned
+
+LOCK_NAME: Final = "owner.lock"
+HOLDER_BYTES: Final = 512
+
+_NETWORK_KIND: Final = re.compile(
+    r"(?:fuse\.)?(?:nfs\d?|cifs|smb\w*|9p|ceph|gluster\w*|afs|lustre|gpfs|beegfs|ncpfs"
+    r"|sshfs|davfs\d?|s3fs|rclone|gcsfuse|goofys)"
+)
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who owns the state directory. Written for messages only; the lock is what counts."""
+
+    pid: int = 0
+    host: str = ""
+    boot_id: str = ""
+    started: str = ""
+    """UTC, ISO 8601, to the second."""
+
+
+def network_kind(path: str, mountinfo: str) -> str | None:
+    """Return the kind of the network file system `path` is on, None if it is on a local one.
+
+    Args:
+        path: Absolute, links resolved.
+        mountinfo: Text of /proc/self/mountinfo.
+    """
+    best, kind = "", ""
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        mount_point = re.sub(
+            r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), before.split(" ")[4]
+        )
+        inside = path == mount_point or path.startswith(mount_point.rstrip("/") + "/")
+        # The last of several mounts on one point hides the others, hence not ">".
+        if inside and len(mount_point) >= len(best):
+            best, kind = mount_point, after.split(" ")[0]
+    return kind if _NETWORK_KIND.fullmatch(kind) else None
+
+
+class Ownership:
+    """The exclusive right to a state directory, from its creation until `close`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Take the lock without waiting; create the directory (0700) if it is missing.
+
+        Raises:
+            NetworkFileSystem: The directory is, or would be, on one. Nothing is created.
+            StateNotWritable: The directory or the lock file cannot be created or written.
+            StateOwned: Another process has the lock.
+        """
+        path = str(state_dir)
+        kind = network_kind(os.path.realpath(path), Path("/proc/self/mountinfo").read_text())
+        if kind is not None:
+            raise NetworkFileSystem(path, kind)
+        try:
+            make_directory(state_dir)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._descriptor = os.open(state_dir / LOCK_NAME, flags, 0o600)
+        except OSError as error:
+            raise StateNotWritable(path, error.strerror or str(error)) from error
+        try:
+            self._lock(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self, path: str) -> None:
+        """Lock the open file and put our name into it."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read_holder(self._descriptor)
+            raise StateOwned(path, holder.pid, holder.host, holder.started) from None
+        except OSError as error:
+            raise StateNotWritable(path, error.strerror or str(error)) from error
+        holder = Holder(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            started=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        )
+        try:
+            # Written over the old name at the same length, so it needs no room on a full disk.
+            os.pwrite(self._descriptor, msgspec.json.encode(holder).ljust(HOLDER_BYTES), 0)
+        except OSError as error:
+            raise StateNotWritable(path, error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        """Give the state directory up. A second call does nothing."""
+        # Not LOCK_UN: an unlock in a forked child would take the lock from its parent.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def abandon(self) -> None:
+        """Leave the lock to the parent process; for a forked child."""
+        self.close()
+
+
+@contextmanager
+def owned_state(state_dir: Path) -> Iterator[None]:
+    """Own a state that must exist. Creates nothing if it does not; raises NotFound then."""
+    if not exists(state_dir):
+        raise NotFound("state", str(state_dir))
+    ownership = Ownership(state_dir)
+    try:
+        yield
+    finally:
+        ownership.close()
+
+
+def _read_holder(descriptor: int) -> Holder:
+    """Return who is named in the lock file; nobody if its name is not, or not wholly, there."""
+    try:
+        return msgspec.json.decode(os.pread(descriptor, HOLDER_BYTES, 0), type=Holder)
+    except msgspec.DecodeError:
+        return Holder()

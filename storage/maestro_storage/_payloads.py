@@ -1,0 +1,91 @@
+"""Payloads: content stored once under its digest, kept while a session refers to it.
+
+Each reference is two rows in `references`: under "s", session, digest, to find what a session
+refers to; and under "d", digest, session, to find who else refers to a payload.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from maestro_storage._environment import Database, Environment, Transaction, keys_under
+from maestro_storage._seal import seal, unseal
+from maestro_storage.errors import NotFound
+from maestro_storage.records import key_of
+from maestro_storage.transition import Payload, payload_digest
+
+PAYLOAD_VERSION: Final = 1
+REFERENCE_VERSION: Final = 1
+DIGEST_BYTES: Final = 32
+
+Databases = Mapping[str, Database]
+
+
+def by_session(session_id: str, digest: bytes = b"") -> bytes:
+    """Return the key, or without a digest its prefix, of a session's reference."""
+    return b"s" + key_of(session_id) + digest
+
+
+def by_digest(digest: bytes, session_id: str = "") -> bytes:
+    """Return the key, or without a session its prefix, of a payload's reference."""
+    return b"d" + digest + session_id.encode()
+
+
+def keep(txn: Transaction, databases: Databases, payload: Payload) -> None:
+    """Store a payload unless it is there, and the session's reference to it."""
+    digest = payload_digest(payload.content)
+    references = databases["references"]
+    key = by_session(payload.session_id, digest)
+    if txn.get(key, db=references) is not None:
+        return
+    for row in (key, by_digest(digest, payload.session_id)):
+        txn.put(row, seal("references", row, REFERENCE_VERSION, b""), db=references)
+    content = seal("payloads", digest, PAYLOAD_VERSION, payload.content)
+    txn.put(digest, content, overwrite=False, db=databases["payloads"])
+
+
+def release(txn: Transaction, databases: Databases, session_id: str) -> None:
+    """Drop a session's references, and the payloads nobody else refers to."""
+    references = databases["references"]
+    for digest in digests_of(txn, databases, session_id):
+        txn.delete(by_session(session_id, digest), db=references)
+        txn.delete(by_digest(digest, session_id), db=references)
+        if next(keys_under(txn, references, by_digest(digest)), None) is None:
+            txn.delete(digest, db=databases["payloads"])
+
+
+def digests_of(txn: Transaction, databases: Databases, session_id: str) -> list[bytes]:
+    """Return the digests of all payloads a session refers to."""
+    keys = keys_under(txn, databases["references"], by_session(session_id))
+    return [key[-DIGEST_BYTES:] for key in keys]
+
+
+class Payloads:
+    """Read side of the payloads. Any thread."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def get(self, digest: bytes) -> bytes | None:
+        """Return the content with this digest, verified; None if it is not stored.
+
+        Raises:
+            RecordDamaged: The content does not match its digest.
+            StoreClosed: The store is closed.
+        """
+        with self._environment.read() as txn:
+            database = self._environment.databases.get("payloads")
+            sealed = None if database is None else txn.get(digest, db=database)
+        if sealed is None:
+            return None
+        return unseal("payloads", digest, sealed, PAYLOAD_VERSION)[1]
+
+    def require(self, digest: bytes) -> bytes:
+        """Return the content with this digest, as `get`.
+
+        Raises:
+            NotFound: It is not stored; a record that names it would be damaged.
+        """
+        content = self.get(digest)
+        if content is None:
+            raise NotFound("payload", digest.hex())
+        return content

@@ -1,0 +1,97 @@
+"""Retention: which finished sessions are dropped, and how one is dropped.
+
+A session that is not final, or that still has something to send, is never dropped.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from maestro_storage._environment import Database, Transaction, keys_under
+from maestro_storage._payloads import Databases, digests_of, release
+from maestro_storage._seal import SESSIONLESS
+from maestro_storage.records import (
+    RECORD_TYPES,
+    SESSION_FINAL,
+    SessionRecord,
+    key_of,
+)
+
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+_SESSION_DATABASES: Final = tuple(
+    kind.DATABASE for kind in RECORD_TYPES if kind.DATABASE not in SESSIONLESS
+)
+
+
+class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long finished sessions are kept. Whatever is reached first drops the oldest."""
+
+    age_days: float = 30
+    """Since the session finished."""
+    sessions_max: int = 1000
+    """Finished sessions."""
+    bytes_max: int = 4 << 30
+    """Stored by finished sessions together; a shared payload counts for each of them."""
+
+
+def expired(
+    finished: Iterable[SessionRecord],
+    sizes_bytes: Mapping[str, int],
+    policy: RetentionPolicy,
+    now_ms: int,
+) -> list[str]:
+    """Return the sessions to drop, oldest first.
+
+    Args:
+        finished: Sessions that may be dropped; those that are not final are left out.
+        sizes_bytes: What each of them stores; one that is missing counts 0.
+        policy: What may be kept.
+        now_ms: The wall clock.
+    """
+    final = sorted(
+        (record for record in finished if record.state in SESSION_FINAL),
+        key=lambda record: (_end_ms(record), record.session_id),
+    )
+    count = len(final)
+    total_bytes = sum(sizes_bytes.get(record.session_id, 0) for record in final)
+    dropped: list[str] = []
+    for record in final:
+        aged = now_ms - _end_ms(record) > policy.age_days * _DAY_MS
+        if not aged and count <= policy.sessions_max and total_bytes <= policy.bytes_max:
+            break
+        dropped.append(record.session_id)
+        count -= 1
+        total_bytes -= sizes_bytes.get(record.session_id, 0)
+    return dropped
+
+
+def size_bytes(txn: Transaction, databases: Databases, session_id: str) -> int:
+    """Return what a session stores: keys, values and every payload it refers to."""
+    own = sum(
+        len(key) + len(txn.get(key, b"", db=database))
+        for database, key in _rows(txn, databases, session_id)
+    )
+    digests = digests_of(txn, databases, session_id)
+    return own + sum(len(txn.get(digest, b"", db=databases["payloads"])) for digest in digests)
+
+
+def remove(txn: Transaction, databases: Databases, session_id: str) -> None:
+    """Delete all a session stores, and the payloads nobody else refers to."""
+    for database, key in list(_rows(txn, databases, session_id)):
+        txn.delete(key, db=database)
+    release(txn, databases, session_id)
+
+
+def _rows(
+    txn: Transaction, databases: Databases, session_id: str
+) -> Iterable[tuple[Database, bytes]]:
+    """Yield every record key of a session with its database."""
+    for name in _SESSION_DATABASES:
+        for key in keys_under(txn, databases[name], key_of(session_id)):
+            yield databases[name], key
+
+
+def _end_ms(record: SessionRecord) -> int:
+    """Return when a final session ended."""
+    return record.updated_ms if record.finished_ms is None else record.finished_ms

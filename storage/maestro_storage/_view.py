@@ -1,0 +1,178 @@
+"""The read side of a state directory: what every command that only looks needs."""
+
+import contextlib
+from pathlib import Path
+from typing import Self, TypeVar
+
+import lmdb
+import msgspec
+
+from maestro_storage import _backup
+from maestro_storage._environment import MAP_BYTES_DEFAULT, Environment, translated
+from maestro_storage._ownership import owned_state
+from maestro_storage._payloads import Payloads
+from maestro_storage._repository import Repository
+from maestro_storage._seal import SESSIONLESS
+from maestro_storage._verify import examine, quarantined_by
+from maestro_storage.errors import NotFound
+from maestro_storage.records import (
+    SCHEMA_VERSION,
+    AttemptRecord,
+    BreakerRecord,
+    BudgetRecord,
+    CallRecord,
+    CheckpointRecord,
+    EventRecord,
+    OutboxRecord,
+    Record,
+    SessionRecord,
+    TaskRecord,
+)
+
+R = TypeVar("R", bound=Record)
+
+
+class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of a state directory."""
+
+    path: str
+    state_id: str
+    schema: int
+    epoch: int
+    used_bytes: int
+    """Occupied by stored records, in whole pages."""
+    file_bytes: int
+    """Of the data file that have ever been in use; the rest of the file is free pages."""
+    map_bytes: int
+    quota_bytes: int | None
+    """None for a state that is only looked at."""
+    counts: dict[str, int]
+    """Values by database."""
+    degraded: str
+    """Why the store is short of room; empty if it is not."""
+    quarantined: dict[str, tuple[str, ...]]
+    lmdb_version: str
+    lmdb_patched: bool
+    """Whether LMDB is the hardened build that comes with its Python package."""
+
+
+class StateView:
+    """A verified state directory: repositories by kind, payloads, figures. Any thread.
+
+    Attributes:
+        path: The state directory.
+        epoch: Owner epoch; of the last owner, if the state is only looked at.
+        state_id: 32 hex digits, drawn when the state was created; a backup has the same.
+        quarantined: Sessions with damaged records, and what is damaged in each.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        quarantined: dict[str, tuple[str, ...]],
+        resources: contextlib.ExitStack,
+    ) -> None:
+        """Used by `Store.open` and `Store.inspect`; `resources` is closed with the view."""
+        self._environment = environment
+        self._resources = resources
+        self.path = environment.path
+        self.quarantined = quarantined
+        with environment.read() as txn:
+            self.state_id = environment.meta(txn, "state_id")
+            self.epoch = int(environment.meta(txn, "epoch"))
+        self.sessions = self._repository(SessionRecord)
+        self.tasks = self._repository(TaskRecord)
+        self.attempts = self._repository(AttemptRecord)
+        self.calls = self._repository(CallRecord)
+        self.budgets = self._repository(BudgetRecord)
+        self.breakers = self._repository(BreakerRecord)
+        self.events = self._repository(EventRecord)
+        self.checkpoints = self._repository(CheckpointRecord)
+        self.outbox = self._repository(OutboxRecord)
+        self.payloads = Payloads(environment)
+
+    @property
+    def degraded(self) -> str:
+        """Why the store is short of room; empty if it is not."""
+        return ""
+
+    @property
+    def quota_bytes(self) -> int | None:
+        """Size at which no new session is admitted; None if none ever is."""
+        return None
+
+    def require_session(self, session_id: str) -> SessionRecord:
+        """Return a session's record.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: It has damaged records.
+        """
+        record = self.sessions.get(session_id)
+        if record is None:
+            raise NotFound("session", session_id)
+        return record
+
+    def info(self) -> StoreInfo:
+        """Return figures as of now."""
+        environment = self._environment
+        file_bytes, used_bytes = environment.file_bytes(), environment.used_bytes()
+        with environment.read() as txn:
+            counts = {
+                name: txn.stat(database)["entries"]
+                for name, database in environment.databases.items()
+            }
+        version = lmdb.version(subpatch=True)
+        return StoreInfo(
+            path=str(self.path),
+            state_id=self.state_id,
+            schema=SCHEMA_VERSION,
+            epoch=self.epoch,
+            used_bytes=used_bytes,
+            file_bytes=file_bytes,
+            map_bytes=environment.map_bytes,
+            quota_bytes=self.quota_bytes,
+            counts=counts,
+            degraded=self.degraded,
+            quarantined=dict(self.quarantined),
+            lmdb_version=".".join(map(str, version[:3])),
+            lmdb_patched=bool(version[3]),
+        )
+
+    def backup(self, destination: str | Path) -> None:
+        """Write a compact, verified copy of the state; durable on return. Writers go on.
+
+        Args:
+            destination: Becomes a state directory; missing, or an empty directory.
+
+        Raises:
+            BackupTargetNotEmpty: There is something in it, which is left alone.
+            StateDamaged: The copy is not sound; nothing is left of it.
+            StateNotWritable, StoreFull, StoreFailed: It could not be written.
+        """
+        _backup.backup(self._environment, Path(destination), self.quarantined)
+
+    def close(self) -> None:
+        """Give the state directory up. A second call does nothing."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _repository(self, kind: type[R]) -> Repository[R]:
+        quarantined = {} if kind.DATABASE in SESSIONLESS else self.quarantined
+        return Repository(self._environment, kind, quarantined)
+
+
+def inspect(path: str | Path, *, map_bytes: int = MAP_BYTES_DEFAULT) -> StateView:
+    """Open a state directory to look at it; see `Store.inspect`."""
+    state_dir = Path(path)
+    with translated(state_dir), contextlib.ExitStack() as resources:
+        resources.enter_context(owned_state(state_dir))
+        quarantined = quarantined_by(examine(state_dir, map_bytes))
+        environment = Environment(state_dir, map_bytes, read_only=True)
+        resources.enter_context(contextlib.closing(environment))
+        return StateView(environment, quarantined, resources.pop_all())

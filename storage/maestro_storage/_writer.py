@@ -1,0 +1,115 @@
+"""Writing a batch: many transitions, one LMDB transaction."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from maestro_storage import _payloads, _retention
+from maestro_storage._environment import Environment, Transaction
+from maestro_storage._ports import CommitObserver
+from maestro_storage._repository import Decoder
+from maestro_storage._seal import seal
+from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
+from maestro_storage.transition import Event, Transition
+
+_EVENTS: Final = EventRecord.DATABASE
+_SESSIONS: Final = SessionRecord.DATABASE
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_session: Final = Decoder(SessionRecord)
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """Work for the writer: drop all of a session, if it is final."""
+
+    session_id: str
+
+
+Work = Transition | Removal
+
+
+class Writer:
+    """Writes batches and numbers the events in them. One thread."""
+
+    def __init__(
+        self, environment: Environment, epoch: int, observer: CommitObserver | None
+    ) -> None:
+        self._environment = environment
+        self._epoch = epoch
+        self._observer = observer
+        self._commit_count = 0
+        self._sequences: dict[str, int] = {}
+        """Last durable event of each session that has been written to."""
+
+    def write(self, batch: Sequence[Work]) -> list[EventRecord]:
+        """Write a batch durably and return its events; or raise, and leave no trace of it.
+
+        Raises:
+            OwnerFenced: Another owner has raised the epoch.
+            lmdb.Error: As LMDB raised it.
+        """
+        environment, observer = self._environment, self._observer
+        number = self._commit_count + 1
+        events: list[EventRecord] = []
+        sequences: dict[str, int] = {}
+        with environment.env.begin(write=True) as txn:
+            environment.check_epoch(txn, self._epoch)
+            for work in batch:
+                if isinstance(work, Transition):
+                    self._put(txn, work)
+                    events += [self._put_event(txn, event, sequences) for event in work.events]
+                else:
+                    self._remove(txn, work.session_id, sequences)
+            if observer is not None:
+                observer.before_commit(number)
+        # Only now: an aborted transaction must not leave a gap in a history.
+        self._sequences.update(sequences)
+        self._commit_count = number
+        if observer is not None:
+            observer.after_commit(number)
+        return events
+
+    def _put(self, txn: Transaction, transition: Transition) -> None:
+        """Write the records and payloads of a transition."""
+        databases, put = self._environment.databases, txn.put
+        for change in transition.changes:
+            name, key, body = change.database, change.key, change.body
+            if body is None:
+                txn.delete(key, db=databases[name])
+            else:
+                put(key, seal(name, key, change.version, body), db=databases[name])
+        for payload in transition.payloads:
+            _payloads.keep(txn, databases, payload)
+
+    def _put_event(self, txn: Transaction, event: Event, sequences: dict[str, int]) -> EventRecord:
+        """Write an event at the end of its session's history."""
+        last = sequences.get(event.session_id)
+        if last is None:
+            last = self._last_sequence(txn, event.session_id)
+        record = event.numbered(last + 1, self._epoch)
+        key = record.key
+        sealed = seal(_EVENTS, key, EventRecord.VERSION, _encode(record))
+        txn.put(key, sealed, db=self._environment.databases[_EVENTS])
+        sequences[event.session_id] = last + 1
+        return record
+
+    def _last_sequence(self, txn: Transaction, session_id: str) -> int:
+        """Return the sequence of a session's last durable event, 0 if it has none."""
+        known = self._sequences.get(session_id)
+        if known is not None:
+            return known
+        cursor = txn.cursor(db=self._environment.databases[_EVENTS])
+        beyond = cursor.set_range(key_of(session_id, (1 << 64) - 1))
+        found = cursor.prev() if beyond else cursor.last()
+        if not found or not cursor.key().startswith(key_of(session_id)):
+            return 0
+        return int.from_bytes(cursor.key()[-8:], "big")
+
+    def _remove(self, txn: Transaction, session_id: str, sequences: dict[str, int]) -> None:
+        """Delete a session, unless it is live again."""
+        databases, key = self._environment.databases, key_of(session_id)
+        sealed = txn.get(key, db=databases[_SESSIONS])
+        if sealed is not None and _decode_session(key, sealed).state in SESSION_FINAL:
+            _retention.remove(txn, databases, session_id)
+            sequences[session_id] = 0

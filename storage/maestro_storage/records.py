@@ -1,0 +1,310 @@
+"""The records that survive, one class per kind, each with its key.
+
+Stored as msgpack arrays in the order of the fields, behind a schema version and a digest (see
+`_seal.py`). A stored class only ever gains fields at its end, with defaults; then records written
+by every released version keep decoding. `VERSION` grows when the meaning of a field changes.
+
+Instants are wall-clock milliseconds since the epoch, durations milliseconds, digests raw bytes.
+"""
+
+from typing import ClassVar, Final, Literal
+
+import msgspec
+
+SCHEMA_VERSION: Final = 1
+"""Of the state directory as a whole; a directory with a newer one is refused untouched."""
+
+KEY_BYTES_MAX: Final = 511
+"""LMDB's limit for a key."""
+
+NAME_BYTES_MAX: Final = 120
+"""Longest session, contract, persona, phase or engine name in a key, in UTF-8 bytes."""
+
+SessionState = Literal["running", "done", "failed", "help_needed", "cancelled"]
+TaskState = Literal["queued", "running", "waiting", "help_needed", "done", "failed", "blocked"]
+AttemptState = Literal["open", "ok", "failed", "interrupted"]
+CallState = Literal["open", "settled", "released", "lost"]
+BreakerState = Literal["closed", "open", "half_open"]
+OutboxState = Literal["pending", "sending", "done"]
+WaitsFor = Literal["nothing", "slot", "contract", "call", "deadline", "breaker", "budget", "person"]
+
+SESSION_FINAL: Final[frozenset[SessionState]] = frozenset({"done", "failed", "cancelled"})
+TASK_FINAL: Final[frozenset[TaskState]] = frozenset({"done", "failed", "blocked"})
+
+
+def key_of(*parts: str | bytes | int) -> bytes:
+    """Join key parts so that keys sort by part and a prefix of parts is a prefix of the key.
+
+    Text is UTF-8 followed by a zero byte (names never contain one), integers are 8 bytes
+    big-endian, bytes are taken as they are and must come last.
+    """
+    return b"".join(
+        part
+        if isinstance(part, bytes)
+        else part.to_bytes(8, "big")
+        if isinstance(part, int)
+        else part.encode() + b"\0"
+        for part in parts
+    )
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Base of all records: which database it lives in, and under which key."""
+
+    DATABASE: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    @property
+    def key(self) -> bytes:
+        """The record's key in its database."""
+        raise NotImplementedError  # every subclass answers; the base class is never stored
+
+
+class SessionRecord(Record, frozen=True, kw_only=True):
+    """One execution of a team for one requirement."""
+
+    DATABASE: ClassVar[str] = "sessions"
+
+    session_id: str
+    state: SessionState
+    team_name: str
+    team: bytes
+    """Digest of the payload that holds the whole team as it was started."""
+    output_dir: str
+    input_dir: str | None
+    created_ms: int
+    updated_ms: int
+    finished_ms: int | None = None
+    error: str = ""
+    """Why the session failed, in one line; empty otherwise."""
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session id."""
+        return key_of(self.session_id)
+
+
+class TaskRecord(Record, frozen=True, kw_only=True):
+    """One contract being executed in a session: the unit of scheduling."""
+
+    DATABASE: ClassVar[str] = "tasks"
+
+    session_id: str
+    task_id: str
+    """The contract's id."""
+    phase: str
+    persona_id: str
+    engine: str
+    state: TaskState
+    waits_for: WaitsFor
+    round: int = 1
+    """1-based; the round the next attempt belongs to while the task waits."""
+    attempt: int = 0
+    """Last attempt begun in this round, 1-based; 0 before the first."""
+    ordinal: int = 0
+    """Attempts begun over all rounds; never shrinks."""
+    deadline_ms: int | None = None
+    """When a waiting task goes on, on the wall clock."""
+    call_id: bytes | None = None
+    """The call in flight, while `state` is "running"."""
+    tokens_used: int = 0
+    quality_score: float = 0.0
+    contract_fulfilled: bool = False
+    failure: str = ""
+    """Class of the last failed attempt; empty if there was none."""
+    evidence: tuple[str, ...] = ()
+    """What was wrong with the last failed attempt: the feedback of the next one."""
+    artifacts: bytes | None = None
+    """Digest of the payload with the manifest of the artifacts, once the task is done."""
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then task."""
+        return key_of(self.session_id, self.task_id)
+
+
+class AttemptRecord(Record, frozen=True, kw_only=True):
+    """One level-1 try of a task. Written before its engine starts."""
+
+    DATABASE: ClassVar[str] = "attempts"
+
+    session_id: str
+    task_id: str
+    ordinal: int
+    round: int
+    attempt: int
+    call_id: bytes
+    state: AttemptState
+    failure: str = ""
+    evidence: tuple[str, ...] = ()
+    delay_ms: int | None = None
+    """Pause decided after this attempt; None if none followed."""
+    tokens: int = 0
+    message: bytes | None = None
+    """Digest of the payload with the engine's closing words."""
+    started_ms: int = 0
+    finished_ms: int | None = None
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, task, then ordinal."""
+        return key_of(self.session_id, self.task_id, self.ordinal)
+
+
+class CallRecord(Record, frozen=True, kw_only=True):
+    """One billed use of an engine: the ledger's unit."""
+
+    DATABASE: ClassVar[str] = "calls"
+
+    session_id: str
+    call_id: bytes
+    """16 bytes, derived from (session, task, round, attempt): a replay has the same id."""
+    task_id: str
+    persona_id: str
+    engine: str
+    round: int
+    attempt: int
+    state: CallState
+    reserved_tokens: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+    basis: str = ""
+    """Who counted: "provider", "estimated", or "reserved" for a lost call."""
+    opened_ms: int = 0
+    closed_ms: int | None = None
+    pid: int = 0
+    """Leader of the engine's process group; 0 if the engine has no process."""
+    pid_start_ticks: int = 0
+    boot_id: str = ""
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then call."""
+        return key_of(self.session_id, self.call_id)
+
+
+class BudgetRecord(Record, frozen=True, kw_only=True):
+    """What one persona has spent and reserved in one session."""
+
+    DATABASE: ClassVar[str] = "budgets"
+
+    session_id: str
+    persona_id: str
+    limit_tokens: int
+    spent_tokens: int = 0
+    held_tokens: int = 0
+    """Reserved by open calls."""
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then persona."""
+        return key_of(self.session_id, self.persona_id)
+
+
+class BreakerRecord(Record, frozen=True, kw_only=True):
+    """The circuit breaker of one engine; shared by all sessions."""
+
+    DATABASE: ClassVar[str] = "breakers"
+
+    engine: str
+    state: BreakerState
+    failures: int = 0
+    """Consecutive failures that speak against the engine."""
+    opened_count: int = 0
+    """Times in a row it has opened without a success in between."""
+    retry_at_ms: int | None = None
+    """When an open breaker lets one probe through."""
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By engine."""
+        return key_of(self.engine)
+
+
+class EventRecord(Record, frozen=True, kw_only=True):
+    """One line of a session's history. Sequences are gapless from 1."""
+
+    DATABASE: ClassVar[str] = "events"
+
+    session_id: str
+    sequence: int
+    at_ms: int
+    kind: str
+    """Past tense: "attempt_failed", "phase_finished" ..."""
+    task_id: str = ""
+    data: dict[str, str | int | float | bool | None] = {}
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then sequence."""
+        return key_of(self.session_id, self.sequence)
+
+
+class CheckpointRecord(Record, frozen=True, kw_only=True):
+    """The durable state of a session after a transition that ended a phase."""
+
+    DATABASE: ClassVar[str] = "checkpoints"
+
+    session_id: str
+    number: int
+    """1-based, in the order of the session's history."""
+    phase: str
+    """"init" for the one written at the start."""
+    at_ms: int
+    summary: bytes = b""
+    """Digest of the payload with the state, tokens and artifacts of every finished task."""
+    tokens_used: int = 0
+    tasks_done: int = 0
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then number."""
+        return key_of(self.session_id, self.number)
+
+
+class OutboxRecord(Record, frozen=True, kw_only=True):
+    """One message that must leave the process exactly as often as it is recorded."""
+
+    DATABASE: ClassVar[str] = "outbox"
+
+    session_id: str
+    outbox_id: str
+    kind: str
+    state: OutboxState
+    payload: bytes
+    """Digest of the payload with what is to be sent."""
+    attempts: int = 0
+    deadline_ms: int | None = None
+    reference: str = ""
+    """What the sink answered, once done."""
+    created_ms: int = 0
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By session, then outbox id."""
+        return key_of(self.session_id, self.outbox_id)
+
+
+RECORD_TYPES: Final[tuple[type[Record], ...]] = (
+    SessionRecord,
+    TaskRecord,
+    AttemptRecord,
+    CallRecord,
+    BudgetRecord,
+    BreakerRecord,
+    EventRecord,
+    CheckpointRecord,
+    OutboxRecord,
+)
+"""Every kind of record. A new kind is added here and nowhere else in the storage."""

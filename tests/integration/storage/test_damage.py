@@ -1,0 +1,285 @@
+"""Damage is planted in real state directories, by LMDB itself or in the bytes of its file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from maestro_storage import Store, StoreOptions, compact, verify
+from maestro_storage._seal import seal
+from maestro_storage.errors import (
+    NotFound,
+    RecordDamaged,
+    RecordTooNew,
+    SessionQuarantined,
+    StateDamaged,
+    StateTooNew,
+)
+from maestro_storage.records import BreakerRecord, key_of
+from maestro_storage.transition import Event, Transition, payload_digest
+
+WAIT_SECONDS = 20
+"""Safety net; no test waits that long unless it fails."""
+
+Change = Callable[[bytes], bytes]
+
+
+def flip(value: bytes) -> bytes:
+    return value[:-1] + bytes([value[-1] ^ 1])
+
+
+def tamper(state: Path, database: str, key: bytes, value: bytes | None, new_key: bytes) -> None:
+    """Write behind the back of the store: move a value to `new_key`, changed or as it is."""
+    with lmdb.open(str(state / "data"), max_dbs=20, map_size=64 << 30, lib_version=0) as env:
+        handle = env.open_db(database.encode())
+        with env.begin(write=True) as txn:
+            found = txn.pop(key, db=handle)
+            if new_key:
+                txn.put(new_key, value if value is not None else found or b"", db=handle)
+
+
+def stored(state: Path, database: str, key: bytes) -> bytes:
+    with lmdb.open(str(state / "data"), max_dbs=20, readonly=True, lock=False) as env:
+        handle = env.open_db(database.encode(), create=False)
+        with env.begin(db=handle) as txn:
+            return txn.get(key, b"")
+
+
+def flip_in(state: Path, database: str, key: bytes) -> None:
+    tamper(state, database, key, flip(stored(state, database, key)), key)
+
+
+@pytest.fixture
+def two_sessions(
+    state: Path, make_session: Callable[..., Transition], make_task: Callable[..., Transition]
+) -> Path:
+    """Return a closed state directory with the sessions s-1 and s-2 and a breaker."""
+    with Store.open(state, options=StoreOptions(ballast_bytes=4096)) as store:
+        for name in ("s-1", "s-2"):
+            store.journal.append(make_session(name, payload=name.encode()))
+            for number in range(1, 4):
+                store.journal.append(make_task(number, name))
+        breaker = Transition()
+        breaker.put(BreakerRecord(engine="command", state="closed"))
+        store.journal.append(breaker)
+    return state
+
+
+TASK_KEY = key_of("s-1", "task-000002")
+
+
+@pytest.mark.parametrize(
+    ("database", "key"),
+    [
+        ("tasks", TASK_KEY),
+        ("sessions", key_of("s-1")),
+        ("events", key_of("s-1", 2)),
+        ("payloads", payload_digest(b"s-1")),
+        ("references", b"s" + key_of("s-1") + payload_digest(b"s-1")),
+        ("references", b"d" + payload_digest(b"s-1") + b"s-1"),
+    ],
+)
+def test_a_damaged_record_quarantines_its_session_and_no_other(
+    two_sessions: Path, database: str, key: bytes
+) -> None:
+    flip_in(two_sessions, database, key)
+
+    with Store.open(two_sessions) as store:
+        assert list(store.quarantined) == ["s-1"]
+        with pytest.raises(SessionQuarantined, match=f"record {key.hex()} in {database}"):
+            store.require_session("s-1")
+        with pytest.raises(SessionQuarantined):
+            next(store.tasks.scan("s-1"))
+        assert store.require_session("s-2").session_id == "s-2"
+        assert [record.session_id for record in store.sessions.scan()] == ["s-2"]
+        assert {record.session_id for record in store.tasks.scan()} == {"s-2"}
+
+
+def test_a_damaged_record_stays_where_it_is(two_sessions: Path) -> None:
+    flip_in(two_sessions, "tasks", TASK_KEY)
+    before = stored(two_sessions, "tasks", TASK_KEY)
+
+    Store.open(two_sessions).close()
+
+    assert stored(two_sessions, "tasks", TASK_KEY) == before
+
+
+def test_a_record_under_the_key_of_another_session_quarantines_both(two_sessions: Path) -> None:
+    tamper(two_sessions, "tasks", TASK_KEY, None, key_of("s-2", "task-000002"))
+
+    with Store.open(two_sessions) as store:
+        assert sorted(store.quarantined) == ["s-1", "s-2"]
+
+
+def test_a_record_whose_key_names_no_session_quarantines_the_one_that_misses_it(
+    two_sessions: Path,
+) -> None:
+    tamper(two_sessions, "tasks", TASK_KEY, None, key_of("s-3", "task-000002"))
+
+    with Store.open(two_sessions) as store:
+        assert list(store.quarantined) == ["s-1"]
+
+
+@pytest.mark.parametrize(
+    ("database", "key", "complaint"),
+    [
+        ("events", key_of("s-1", 2), "event 2 is missing before it"),
+        ("payloads", payload_digest(b"s-1"), "it is missing"),
+        (
+            "references",
+            b"s" + key_of("s-1") + payload_digest(b"s-1"),
+            "its counterpart is missing",
+        ),
+        (
+            "references",
+            b"d" + payload_digest(b"s-1") + b"s-1",
+            "its counterpart is missing",
+        ),
+    ],
+)
+def test_what_is_missing_quarantines_its_session(
+    two_sessions: Path, database: str, key: bytes, complaint: str
+) -> None:
+    tamper(two_sessions, database, key, None, b"")
+
+    with Store.open(two_sessions) as store:
+        assert list(store.quarantined) == ["s-1"]
+        assert complaint in store.quarantined["s-1"][0]
+
+
+@pytest.mark.parametrize(
+    ("database", "key"), [("meta", b"epoch"), ("meta", b"schema"), ("breakers", key_of("command"))]
+)
+@pytest.mark.parametrize("look", [Store.open, Store.inspect])
+def test_damage_that_belongs_to_no_session_refuses_the_state_untouched(
+    two_sessions: Path, database: str, key: bytes, look: Callable[[Path], object]
+) -> None:
+    flip_in(two_sessions, database, key)
+    before = (two_sessions / "data" / "data.mdb").read_bytes()
+
+    with pytest.raises(StateDamaged, match=f"record {key.hex()} in {database}"):
+        look(two_sessions)
+
+    assert (two_sessions / "data" / "data.mdb").read_bytes() == before
+
+
+def test_a_broken_structure_is_reported_and_never_given_to_the_engine(two_sessions: Path) -> None:
+    file = two_sessions / "data" / "data.mdb"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(StateDamaged):
+        Store.open(two_sessions)
+    report = verify(two_sessions)
+    assert report.structure
+    assert report.records == {}
+    assert not report.intact
+
+
+def test_a_file_that_is_no_database_is_reported(two_sessions: Path) -> None:
+    (two_sessions / "data" / "data.mdb").write_bytes(b"not a database")
+
+    with pytest.raises(StateDamaged):
+        Store.open(two_sessions)
+
+
+def test_a_state_of_a_newer_schema_is_refused_byte_for_byte_untouched(two_sessions: Path) -> None:
+    tamper(two_sessions, "meta", b"schema", seal("meta", b"schema", 1, b"2"), b"schema")
+    before = (two_sessions / "data" / "data.mdb").read_bytes()
+
+    for look in (Store.open, Store.inspect, verify, compact):
+        with pytest.raises(StateTooNew) as caught:
+            look(two_sessions)
+        assert (caught.value.found, caught.value.known) == (2, 1)
+
+    assert (two_sessions / "data" / "data.mdb").read_bytes() == before
+
+
+def test_a_record_of_a_newer_version_is_refused_byte_for_byte_untouched(
+    two_sessions: Path,
+) -> None:
+    tamper(two_sessions, "tasks", TASK_KEY, seal("tasks", TASK_KEY, 2, b"?"), TASK_KEY)
+    before = (two_sessions / "data" / "data.mdb").read_bytes()
+
+    with pytest.raises(RecordTooNew):
+        Store.open(two_sessions)
+
+    assert (two_sessions / "data" / "data.mdb").read_bytes() == before
+
+
+def test_a_sealed_value_that_is_no_record_is_damage(two_sessions: Path) -> None:
+    tamper(two_sessions, "tasks", TASK_KEY, seal("tasks", TASK_KEY, 1, b"\xc1"), TASK_KEY)
+
+    report = verify(two_sessions)
+
+    assert [damage.session_ids for damage in report.damaged] == [("s-1",)]
+
+
+def test_damage_since_the_start_is_found_by_the_read(two_sessions: Path) -> None:
+    with Store.open(two_sessions) as store:
+        environment = store._environment
+        with environment.env.begin(write=True) as txn:
+            database = environment.databases["tasks"]
+            txn.put(TASK_KEY, flip(txn.get(TASK_KEY, b"", db=database)), db=database)
+            payloads = environment.databases["payloads"]
+            digest = payload_digest(b"s-1")
+            txn.put(digest, flip(txn.get(digest, b"", db=payloads)), db=payloads)
+
+        with pytest.raises(RecordDamaged, match="in tasks of session 's-1' is damaged"):
+            store.tasks.get("s-1", "task-000002")
+        with pytest.raises(RecordDamaged, match="in payloads is damaged"):
+            store.payloads.get(digest)
+
+
+def test_a_backup_of_a_record_damaged_since_the_start_is_refused_and_leaves_nothing(
+    two_sessions: Path, tmp_path: Path
+) -> None:
+    with Store.open(two_sessions) as store:
+        environment = store._environment
+        with environment.env.begin(write=True) as txn:
+            txn.put(TASK_KEY, b"damaged", db=environment.databases["tasks"])
+
+        with pytest.raises(StateDamaged, match="s-1"):
+            store.backup(tmp_path / "backup")
+
+    assert list((tmp_path / "backup").iterdir()) == []
+
+
+def test_a_backup_takes_quarantined_sessions_along(two_sessions: Path, tmp_path: Path) -> None:
+    flip_in(two_sessions, "tasks", TASK_KEY)
+
+    with Store.open(two_sessions) as store:
+        store.backup(tmp_path / "backup")
+
+    assert stored(tmp_path / "backup", "tasks", TASK_KEY) == stored(two_sessions, "tasks", TASK_KEY)
+
+
+def test_verify_counts_what_it_checked_and_changes_nothing(two_sessions: Path) -> None:
+    before = (two_sessions / "data" / "data.mdb").read_bytes()
+
+    report = verify(two_sessions)
+
+    assert report.intact
+    assert (report.records["sessions"], report.records["tasks"]) == (2, 8)
+    assert report.records["events"] == 8
+    assert report.file_bytes == len(before)
+    assert (two_sessions / "data" / "data.mdb").read_bytes() == before
+
+
+@pytest.mark.parametrize("look", [Store.inspect, verify, compact])
+def test_a_missing_state_is_not_created(tmp_path: Path, look: Callable[[Path], object]) -> None:
+    with pytest.raises(NotFound, match="no such state"):
+        look(tmp_path / "missing")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_session_that_is_only_a_damaged_record_refuses_the_state(state: Path) -> None:
+    """Its name could be the damage: nothing sound confirms it."""
+    with Store.open(state) as store:
+        store.journal.append(Transition(events=[Event("s-1", "started", 0)]))
+    flip_in(state, "events", key_of("s-1", 1))
+
+    with pytest.raises(StateDamaged):
+        Store.open(state)
