@@ -1,0 +1,259 @@
+"""An actor that runs on a lane instead of a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import uuid
+import weakref
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+
+import pykka
+
+from maestro_actors.kernel._dead_letters import DeadLetters
+from maestro_actors.kernel._future import LaneFuture
+from maestro_actors.kernel._mailbox import RESTART, Mailbox
+from maestro_actors.kernel._stop_flag import StopFlag
+from maestro_actors.kernel._thread_lane import default_lane
+from maestro_actors.kernel.errors import HandlerCancelled, LaneClosed
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator, Mapping, Sequence
+    from typing import Self
+
+    from pykka._envelope import Envelope
+
+    from maestro_actors.kernel._keeper import Awaited, Turn
+    from maestro_actors.kernel._lane import Lane
+
+_log: Final = logging.getLogger(__name__)
+
+Overflow = Literal["raise", "drop"]
+
+
+class LaneActor(pykka.Actor):
+    """A Pykka actor without a thread of its own: some 1 KB while idle.
+
+    Everything Pykka says about an actor holds: one message at a time, in the order of each sender;
+    `on_start`, `on_receive`, `on_stop` and `on_failure` in the actor's own (virtual) thread; an
+    exception of an ask goes to the asker, one of a tell stops the actor, unless an `ActorSystem`
+    supervises it. On an `AsyncLane` each of the four may be `async def`. Context variables belong
+    to the actor: what a handler sets is there for the next one and for nobody else.
+
+    Two differences: a stop is answered when the actor is gone, not just when it has been stopped;
+    and a `BaseException` stops all actors without waiting for them, since that would block a lane.
+    """
+
+    lane: ClassVar[Lane | None] = None
+    """Where actors of this class run. None: on the lane of the system that spawns them, or on a
+    common lane with one thread for those started alone."""
+
+    mailbox_limit: ClassVar[int | None] = None
+    """Most messages that may wait; None for no limit. Stops and system messages never count,
+    replies neither: they do not travel through a mailbox."""
+
+    mailbox_overflow: ClassVar[Overflow] = "raise"
+    """What becomes of a message beyond the limit: `MailboxFull` to its sender, or a dead letter
+    (and `MailboxFull` as the answer, if it is an ask)."""
+
+    actor_inbox: Mailbox  # type: ignore[assignment] # lanes take from it, so get() is not offered
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        # `_create` has set the identity before the constructor runs, except for plain `start`.
+        if "actor_inbox" not in self.__dict__:
+            self._identify(self._create_actor_inbox())
+
+    @classmethod
+    def _create(cls, mailbox: Mailbox, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Self:
+        """Make an instance that lives in `mailbox`; a second one there takes over from the first.
+
+        The identity is set before the constructor runs, as it uses address and ref.
+        """
+        actor = cls.__new__(cls, *args, **kwargs)
+        actor._identify(mailbox)  # noqa: SLF001 - our class
+        cls.__init__(actor, *args, **kwargs)
+        # Only now: a constructor that raised has not replaced anything.
+        actor.actor_ref._actor_weakref = weakref.ref(actor)  # noqa: SLF001 - the ref stays
+        return actor
+
+    def _identify(self, mailbox: Mailbox) -> None:
+        """Set the four attributes that Pykka's constructor would."""
+        self.actor_urn = mailbox.address
+        self.actor_inbox = mailbox
+        if mailbox.actor is None:
+            self.actor_stopped = cast("threading.Event", StopFlag())
+            self._actor_ref = pykka.ActorRef(self)
+        else:
+            self.actor_stopped = mailbox.actor.actor_stopped
+            self._actor_ref = mailbox.actor.actor_ref
+
+    @classmethod
+    def _create_actor_inbox(cls) -> Mailbox:  # type: ignore[override] # Pykka calls it on self
+        return Mailbox(cls.lane or default_lane(), uuid.uuid4().urn, cls, _ALONE)
+
+    @staticmethod
+    def _create_future() -> LaneFuture[Any]:
+        return LaneFuture()
+
+    def _start_actor_loop(self) -> None:
+        try:
+            self.actor_inbox.start(self)
+        except LaneClosed:
+            self.actor_inbox.close()
+            raise
+
+    def _turn(self) -> Turn:
+        """Handle what waits, as far as the mailbox allows in one turn."""
+        mailbox = self.actor_inbox
+        stopped = self.actor_stopped
+        if not mailbox.started and (yield from self._set_up()):
+            return
+        while not stopped.is_set() and (envelope := mailbox.take()) is not None:
+            mailbox.current = envelope
+            if envelope is RESTART:
+                yield from self._give_way()
+                break
+            try:
+                response = self._handle_receive(envelope.message)
+                if type(response) is CoroutineType:
+                    response = yield response
+            except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
+                if (yield from self._recover(envelope, error)):
+                    break
+            else:
+                # A stop is answered by close(), when there is nothing left of the actor.
+                if envelope.reply_to is not None and not stopped.is_set():
+                    envelope.reply_to.set(response)
+        if stopped.is_set():
+            mailbox.close()
+
+    def _set_up(self) -> Generator[Awaited, Any, bool]:
+        """Call `on_start`, unless suspended; True if it failed and another instance goes on."""
+        mailbox = self.actor_inbox
+        if mailbox.suspended:
+            return False
+        mailbox.started = True
+        try:
+            beginning: object = self.on_start()  # type: ignore[func-returns-value] # async def does
+            if isinstance(beginning, CoroutineType):
+                yield beginning
+        except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
+            return (yield from self._recover(None, error))
+        return False
+
+    def _failed(
+        self, envelope: Envelope[Any] | None, error: Exception
+    ) -> Generator[Awaited, Any, bool]:
+        """Deal with a failure in `envelope`, or in `on_start`; True if another instance goes on."""
+        exc_info = (type(error), error, error.__traceback__)
+        mailbox = self.actor_inbox
+        if envelope is not None and envelope.reply_to is not None:
+            _log.info("Exception returned from %s to caller:", self, exc_info=exc_info)
+            envelope.reply_to.set_exception(exc_info)
+            return False
+        pause_seconds = mailbox.keeper.failed(error)
+        if pause_seconds is None:
+            self._handle_failure(*exc_info)
+        else:
+            _log.error("Unhandled exception in %s, which restarts:", self, exc_info=exc_info)
+        if envelope is not None:
+            mailbox.keeper.dead_letters.add(mailbox.address, envelope.message, "failed")
+            try:
+                farewell: object = self.on_failure(*exc_info)  # type: ignore[func-returns-value] # async def does
+                if isinstance(farewell, CoroutineType):
+                    yield farewell
+            except Exception:  # noqa: BLE001 - logged, and stops the actor, as in Pykka
+                self._handle_failure(*sys.exc_info())
+        if self.actor_stopped.is_set() or pause_seconds is None:
+            return False
+        mailbox.keeper.renew(self, pause_seconds)
+        return True
+
+    def _recover(
+        self, envelope: Envelope[Any] | None, error: BaseException
+    ) -> Generator[Awaited, Any, bool]:
+        """Deal with what `on_start` or a handler raised; True if another instance goes on."""
+        if isinstance(error, GeneratorExit):
+            # The lane is being closed; it answers for the message.
+            raise error
+        mailbox = self.actor_inbox
+        if isinstance(error, asyncio.CancelledError):
+            if mailbox.is_killed and (envelope is None or envelope.reply_to is None):
+                if envelope is not None:
+                    mailbox.keeper.dead_letters.add(mailbox.address, envelope.message, "stopped")
+                return False
+            # As it is, it would look to an asker that awaits as if he had been cancelled himself.
+            error = HandlerCancelled(mailbox.address)
+        if isinstance(error, Exception):
+            return (yield from self._failed(envelope, error))
+        yield from self._collapsed(envelope, error)
+        return False
+
+    def _collapsed(self, envelope: Envelope[Any] | None, error: BaseException) -> Turn:
+        """Stop this actor at once and ask all others to stop."""
+        _log.debug("%r in %s. Stopping all actors.", error, self)
+        ending = self._stop()
+        if ending is not None:
+            yield ending
+        if envelope is not None and envelope.reply_to is not None:
+            # Pykka leaves the asker waiting for ever.
+            envelope.reply_to.set_exception((type(error), error, error.__traceback__))
+        self.actor_inbox.keeper.collapsed(error)
+        pykka.ActorRegistry.stop_all(block=False)
+
+    def _give_way(self) -> Turn:
+        """End this instance in good order and let a fresh one take its place."""
+        try:
+            ending: object = self.on_stop()  # type: ignore[func-returns-value] # async def does
+            if isinstance(ending, CoroutineType):
+                yield ending
+        except Exception:  # noqa: BLE001 - the fresh instance does not depend on it
+            _log.exception("Unhandled exception in %s, which restarts:", self)
+        self.actor_inbox.keeper.renew(self, 0.0)
+
+    def _stop(self) -> Awaited | None:  # type: ignore[override] # awaited where on_stop is async
+        """Stop as Pykka does; what is returned has to be awaited."""
+        pykka.ActorRegistry.unregister(self.actor_ref)
+        self.actor_stopped.set()
+        logging.getLogger("pykka").debug("Stopped %s", self)
+        try:
+            ending: object = self.on_stop()  # type: ignore[func-returns-value] # async def does
+        except Exception:  # noqa: BLE001 - logged, as in Pykka
+            self._handle_failure(*sys.exc_info())
+            return None
+        return self._end(ending) if isinstance(ending, CoroutineType) else None
+
+    async def _end(self, ending: Awaited) -> None:
+        """Await an async `on_stop`; a failure of it must not reach whoever asked to stop."""
+        try:
+            await ending
+        except Exception:  # noqa: BLE001 - logged, as in Pykka
+            self._handle_failure(*sys.exc_info())
+
+
+class _Alone:
+    """Keeper of the actors that were started without a system: failure stops them, as in Pykka."""
+
+    def __init__(self) -> None:
+        self.dead_letters = DeadLetters()
+        self.restarts = 0
+
+    def failed(self, _error: BaseException) -> float | None:
+        """Stop it."""
+        return None
+
+    def renew(self, actor: LaneActor, _pause_seconds: float) -> None:
+        """Refuse: nobody kept the constructor's arguments."""
+        raise RuntimeError(f"{actor} was not spawned by a system and cannot restart")
+
+    def collapsed(self, _error: BaseException) -> None:
+        """Nobody is left to be told: `ActorRegistry.stop_all` does it."""
+
+    def closed(self, _address: str) -> None:
+        """Nothing to forget."""
+
+
+_ALONE: Final = _Alone()

@@ -1,0 +1,202 @@
+"""A lane that is an asyncio event loop, for handlers that never block."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from maestro_actors.kernel._lane import CLOSE_SECONDS, SLICE_SECONDS, Lane, here
+from maestro_actors.kernel.errors import BlockingOnLoop, LaneClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from maestro_actors.kernel._keeper import Awaited, Turn
+    from maestro_actors.kernel._mailbox import Mailbox
+
+_log: Final = logging.getLogger(__name__)
+
+
+class AsyncLane(Lane):
+    """Runs its actors on an asyncio loop in a thread of its own.
+
+    A plain handler runs straight from the queue; an `async def` handler runs as a task, and its
+    actor takes no other message until it is done. However many messages arrive from elsewhere,
+    the loop is woken once for all of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._lock = threading.Lock()
+        self._ready: deque[Mailbox] = deque()
+        self._pumping = False
+        """A pump runs or is going to: nobody else has to wake the loop."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._tasks: dict[asyncio.Task[Any], Mailbox] = {}
+        """Only touched on the loop."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The lane's event loop, started at the first use. Never run or stop it yourself.
+
+        Raises:
+            LaneClosed: The lane runs nothing any more.
+        """
+        with self._lock:
+            return self._running_loop()
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        """Call `callback` on the loop. Any thread.
+
+        Raises:
+            LaneClosed: The lane runs nothing any more.
+        """
+        # Under the lock, so that the loop cannot be closed in between.
+        with self._lock:
+            self._running_loop().call_soon_threadsafe(callback, *args)
+
+    def submit(self, mailbox: Mailbox) -> None:
+        """See `Lane.submit`."""
+        with self._lock:
+            loop = self._running_loop()
+            self._ready.append(mailbox)
+            if self._pumping:
+                return
+            self._pumping = True
+            if here.lane is self:
+                loop.call_soon(self._pump)
+            else:
+                loop.call_soon_threadsafe(self._pump)
+
+    def cancel(self, mailbox: Mailbox) -> None:
+        """See `Lane.cancel`."""
+        # A lane that is closed has cancelled everything, or is about to.
+        with suppress(LaneClosed):
+            self.call_soon(self._cancel, mailbox)
+
+    def blocking(self) -> AbstractContextManager[None]:
+        """See `Lane.blocking`: a loop must not block."""
+        raise BlockingOnLoop(self.name)
+
+    def awaiting(self) -> Mailbox | None:
+        """See `Lane.awaiting`."""
+        task = asyncio.current_task()
+        return None if task is None else self._tasks.get(task)
+
+    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """See `Lane.close`; handlers that await are cancelled."""
+        with self._lock:
+            first = not self._closed
+            self._closed = True
+            loop, thread = self._loop, self._thread
+            if loop is None or thread is None:
+                return
+            if first:
+                loop.call_soon_threadsafe(loop.stop)
+        if thread is threading.current_thread():
+            return
+        thread.join(timeout_seconds)
+        if thread.is_alive():
+            _log.warning("thread %s is still busy and is left behind", thread.name)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, under the lock; start it if it is the first time."""
+        if self._closed:
+            raise LaneClosed(self.name)
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._serve, args=(self._loop,), name=self.name, daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        here.lane = self
+        try:
+            loop.run_forever()
+            loop.run_until_complete(self._wind_up())
+        finally:
+            loop.close()
+
+    async def _wind_up(self) -> None:
+        """Cancel what still runs, and close the mailboxes that wait for a turn."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("A task failed while its lane was closed:", exc_info=outcome)
+        while self._ready:
+            self._ready.popleft().close()
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
+
+    def _pump(self) -> None:
+        """Give turns until nobody waits for one, but let the loop breathe in between."""
+        until = time.monotonic() + SLICE_SECONDS
+        while True:
+            with self._lock:
+                if not self._ready:
+                    self._pumping = False
+                    return
+                mailbox = self._ready.popleft()
+            self._give_turn(mailbox)
+            if time.monotonic() > until:
+                asyncio.get_running_loop().call_soon(self._pump)
+                return
+
+    def _give_turn(self, mailbox: Mailbox) -> None:
+        if self._closed:
+            mailbox.close()
+            return
+        try:
+            turn = mailbox.begin()
+            coroutine = mailbox.context.run(next, turn, None)
+        except BaseException:  # noqa: BLE001 - logged; the loop has others to serve
+            mailbox.abandon()
+            return
+        if coroutine is None:
+            mailbox.finish()
+            return
+        task = asyncio.get_running_loop().create_task(
+            self._continue(mailbox, turn, coroutine), context=mailbox.context
+        )
+        self._tasks[task] = mailbox
+        task.add_done_callback(self._tasks.pop)
+        mailbox.task = task
+
+    async def _continue(self, mailbox: Mailbox, turn: Turn, coroutine: Awaited) -> None:
+        """Go on with a turn whose handler awaits; later handlers of the turn may do so, too."""
+        try:
+            while True:
+                try:
+                    result = await coroutine
+                except BaseException as error:
+                    if self._closed:
+                        raise
+                    coroutine = turn.throw(error)
+                else:
+                    coroutine = turn.send(result)
+        except StopIteration:
+            mailbox.finish()
+        except asyncio.CancelledError:
+            # Only a closing lane cancels a turn itself; the asker in flight still gets an answer.
+            turn.close()
+            mailbox.close()
+        except BaseException:  # noqa: BLE001 - logged; the loop has others to serve
+            mailbox.abandon()
+
+    def _cancel(self, mailbox: Mailbox) -> None:
+        """Cancel a handler in favour of the kill that waits; not the `on_stop` of that kill."""
+        if mailbox.task is not None and mailbox.is_killed:
+            mailbox.task.cancel()

@@ -1,0 +1,81 @@
+"""Who lives where, and who wants to hear of whose end."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from maestro_actors.kernel.errors import AddressTaken
+
+if TYPE_CHECKING:
+    from maestro_actors.kernel._mailbox import Mailbox
+
+
+class Directory:
+    """Mailboxes by address, in the order they were spawned. Any thread; every step is O(1)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._watchers: dict[str, list[tuple[str, object]]] = {}
+        """By watched address: who is to be sent which message."""
+        self._watched: dict[str, set[str]] = {}
+        """By watcher: whom it watches, to drop it from there when it ends first."""
+
+    def add(self, mailbox: Mailbox) -> None:
+        """Let `mailbox` be found under its address.
+
+        Raises:
+            AddressTaken: Another one is.
+        """
+        with self._lock:
+            if mailbox.address in self._mailboxes:
+                raise AddressTaken(mailbox.address)
+            self._mailboxes[mailbox.address] = mailbox
+
+    def get(self, address: str) -> Mailbox | None:
+        """Return the mailbox at `address`."""
+        # Without the lock: one look-up in a dict is atomic, and this is the way of each message.
+        return self._mailboxes.get(address)
+
+    def all(self) -> list[Mailbox]:
+        """Return all mailboxes, first spawned first."""
+        with self._lock:
+            return list(self._mailboxes.values())
+
+    def newest(self) -> Mailbox | None:
+        """Return the mailbox spawned last."""
+        with self._lock:
+            return next(reversed(self._mailboxes.values()), None)
+
+    def watch(self, address: str, watcher: str, message: object) -> bool:
+        """Note that `watcher` is to be sent `message` at the end of `address`.
+
+        Returns:
+            False, and nothing noted, if nobody lives at `address`. A watcher that does not live
+            any more is not noted either.
+        """
+        with self._lock:
+            if address not in self._mailboxes:
+                return False
+            if watcher in self._mailboxes:
+                self._watchers.setdefault(address, []).append((watcher, message))
+                self._watched.setdefault(watcher, set()).add(address)
+            return True
+
+    def remove(self, address: str) -> list[tuple[str, object]]:
+        """Forget `address`; return who has to be sent which message now."""
+        with self._lock:
+            self._mailboxes.pop(address, None)
+            for watched in self._watched.pop(address, ()):
+                others = [pair for pair in self._watchers.pop(watched, ()) if pair[0] != address]
+                if others:
+                    self._watchers[watched] = others
+            told = self._watchers.pop(address, [])
+            for watcher, _ in told:
+                watched_by = self._watched.get(watcher)
+                if watched_by is not None:
+                    watched_by.discard(address)
+                    if not watched_by:
+                        del self._watched[watcher]
+            return told

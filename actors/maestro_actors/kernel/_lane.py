@@ -1,0 +1,74 @@
+"""A lane: the threads, or the event loop, that a group of actors runs on."""
+
+from __future__ import annotations
+
+import abc
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from maestro_actors.kernel._mailbox import Mailbox
+
+THROUGHPUT_MESSAGES: Final = 64
+"""An actor with a longer queue goes to the end of its lane after this many messages."""
+
+SLICE_SECONDS: Final = 0.005
+"""... or after this time, whichever comes first."""
+
+CLOSE_SECONDS: Final = 5.0
+
+
+class Lane(abc.ABC):
+    """Gives turns to mailboxes that have work. Starts its threads at the first one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abc.abstractmethod
+    def submit(self, mailbox: Mailbox) -> None:
+        """Give `mailbox` one turn, after those submitted before. Any thread.
+
+        Raises:
+            LaneClosed: The lane runs nothing any more.
+        """
+
+    @abc.abstractmethod
+    def cancel(self, mailbox: Mailbox) -> None:
+        """Cancel what a handler of `mailbox` awaits, if it does. Any thread; does not wait."""
+
+    @abc.abstractmethod
+    def blocking(self) -> AbstractContextManager[None]:
+        """Enclose a wait that blocks the calling thread, which belongs to this lane.
+
+        Raises:
+            BlockingOnLoop: The thread runs an event loop.
+            LaneSaturated: Too many threads of the lane are blocked already.
+        """
+
+    @abc.abstractmethod
+    def awaiting(self) -> Mailbox | None:
+        """Return the mailbox whose handler is the asyncio task that is running now, if any."""
+
+    @abc.abstractmethod
+    def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
+        """End the lane's threads; safe to repeat.
+
+        Turns in flight may end first. A thread that is still busy after `timeout_seconds` is left
+        behind with a warning: it is a daemon and does not keep the process alive. An actor that
+        is sent a message afterwards finds its lane gone and is closed: asks are answered with
+        `pykka.ActorDeadError`, tells become dead letters. Stop the actors first.
+        """
+
+
+class _Here(threading.local):
+    """What the current thread does for the lanes."""
+
+    lane: Lane | None = None
+    """The lane the thread belongs to."""
+    mailbox: Mailbox | None = None
+    """Whose turn it runs; only thread lanes tell, since only their handlers may block."""
+
+
+here: Final = _Here()

@@ -1,0 +1,164 @@
+"""Many messages, many threads, many actors: nothing is lost, nothing is left behind."""
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, ThreadLane, VirtualClock
+
+BYTES_PER_IDLE_ACTOR_MAX = 3000
+IDLE_ACTORS = """
+import gc, resource
+from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, VirtualClock
+
+class Idle(LaneActor):
+    def on_receive(self, message):
+        return message
+
+def resident_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+lane = AsyncLane("io")
+system = ActorSystem(lane, VirtualClock())
+system.spawn(Idle, address="first").ask("warm up")
+gc.collect()
+before = resident_bytes()
+for number in range(100_000):
+    system.spawn(Idle, address=f"urn:maestro:session/{number}")
+system.ref("urn:maestro:session/99999").ask("all started")
+gc.collect()
+print(round((resident_bytes() - before) / 100_000))
+lane.close()
+"""
+
+
+@pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
+def test_no_wakeup_is_lost_when_messages_meet_an_actor_going_idle(
+    kind: type[ThreadLane | AsyncLane],
+) -> None:
+    """Each ask is put at about the instant the actor runs out of work: a lost one times out."""
+    lane_ = kind("stress")
+
+    class Counter(LaneActor):
+        lane = lane_
+        count = 0
+
+        def on_receive(self, _: Any) -> int:
+            self.count += 1
+            return self.count
+
+    refs = [Counter.start() for _ in range(2)]
+    answered: list[int] = []
+
+    def ask_often() -> None:
+        for number in range(1500):
+            refs[number % 2].ask(number, timeout=10)
+        answered.append(1500)
+
+    askers = [threading.Thread(target=ask_often) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(30)
+
+    assert answered == [1500] * 4
+    counts: list[Any] = [ref.ask(0, timeout=5) for ref in refs]
+    assert sum(counts) == 4 * 1500 + 2
+    lane_.close()
+
+
+@pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
+def test_suspend_and_resume_from_other_threads_lose_and_reorder_nothing(
+    kind: type[ThreadLane | AsyncLane],
+) -> None:
+    lane_ = kind("stress")
+    system = ActorSystem(lane_, VirtualClock())
+
+    class Recorder(LaneActor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.got: list[int] = []
+
+        def on_receive(self, message: Any) -> Any:
+            if message == "?":
+                return self.got
+            self.got.append(message)
+            return None
+
+    ref = system.spawn(Recorder, address="urn:maestro:recorder")
+    sent = threading.Event()
+
+    def flicker() -> None:
+        while not sent.is_set():
+            system.control("urn:maestro:recorder", "suspend")
+            system.control("urn:maestro:recorder", "resume")
+
+    thread = threading.Thread(target=flicker)
+    thread.start()
+    for number in range(10_000):
+        system.deliver("urn:maestro:recorder", number)
+    sent.set()
+    thread.join(10)
+
+    assert ref.ask("?", timeout=10) == [*range(10_000)]
+    assert system.dead_letters.count == 0
+    system.stop_all(timeout_seconds=5)
+    lane_.close()
+
+
+def test_senders_racing_with_a_stop_are_all_answered() -> None:
+    """Whoever asks gets the answer or hears that the actor is dead; no ask is left hanging."""
+    lane_ = ThreadLane("race")
+
+    class Echo(LaneActor):
+        lane = lane_
+
+        def on_receive(self, message: Any) -> Any:
+            return message
+
+    for _ in range(50):
+        ref = Echo.start()
+        barrier = threading.Barrier(3)
+        answers: list[Any] = []
+
+        def ask(ref: Any = ref, barrier: Any = barrier, answers: Any = answers) -> None:
+            barrier.wait(5)
+            answers.extend(ref.ask(number, block=False) for number in range(20))
+
+        askers = [threading.Thread(target=ask) for _ in range(2)]
+        for asker in askers:
+            asker.start()
+        barrier.wait(5)
+        ref.stop(timeout=5)
+        for asker in askers:
+            asker.join(5)
+
+        assert len(answers) == 40
+        assert all(answer.is_done for answer in answers)
+    lane_.close()
+
+
+def test_hundred_thousand_idle_actors_fit_into_memory() -> None:
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", IDLE_ACTORS],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+
+    assert 0 < int(run.stdout) < BYTES_PER_IDLE_ACTOR_MAX, run.stdout
+
+
+def test_import_starts_no_thread() -> None:
+    code = "import threading, maestro_actors.kernel; print(threading.active_count())"
+
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=20, check=True
+    )
+
+    assert run.stdout == "1\n"

@@ -1,0 +1,374 @@
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+import weakref
+from typing import Any
+
+import pykka
+import pytest
+
+from maestro_actors.kernel import (
+    AsyncLane,
+    DeadlockError,
+    HandlerCancelled,
+    Lane,
+    LaneActor,
+    LaneClosed,
+    LaneFuture,
+    NeedsAsyncLane,
+    ThreadLane,
+)
+from maestro_actors.kernel._mailbox import Mailbox
+
+trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="nobody")
+
+
+class Diary(LaneActor):
+    """Writes down what happens to it."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        super().__init__()
+        self.entries = entries
+
+    async def on_start(self) -> None:  # type: ignore[override] # awaited on an asyncio lane
+        await asyncio.sleep(0)
+        self.entries.append("start")
+
+    async def on_receive(self, message: Any) -> Any:
+        await asyncio.sleep(0)
+        if isinstance(message, BaseException):
+            raise message
+        self.entries.append(message)
+        return message
+
+    async def on_stop(self) -> None:  # type: ignore[override] # as on_start
+        await asyncio.sleep(0)
+        self.entries.append("stop")
+
+    async def on_failure(self, *_: Any) -> None:  # type: ignore[override] # as on_start
+        await asyncio.sleep(0)
+        self.entries.append("failure")
+
+
+@pytest.fixture
+def diary_class(async_lane: AsyncLane) -> type[Diary]:
+    return type("Diary", (Diary,), {"lane": async_lane})
+
+
+def test_all_four_hooks_may_be_async(diary_class: type[Diary]) -> None:
+    entries: list[Any] = []
+    ref = diary_class.start(entries)
+    ref.tell(1)
+
+    assert ref.ask(2, timeout=5) == 2
+    assert ref.stop(timeout=5)
+
+    assert entries == ["start", 1, 2, "stop"]
+
+
+def test_async_failure_of_a_tell_stops_the_actor_and_answers_the_rest(
+    diary_class: type[Diary],
+) -> None:
+    entries: list[Any] = []
+    ref = diary_class.start(entries)
+    ref.tell(ValueError("bad"))
+    late = ref.ask(1, block=False)
+
+    with pytest.raises(pykka.ActorDeadError, match="stopped before handling the message"):
+        late.get(timeout=5)
+
+    assert entries == ["start", "failure"]
+    assert not ref.is_alive()
+
+
+def test_async_failure_of_an_ask_goes_to_the_asker_only(diary_class: type[Diary]) -> None:
+    ref = diary_class.start([])
+
+    with pytest.raises(ValueError, match="bad"):
+        ref.ask(ValueError("bad"), timeout=5)
+
+    assert ref.ask(1, timeout=5) == 1
+
+
+def test_async_handlers_of_one_actor_never_overlap(async_lane: AsyncLane) -> None:
+    class Exclusive(LaneActor):
+        lane = async_lane
+        inside = 0
+
+        async def on_receive(self, message: int) -> int:
+            self.inside += 1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            inside, self.inside = self.inside, 0
+            assert inside == 1
+            return message
+
+    ref = Exclusive.start()
+
+    assert [future.get(timeout=5) for future in [ref.ask(i, block=False) for i in range(50)]] == [
+        *range(50)
+    ]
+
+
+def test_async_handlers_of_different_actors_do_overlap(async_lane: AsyncLane) -> None:
+    barrier = asyncio.Barrier(20)
+
+    class Meeting(LaneActor):
+        lane = async_lane
+
+        async def on_receive(self, _: Any) -> None:
+            await barrier.wait()
+
+    answers = [Meeting.start().ask("meet", block=False) for _ in range(20)]
+
+    assert pykka.get_all(answers, timeout=5) == [None] * 20
+
+
+def test_async_handler_on_a_thread_lane_is_refused_aloud(thread_lane: ThreadLane) -> None:
+    class Misplaced(LaneActor):
+        lane = thread_lane
+
+        async def on_receive(self, message: Any) -> Any:
+            return message
+
+    ref = Misplaced.start()
+
+    with pytest.raises(NeedsAsyncLane, match="thread lane 'hot' cannot run"):
+        ref.ask(1, timeout=5)
+
+
+def test_handler_that_awaits_something_cancelled_fails_without_cancelling_its_asker(
+    async_lane: AsyncLane,
+) -> None:
+    class Unlucky(LaneActor):
+        lane = async_lane
+
+        async def on_receive(self, _: Any) -> None:
+            raise asyncio.CancelledError
+
+    ref = Unlucky.start()
+
+    with pytest.raises(HandlerCancelled):
+        ref.ask(1, timeout=5)
+
+
+def test_stop_is_answered_when_the_actor_is_gone(lane: Lane) -> None:
+    class Resident(LaneActor): ...
+
+    Resident.lane = lane
+    ref = Resident.start()
+    mailbox = ref.actor_inbox
+    assert isinstance(mailbox, Mailbox)
+    seen: list[tuple[str, LaneActor | None]] = []
+
+    answer = ref.ask(pykka.messages._ActorStop(), block=False)
+    assert isinstance(answer, LaneFuture)
+    answer.add_done_callback(lambda _: seen.append((mailbox.state, mailbox.actor)))
+    answer.get(timeout=5)
+    # The callback may still run when get() returns; the lane has ended it when it is closed.
+    lane.close()
+
+    assert seen == [("closed", None)]
+
+
+def test_actor_is_freed_after_its_stop_without_the_garbage_collector(lane: Lane) -> None:
+    freed = threading.Event()
+
+    class Resident(LaneActor):
+        def __init__(self) -> None:
+            super().__init__()
+            weakref.finalize(self, freed.set)
+
+    Resident.lane = lane
+    gc.disable()
+    try:
+        ref = Resident.start()
+        ref.ask("hello", timeout=5)
+        ref.stop(timeout=5)
+
+        assert freed.wait(5)
+    finally:
+        gc.enable()
+
+
+def test_context_variables_belong_to_the_actor(lane: Lane) -> None:
+    class Marked(LaneActor):
+        def on_receive(self, message: str | None) -> str:
+            if message is not None:
+                trace.set(message)
+            return trace.get()
+
+    Marked.lane = lane
+    first, second = Marked.start(), Marked.start()
+    trace.set("outside")
+
+    first.ask("first", timeout=5)
+    second.ask("second", timeout=5)
+
+    assert (first.ask(None, timeout=5), second.ask(None, timeout=5)) == ("first", "second")
+    assert trace.get() == "outside"
+
+
+def test_context_variables_reach_an_async_handler(async_lane: AsyncLane) -> None:
+    class Marked(LaneActor):
+        lane = async_lane
+
+        def on_start(self) -> None:
+            trace.set("start")
+
+        async def on_receive(self, _: Any) -> str:
+            await asyncio.sleep(0)
+            return trace.get()
+
+    assert Marked.start().ask(1, timeout=5) == "start"
+
+
+def test_base_exception_stops_all_actors_but_not_the_lane(lane: Lane) -> None:
+    class Bomb(LaneActor):
+        def on_receive(self, message: Any) -> Any:
+            if message == "boom":
+                raise SystemExit(3)
+            return message
+
+    Bomb.lane = lane
+    bystander, bomb = Bomb.start(), Bomb.start()
+
+    with pytest.raises(SystemExit):
+        bomb.ask("boom", timeout=5)
+
+    assert bystander.actor_stopped.wait(5)
+    assert Bomb.start().ask("alive", timeout=5) == "alive"
+
+
+def test_base_exception_in_on_start_stops_the_actor_but_not_the_lane(lane: Lane) -> None:
+    class Stillborn(LaneActor):
+        def on_start(self) -> None:
+            raise SystemExit(3)
+
+    class Healthy(LaneActor):
+        def on_receive(self, message: Any) -> Any:
+            return message
+
+    Stillborn.lane = Healthy.lane = lane
+    ref = Stillborn.start()
+
+    assert ref.actor_stopped.wait(5)
+    assert Healthy.start().ask("alive", timeout=5) == "alive"
+    assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
+
+
+def test_base_exception_in_a_hook_closes_the_mailbox_but_not_the_lane(
+    lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sore(LaneActor):
+        def on_receive(self, message: Any) -> Any:
+            return message
+
+        def on_stop(self) -> None:
+            raise SystemExit(3)
+
+    Sore.lane = lane
+    ref = Sore.start()
+
+    with caplog.at_level(logging.ERROR):
+        assert ref.stop(timeout=5)
+
+    assert not ref.is_alive()
+    assert Sore.start().ask("alive", timeout=5) == "alive"
+
+
+def test_twenty_nested_blocking_asks_finish_on_a_lane_with_one_thread(
+    thread_lane: ThreadLane,
+) -> None:
+    class Link(LaneActor):
+        lane = thread_lane
+
+        def __init__(self, following: pykka.ActorRef[Any] | None) -> None:
+            super().__init__()
+            self.following = following
+
+        def on_receive(self, depth: int) -> Any:
+            return depth if self.following is None else self.following.ask(depth + 1)
+
+    ref: pykka.ActorRef[Link] | None = None
+    for _ in range(21):
+        ref = Link.start(ref)
+    assert ref is not None
+
+    assert ref.ask(0, timeout=10) == 20
+
+
+class Neighbour(LaneActor):
+    """Asks the first of the refs it is sent to ask the rest."""
+
+    def on_receive(self, refs: list[pykka.ActorRef[Any]]) -> Any:
+        return refs[0].ask(refs[1:]) if refs else "end"
+
+
+def test_blocking_asks_in_a_circle_raise_deadlock_naming_the_actors(
+    thread_lane: ThreadLane,
+) -> None:
+    neighbour: type[Neighbour] = type("Neighbour", (Neighbour,), {"lane": thread_lane})
+    first, second = neighbour.start(), neighbour.start()
+
+    with pytest.raises(DeadlockError) as caught:
+        first.ask([second, first], timeout=5)
+
+    assert set(caught.value.addresses) == {first.actor_urn, second.actor_urn}
+
+
+def test_blocking_ask_of_oneself_raises_deadlock(thread_lane: ThreadLane) -> None:
+    neighbour: type[Neighbour] = type("Neighbour", (Neighbour,), {"lane": thread_lane})
+    ref = neighbour.start()
+
+    with pytest.raises(DeadlockError):
+        ref.ask([ref], timeout=5)
+
+    assert ref.ask([], timeout=5) == "end"
+
+
+def test_waiting_for_ones_own_stop_raises_deadlock(thread_lane: ThreadLane) -> None:
+    class Suicidal(LaneActor):
+        lane = thread_lane
+
+        def on_receive(self, _: Any) -> Any:
+            return self.actor_ref.stop(block=True)
+
+    ref = Suicidal.start()
+
+    with pytest.raises(DeadlockError):
+        ref.ask("stop", timeout=5)
+
+
+def test_two_actors_may_wait_for_a_third_without_deadlock(thread_lane: ThreadLane) -> None:
+    neighbour: type[Neighbour] = type("Neighbour", (Neighbour,), {"lane": thread_lane})
+    first, second, third = neighbour.start(), neighbour.start(), neighbour.start()
+
+    answers = [first.ask([third], block=False), second.ask([third], block=False)]
+
+    assert pykka.get_all(answers, timeout=5) == ["end", "end"]
+
+
+def test_start_on_a_closed_lane_raises_and_registers_nobody(lane: Lane) -> None:
+    class Homeless(LaneActor): ...
+
+    Homeless.lane = lane
+    lane.close()
+
+    with pytest.raises(LaneClosed):
+        Homeless.start()
+
+    assert pykka.ActorRegistry.get_by_class(Homeless) == []
+
+
+def test_actor_without_a_lane_runs_on_the_common_one() -> None:
+    class Plain(LaneActor):
+        def on_receive(self, _: Any) -> str:
+            return threading.current_thread().name
+
+    ref = Plain.start()
+
+    assert str(ref.ask("who", timeout=5)).startswith("actors-")
+    ref.stop(timeout=5)

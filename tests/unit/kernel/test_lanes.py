@@ -1,0 +1,265 @@
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pykka
+import pytest
+
+from maestro_actors.kernel import (
+    AsyncLane,
+    Lane,
+    LaneActor,
+    LaneClosed,
+    LaneSaturated,
+    ThreadLane,
+    _thread_lane,
+)
+
+
+class Echo(LaneActor):
+    def on_receive(self, message: Any) -> Any:
+        return message() if callable(message) else message
+
+
+@pytest.fixture
+def echo_class(lane: Lane) -> type[Echo]:
+    return type("Echo", (Echo,), {"lane": lane})
+
+
+def _threads_of(name: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(name)]
+
+
+@pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
+def test_lane_has_no_thread_before_its_first_actor(kind: type[ThreadLane | AsyncLane]) -> None:
+    lane = kind("lazy")
+
+    assert _threads_of("lazy") == []
+    lane.close()
+
+
+def test_closed_lane_leaves_no_thread(echo_class: type[Echo], lane: Lane) -> None:
+    echo_class.start().ask(1, timeout=5)
+
+    lane.close()
+    lane.close()
+
+    assert _threads_of(lane.name) == []
+
+
+def test_message_after_the_close_of_the_lane_is_answered(
+    echo_class: type[Echo], lane: Lane
+) -> None:
+    ref = echo_class.start()
+    ref.ask(1, timeout=5)
+    lane.close()
+
+    with pytest.raises(pykka.ActorDeadError):
+        ref.ask(2, timeout=5)
+
+    assert not ref.is_alive()
+    assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
+
+
+def test_closing_an_async_lane_answers_the_ask_in_flight(async_lane: AsyncLane) -> None:
+    awaits = threading.Event()
+
+    class Patient(LaneActor):
+        lane = async_lane
+
+        async def on_receive(self, _: Any) -> None:
+            awaits.set()
+            await asyncio.Event().wait()
+
+    ref = Patient.start()
+    in_flight, queued = ref.ask(1, block=False), ref.ask(2, block=False)
+    assert awaits.wait(5)
+
+    async_lane.close()
+
+    for answer in (in_flight, queued):
+        with pytest.raises(pykka.ActorDeadError):
+            answer.get(timeout=5)
+
+
+def test_closing_a_lane_from_its_own_thread_does_not_hang(
+    echo_class: type[Echo], lane: Lane
+) -> None:
+    assert echo_class.start().ask(lane.close, timeout=5) is None
+
+    with pytest.raises(LaneClosed):
+        echo_class.start()
+
+
+def test_close_leaves_a_busy_thread_behind_with_a_warning(
+    echo_class: type[Echo], lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        gate.wait(5)
+
+    echo_class.start().tell(hold)
+    assert busy.wait(5)
+
+    with caplog.at_level(logging.WARNING):
+        lane.close(timeout_seconds=0.0)
+    gate.set()
+    lane.close()
+
+    assert "still busy" in caplog.text
+    assert _threads_of(lane.name) == []
+
+
+def test_long_queue_of_one_actor_does_not_hold_up_another(
+    echo_class: type[Echo], lane: Lane
+) -> None:
+    order: list[str] = []
+    busy, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        gate.wait(5)
+
+    flooded, other = echo_class.start(), echo_class.start()
+    flooded.tell(hold)
+    assert busy.wait(5)
+    for _ in range(200):
+        flooded.tell(lambda: order.append("flooded"))
+    last = flooded.ask(lambda: order.append("flooded"), block=False)
+    other.tell(lambda: order.append("other"))
+
+    gate.set()
+    last.get(timeout=5)
+
+    assert order.index("other") < 130
+    assert len(order) == 202
+
+
+def test_lane_of_two_threads_runs_two_handlers_at_once() -> None:
+    lane = ThreadLane("pair", threads=2)
+    pair: type[Echo] = type("Echo", (Echo,), {"lane": lane})
+    barrier = threading.Barrier(2)
+
+    answers = [pair.start().ask(lambda: barrier.wait(5), block=False) for _ in range(2)]
+
+    assert sorted(pykka.get_all(answers, timeout=5)) == [0, 1]
+    lane.close()
+
+
+def test_lane_without_threads_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 thread, got 0"):
+        ThreadLane("none", threads=0)
+
+
+def test_too_many_blocked_handlers_saturate_the_lane(
+    thread_lane: ThreadLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_thread_lane, "BLOCKED_MAX", 3)
+
+    class Link(LaneActor):
+        lane = thread_lane
+
+        def on_receive(self, refs: list[pykka.ActorRef[Any]]) -> Any:
+            return refs[0].ask(refs[1:]) if refs else "end"
+
+    refs = [Link.start() for _ in range(5)]
+
+    assert refs[0].ask(refs[1:4], timeout=5) == "end"
+    with pytest.raises(LaneSaturated, match="3 handlers are blocked already"):
+        refs[0].ask(refs[1:], timeout=5)
+
+
+def test_spare_threads_leave_when_nobody_blocks() -> None:
+    left = threading.Semaphore(0)
+
+    class Counting(ThreadLane):
+        def _is_surplus(self) -> bool:
+            surplus = super()._is_surplus()
+            if surplus:
+                left.release()
+            return surplus
+
+    lane_ = Counting("spare")
+
+    class Link(LaneActor):
+        lane = lane_
+
+        def on_receive(self, refs: list[pykka.ActorRef[Any]]) -> Any:
+            return refs[0].ask(refs[1:]) if refs else "end"
+
+    refs = [Link.start() for _ in range(10)]
+
+    assert refs[0].ask(refs[1:], timeout=5) == "end"
+
+    assert all(left.acquire(timeout=5) for _ in range(lane_._number - 1))
+    assert len(lane_._workers) == 1
+    lane_.close()
+
+
+def test_burst_from_outside_wakes_the_loop_once(
+    async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    echo: type[Echo] = type("Echo", (Echo,), {"lane": async_lane})
+    refs = [echo.start() for _ in range(100)]
+    busy, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        gate.wait(5)
+
+    refs[0].tell(hold)
+    assert busy.wait(5)
+    wakes: list[object] = []
+    wake = async_lane.loop.call_soon_threadsafe
+
+    def counted(callback: Any, *args: Any) -> Any:
+        wakes.append(callback)
+        return wake(callback, *args)
+
+    monkeypatch.setattr(async_lane.loop, "call_soon_threadsafe", counted)
+
+    answers = [ref.ask(1, block=False) for ref in refs for _ in range(20)]
+    gate.set()
+    pykka.get_all(answers, timeout=5)
+
+    assert len(wakes) <= 1
+
+
+def test_plain_handlers_run_without_a_task(async_lane: AsyncLane) -> None:
+    class Curious(LaneActor):
+        lane = async_lane
+
+        def on_receive(self, _: Any) -> tuple[bool, int]:
+            return asyncio.current_task() is None, len(asyncio.all_tasks(async_lane.loop))
+
+    assert Curious.start().ask("task", timeout=5) == (True, 0)
+
+
+def test_actors_that_are_always_busy_leave_the_loop_its_share(async_lane: AsyncLane) -> None:
+    class Restless(LaneActor):
+        lane = async_lane
+        busy = True
+
+        def on_start(self) -> None:
+            self.actor_ref.tell("again")
+
+        def on_receive(self, message: str) -> None:
+            if message == "rest":
+                self.busy = False
+            elif self.busy:
+                self.actor_ref.tell("again")
+
+    ref = Restless.start()
+
+    async def breathe() -> str:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return "breathed"
+
+    answer = asyncio.run_coroutine_threadsafe(breathe(), async_lane.loop)
+
+    assert answer.result(timeout=5) == "breathed"
+    ref.ask("rest", timeout=5)
