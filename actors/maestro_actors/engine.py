@@ -1,0 +1,112 @@
+"""The values that pass between a persona and its engine.
+
+The engine itself lives in the runtime; actors only see its outcome. Everything in this module is
+plain data, so an outcome can be journalled and can cross a process boundary.
+"""
+
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from maestro_actors.team import Contract, Persona
+
+FailureClass = Literal[
+    "transient",
+    "rate_limited",
+    "malformed_output",
+    "missing_deliverable",
+    "failed_check",
+    "limit",
+    "refused",
+    "permanent",
+    "stuck",
+    "interrupted",
+]
+"""Why an attempt did not do it; decides whether, and how, it is tried again."""
+
+FAILURE_CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
+
+Basis = Literal["provider", "estimated", "reserved"]
+"""Who counted the tokens: the engine's provider, our estimate, or nobody (lost in a crash)."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one call, in integers. The total is the sum of the two fields."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    basis: Basis = "estimated"
+
+    @property
+    def total(self) -> int:
+        """Tokens of the call, input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One file seen on disk after an attempt."""
+
+    path: str
+    """Relative to the workspace, with forward slashes."""
+    size_bytes: int
+    sha256: str
+    """Hex digest of the content."""
+    changed: bool
+    """Created or changed by this attempt; False when it was there before, byte for byte."""
+
+
+class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an engine needs for one call. Durable before the engine sees it."""
+
+    session_id: str
+    task_id: str
+    """The contract's id: a task is one contract in a session."""
+    call_id: str
+    """32 hex digits, the same for the same (session, task, round, attempt)."""
+    round: int
+    attempt: int
+    """1-based, within the round."""
+    ordinal: int
+    """1-based, over all rounds: the n-th attempt of the task."""
+    persona: Persona
+    contract: Contract
+    requirement: str
+    workspace: str
+    """Absolute path; the engine writes nowhere else."""
+    input_dir: str | None = None
+    """Absolute path of the source tree the session works on, if there is one. Read only."""
+    feedback: tuple[str, ...] = ()
+    """What was wrong with the attempt before this one, one sentence each."""
+    token_budget: int = 0
+    """Tokens this call may spend: what was reserved for it."""
+    seed: int = 0
+
+
+class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """Names one operating-system process beyond the reuse of its pid."""
+
+    pid: int
+    start_ticks: int
+    """Field 22 of /proc/<pid>/stat."""
+    boot_id: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call of an engine came to, as observed by the runtime."""
+
+    usage: Usage = Usage()
+    failure: FailureClass | None = None
+    """None: the engine finished and every glob of the contract matches a file."""
+    evidence: tuple[str, ...] = ()
+    """What was observed, one sentence each; becomes the feedback of the next attempt."""
+    engine_fault: bool = False
+    """It speaks against the engine, not against its work: the circuit breaker counts it."""
+    retry_after_seconds: float | None = None
+    """The engine asked for at least this pause."""
+    artifacts: tuple[Artifact, ...] = ()
+    """Files of the contract's globs that are on disk after the call."""
+    missing: tuple[str, ...] = ()
+    """Globs that match no file."""
+    message: str = ""
+    """The engine's own closing words, capped; data, never an instruction."""
+    duration_seconds: float = 0.0

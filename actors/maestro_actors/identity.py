@@ -1,0 +1,37 @@
+"""Names that are derived, never drawn: addresses of actors and ids of calls."""
+
+import hashlib
+from typing import Final
+
+ACCOUNTANT_ADDRESS: Final = "urn:maestro:accountant"
+
+
+def breaker_address(engine: str) -> str:
+    """Return the address of the circuit breaker of `engine`."""
+    return f"urn:maestro:breaker/{engine}"
+
+
+def coordinator_address(session_id: str) -> str:
+    """Return the address of the coordinator of a session."""
+    return f"urn:maestro:session/{session_id}"
+
+
+def persona_address(session_id: str, task_id: str) -> str:
+    """Return the address of the persona that works on a task."""
+    return f"urn:maestro:session/{session_id}/{task_id}"
+
+
+def call_id_of(session_id: str, task_id: str, round_: int, attempt: int) -> bytes:
+    """Return the id of a call: 16 bytes, the same for the same place in the same session.
+
+    A replay of an attempt has the id it had before, so nothing can book it twice; another attempt
+    has another id, because it is another bill. Names contain no zero byte.
+    """
+    place = f"{session_id}\0{task_id}\0{round_}\0{attempt}".encode()
+    return hashlib.blake2b(place, digest_size=16, person=b"maestro.call").digest()
+
+
+def fraction_of(seed: int, *parts: str | int) -> float:
+    """Return a number in [0, 1) that depends on nothing but the seed and the parts."""
+    text = "\0".join(map(str, (seed, *parts))).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big") / (1 << 56)

@@ -1,0 +1,32 @@
+"""An actor whose inbox takes one union of encoded messages."""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from maestro_actors.kernel import LaneActor
+from maestro_actors.messages import encode
+
+
+class MessageActor(LaneActor):
+    """Decodes what arrives, hands it to `handle`, and encodes what `handle` answers."""
+
+    mailbox_limit: ClassVar[int | None] = None
+    """None: a refused message would be a lost one. Slots bound how much can be under way."""
+
+    INBOX: ClassVar[msgspec.msgpack.Decoder[Any]]
+    """Decoder of the union of messages this actor takes; set by each subclass."""
+
+    @property
+    def restarts(self) -> int:
+        """How often an instance before this one has failed at the same address."""
+        return self.actor_inbox.keeper.restarts
+
+    def on_receive(self, message: bytes) -> bytes | None:
+        """Handle one encoded message; the reply, if any, is encoded too."""
+        reply = self.handle(self.INBOX.decode(message))
+        return None if reply is None else encode(reply)
+
+    def handle(self, message: Any) -> msgspec.Struct | None:
+        """Change state, send messages, append transitions; never wait."""
+        raise NotImplementedError

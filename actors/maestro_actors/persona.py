@@ -1,0 +1,274 @@
+"""The persona: carries one task from its first attempt to its end.
+
+A turn only changes state and sends; the engine works elsewhere and reports by message. One
+transition opens an attempt, one closes it and says what follows. Between the two nothing of the
+task changes, so its record always tells a restart where to go on.
+"""
+
+from typing import ClassVar, Final, Literal, assert_never
+
+import msgspec
+
+from maestro_actors import task as steps
+from maestro_actors.circuit_breaker import BreakerProxy
+from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.identity import persona_address
+from maestro_actors.message_actor import MessageActor
+from maestro_actors.messages import (
+    AttemptClosed,
+    BreakerClosed,
+    BudgetFreed,
+    CallDenied,
+    CallOpened,
+    CallParked,
+    CallRecovered,
+    CallRefused,
+    CloseCall,
+    DeadlineReached,
+    EngineFinished,
+    EngineStarted,
+    Flushed,
+    OpenCall,
+    PersonaMessage,
+    ProcessRecorded,
+    RecordProcess,
+    RecoverTask,
+    RunAttempt,
+    TaskReady,
+    WaitRecorded,
+)
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.task import Ending, Task
+from maestro_actors.token_accountant import AccountantProxy
+from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
+from maestro_storage.transition import Transition
+
+_DEADLINE_REACHED: Final = encoded(DeadlineReached())
+
+_Step = Literal["idle", "opening", "running", "recovering", "recording"]
+"""idle: waits for a slot or a deadline; opening: asked for a call; running: the engine works;
+recovering: asks the engine about an interrupted call; recording: a transition is on its way."""
+
+
+class Persona(MessageActor):
+    """Works on one task; lives from the task's first slot until it has ended."""
+
+    INBOX: ClassVar = msgspec.msgpack.Decoder(PersonaMessage)
+
+    def __init__(self, ports: Ports, task: Task, record: TaskRecord) -> None:
+        super().__init__()
+        self._ports = ports
+        self._task = task
+        self._record = record
+        self._step: _Step = "idle"
+        self._order: CallOrder | None = None
+        self._started_ms = 0
+        self._woken = False
+
+    def on_start(self) -> None:
+        """After a failure, begin again from the record, once all that was sent is durable."""
+        if self.restarts:
+            self._step = "recording"
+            self._breaker.flush(self._task.address)
+
+    def handle(self, message: PersonaMessage) -> None:  # noqa: C901, PLR0912 - one case a message
+        """Dispatch one message; one that belongs to another step or call is out of date."""
+        match message:
+            case EngineFinished():
+                if self._expects("running", message.call_id):
+                    self._close(message.outcome)
+            case CallOpened():
+                if self._expects("opening", message.call_id):
+                    self._start_engine()
+            case AttemptClosed() | WaitRecorded():
+                self._settle_down()
+            case RunAttempt():
+                if self._step == "idle":
+                    self._open()
+            case DeadlineReached() | BudgetFreed() | BreakerClosed():
+                self._wake()
+            case CallRefused():
+                if self._expects("opening", message.call_id):
+                    self._wait("breaker", message.retry_at_ms)
+            case CallParked():
+                if self._expects("opening", message.call_id):
+                    self._breaker.return_probe(message.call_id)
+                    self._wait("budget", None)
+            case CallDenied():
+                if self._expects("opening", message.call_id):
+                    self._breaker.return_probe(message.call_id)
+                    self._end_unaffordable(message)
+            case EngineStarted():
+                if self._expects("running", message.call_id):
+                    self._record_process(message)
+            case ProcessRecorded():
+                self._ports.engines.process_recorded(message.call_id)
+            case RecoverTask():
+                self._take_up()
+            case CallRecovered():
+                if self._expects("recovering", message.call_id):
+                    self._close_interrupted(message.usage)
+            case Flushed():
+                record = self._record
+                self._record = self._ports.memory.task(record.session_id, record.task_id)
+                self._take_up()
+            case _:
+                assert_never(message)
+
+    @property
+    def _breaker(self) -> BreakerProxy:
+        return BreakerProxy(LocalChannel(self._ports.system), self._task.persona.engine)
+
+    def _expects(self, step: _Step, call_id: bytes) -> bool:
+        order = self._order
+        return self._step == step and order is not None and order.call_id == call_id.hex()
+
+    def _open(self) -> None:
+        """Ask for a call: the breaker first, then the budget, then the journal."""
+        now_ms = self._ports.now_ms()
+        running = steps.begun(self._task, self._record, now_ms)
+        need_tokens = max(1, self._ports.engines.estimate(self._task.order(running)))
+        self._order = self._task.order(running, token_budget=need_tokens)
+        self._started_ms = now_ms
+        self._step = "opening"
+        self._breaker.acquire(
+            OpenCall(
+                session_id=running.session_id,
+                task_id=running.task_id,
+                persona_id=running.persona_id,
+                engine=running.engine,
+                call_id=running.call_id or b"",
+                round=running.round,
+                attempt=running.attempt,
+                need_tokens=need_tokens,
+                limit_tokens=self._task.persona.token_budget,
+                at_ms=now_ms,
+                reply_to=self._task.address,
+                draft=steps.opening(self._task, running, need_tokens, now_ms),
+            )
+        )
+
+    def _start_engine(self) -> None:
+        """The attempt is durable: only now may anything leave the process for it."""
+        self._record = steps.begun(self._task, self._record, self._started_ms)
+        self._step = "running"
+        if self._order is not None:
+            self._ports.engines.start(self._order, self._task.address)
+
+    def _record_process(self, started: EngineStarted) -> None:
+        draft = Transition()
+        draft.then(self._task.address, encoded(ProcessRecorded(call_id=started.call_id)))
+        AccountantProxy(LocalChannel(self._ports.system)).record_process(
+            RecordProcess(
+                session_id=self._record.session_id,
+                call_id=started.call_id,
+                process=started.process,
+                draft=draft,
+            )
+        )
+
+    def _close(self, outcome: Outcome) -> None:
+        answered = None if outcome.failure == "interrupted" else not outcome.engine_fault
+        ending = Ending(outcome, outcome.usage.total, self._started_ms)
+        self._close_call(ending, "settled", answered=answered)
+
+    def _close_interrupted(self, usage: Usage | None) -> None:
+        """Close the call that a crash left open; without an answer its reservation is booked."""
+        call = self._ports.memory.call(self._record.session_id, self._record.call_id or b"")
+        reserved_tokens, opened_ms = (
+            (0, 0) if call is None else (call.reserved_tokens, call.opened_ms)
+        )
+        outcome = Outcome(
+            usage=usage or Usage(),
+            failure="interrupted",
+            evidence=("the runtime stopped while this attempt was running",),
+        )
+        tokens = reserved_tokens if usage is None else usage.total
+        state: CallState = "lost" if usage is None else "settled"
+        self._close_call(Ending(outcome, tokens, opened_ms), state, answered=None)
+
+    def _close_call(self, ending: Ending, state: CallState, *, answered: bool | None) -> None:
+        now_ms = self._ports.now_ms()
+        running = self._record
+        self._record, draft = steps.closing(self._task, running, ending, now_ms)
+        self._step = "recording"
+        self._breaker.report(
+            answered,
+            CloseCall(
+                session_id=running.session_id,
+                persona_id=running.persona_id,
+                call_id=running.call_id or b"",
+                state=state,
+                usage=ending.outcome.usage,
+                at_ms=now_ms,
+                draft=draft,
+            ),
+        )
+
+    def _wait(self, waits_for: WaitsFor, deadline_ms: int | None) -> None:
+        self._record, draft = steps.waiting(
+            self._task, self._record, waits_for, deadline_ms, self._ports.now_ms()
+        )
+        self._step = "recording"
+        self._ports.journal.append(draft)
+
+    def _end_unaffordable(self, denied: CallDenied) -> None:
+        self._record, draft = steps.unaffordable(
+            self._task, self._record, denied, self._ports.now_ms()
+        )
+        self._step = "recording"
+        self._ports.journal.append(draft)
+
+    def _settle_down(self) -> None:
+        """The last transition is durable: end, or wait for what it names."""
+        if self._record.state in TASK_FINAL or self._record.state == "help_needed":
+            self._ports.system.stop(self._task.address)
+            return
+        self._step = "idle"
+        if self._woken or (self._record.deadline_ms is None and self._record.waits_for != "budget"):
+            self._wake()
+        elif self._record.deadline_ms is not None:
+            self._ports.system.timers.at(
+                self._task.address,
+                self._record.deadline_ms,
+                self._task.address,
+                _DEADLINE_REACHED,
+            )
+
+    def _wake(self) -> None:
+        """Ask for a slot, at once or as soon as the wait that is being recorded is durable."""
+        if self._step != "idle":
+            self._woken = self._step in ("opening", "recording")
+            return
+        self._woken = False
+        self._ports.system.timers.cancel(self._task.address)
+        ready = encoded(TaskReady(task_id=self._record.task_id))
+        self._ports.system.deliver(self._task.coordinator, ready)
+
+    def _take_up(self) -> None:
+        """Take the task up where its record stands."""
+        record = self._record
+        if record.state == "running":
+            self._step = "recovering"
+            self._order = self._task.order(record)
+            self._ports.engines.recover(self._order, self._task.address)
+        else:
+            # Whoever freed the budget did so in another life: just ask again.
+            self._woken = record.waits_for == "budget"
+            self._settle_down()
+
+
+class PersonaProxy(Proxy):
+    """Typed access to the persona of one task."""
+
+    def __init__(self, channel: Channel, session_id: str, task_id: str) -> None:
+        super().__init__(channel, persona_address(session_id, task_id))
+
+    def run_attempt(self) -> None:
+        """Give the task a slot."""
+        self._tell(RunAttempt())
+
+    def recover(self) -> None:
+        """Have the task settle its open call, if it has one, and go on from its record."""
+        self._tell(RecoverTask())

@@ -1,0 +1,86 @@
+"""What the actors need from outside, as the narrowest protocols that do.
+
+Time, storage and engines enter here and nowhere else, so a test can replace each of them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from maestro_actors.engine import CallOrder
+from maestro_actors.kernel import ActorSystem
+from maestro_storage.records import (
+    BreakerRecord,
+    BudgetRecord,
+    CallRecord,
+    CheckpointRecord,
+    SessionRecord,
+    TaskRecord,
+)
+from maestro_storage.transition import Transition
+
+
+class Journal(Protocol):
+    """Where transitions become durable, in the order they are appended."""
+
+    def append(self, transition: Transition) -> None:
+        """Queue a transition; its deliveries leave once it is durable."""
+
+
+class Memory(Protocol):
+    """What is durable, read by an actor that starts or restarts."""
+
+    def session(self, session_id: str) -> SessionRecord:
+        """Return the session; it exists."""
+
+    def tasks(self, session_id: str) -> list[TaskRecord]:
+        """Return all tasks of the session, by task id."""
+
+    def task(self, session_id: str, task_id: str) -> TaskRecord:
+        """Return one task; it exists."""
+
+    def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
+        """Return one row of the ledger."""
+
+    def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
+        """Return what a persona has spent, or None before its first call."""
+
+    def breaker(self, engine: str) -> BreakerRecord | None:
+        """Return the breaker of an engine, or None if it never moved."""
+
+    def checkpoints(self, session_id: str) -> list[CheckpointRecord]:
+        """Return the checkpoints of the session, oldest first."""
+
+
+class Engines(Protocol):
+    """Who runs the engines. Nothing here blocks; answers come back as messages."""
+
+    def estimate(self, order: CallOrder) -> int:
+        """Return the tokens to reserve for a call, at least 1."""
+
+    def start(self, order: CallOrder, reply_to: str) -> None:
+        """Run one call; `EngineStarted` may follow, `EngineFinished` always does."""
+
+    def process_recorded(self, call_id: bytes) -> None:
+        """The process that `EngineStarted` named is durable: its output may be read."""
+
+    def recover(self, order: CallOrder, reply_to: str) -> None:
+        """Find out what an interrupted call used; `CallRecovered` always follows."""
+
+    def cancel(self, call_id: bytes) -> None:
+        """Kill a call that may be in flight; its `EngineFinished` still follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything an actor of the runtime may touch."""
+
+    system: ActorSystem
+    journal: Journal
+    memory: Memory
+    engines: Engines
+    epoch: int
+    """This start of the state directory; every record written carries it."""
+
+    def now_ms(self) -> int:
+        """Return the wall clock in milliseconds."""
+        return self.system.clock.now_ms()

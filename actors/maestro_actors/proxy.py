@@ -1,0 +1,75 @@
+"""Typed access to an actor: the one way other code sends it messages.
+
+A proxy builds the message, encodes it and hands it to a channel. The channel of this module leads
+to the actors of this process; one that leads through a socket serves the same proxies elsewhere.
+"""
+
+from typing import Protocol, TypeVar
+
+import msgspec
+import pykka
+
+from maestro_actors.errors import MessageTooLarge
+from maestro_actors.kernel import ActorSystem
+from maestro_actors.messages import MESSAGE_BYTES_MAX, Message, encode
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
+
+
+class Channel(Protocol):
+    """Carries encoded messages to an address."""
+
+    def tell(self, address: str, message: bytes) -> None:
+        """Send without an answer; a message to nobody becomes a dead letter."""
+
+    def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
+        """Send and return the future of the encoded reply."""
+
+
+class LocalChannel:
+    """The channel to the actors of this process."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+
+    def tell(self, address: str, message: bytes) -> None:
+        """Put the message into the mailbox at `address`."""
+        self._system.deliver(address, message)
+
+    def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
+        """Put the message into the mailbox; the future may be awaited or waited for.
+
+        Raises:
+            pykka.ActorDeadError: Nobody lives at `address`.
+        """
+        ref = self._system.ref(address)
+        if ref is None:
+            raise pykka.ActorDeadError(f"no actor at {address}")
+        return ref.ask(message, block=False)
+
+
+def encoded(message: Message) -> bytes:
+    """Return the bytes of a message.
+
+    Raises:
+        MessageTooLarge: It has more than `MESSAGE_BYTES_MAX` bytes.
+    """
+    data = encode(message)
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise MessageTooLarge(type(message).__name__, len(data), MESSAGE_BYTES_MAX)
+    return data
+
+
+class Proxy:
+    """Base of the typed proxies: an address and the channel to it."""
+
+    def __init__(self, channel: Channel, address: str) -> None:
+        self._channel = channel
+        self.address = address
+
+    def _tell(self, message: Message) -> None:
+        self._channel.tell(self.address, encoded(message))
+
+    def _ask(self, message: Message, reply: type[ReplyT]) -> pykka.Future[ReplyT]:
+        decode = msgspec.msgpack.Decoder(reply).decode
+        return self._channel.ask(self.address, encoded(message)).map(decode)

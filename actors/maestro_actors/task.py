@@ -1,0 +1,356 @@
+"""What each step of a task writes: pure functions from its record to the next, with the draft.
+
+The persona decides when a step happens; here stands what becomes durable by it. One step is one
+transition, so a restart finds the task before the step or after it, never in between.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from maestro_actors import retry
+from maestro_actors.contracts import judge
+from maestro_actors.engine import CallOrder, FailureClass, Outcome
+from maestro_actors.errors import TokenBudgetExceeded
+from maestro_actors.identity import (
+    call_id_of,
+    coordinator_address,
+    fraction_of,
+    persona_address,
+)
+from maestro_actors.messages import (
+    AttemptClosed,
+    CallDenied,
+    CallOpened,
+    TaskFinished,
+    TaskWaiting,
+    WaitRecorded,
+    encode,
+)
+from maestro_actors.proxy import encoded
+from maestro_actors.team import Contract, Persona
+from maestro_storage.records import AttemptRecord, TaskRecord, WaitsFor
+from maestro_storage.transition import Event, Transition
+
+EVIDENCE_MAX: Final = 20
+"""Sentences of evidence kept for one attempt; the last one counts what is left out."""
+
+_ATTEMPT_CLOSED: Final = encoded(AttemptClosed())
+_WAIT_RECORDED: Final = encoded(WaitRecorded())
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the tasks of a session have in common."""
+
+    session_id: str
+    requirement: str
+    workspace: str
+    input_dir: str | None
+    seed: int
+    epoch: int
+    """Start of the state directory that writes the records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The unchanging part of a task: whose it is and what is owed."""
+
+    assignment: Assignment
+    persona: Persona
+    contract: Contract
+
+    @property
+    def address(self) -> str:
+        """Where the persona of the task lives."""
+        return persona_address(self.assignment.session_id, self.contract.id)
+
+    @property
+    def coordinator(self) -> str:
+        """Where the coordinator of its session lives."""
+        return coordinator_address(self.assignment.session_id)
+
+    def order(self, record: TaskRecord, *, token_budget: int = 0) -> CallOrder:
+        """Return the order of the attempt that `record` says is running."""
+        return CallOrder(
+            session_id=record.session_id,
+            task_id=record.task_id,
+            call_id=(record.call_id or b"").hex(),
+            round=record.round,
+            attempt=record.attempt,
+            ordinal=record.ordinal,
+            persona=self.persona,
+            contract=self.contract,
+            requirement=self.assignment.requirement,
+            workspace=self.assignment.workspace,
+            input_dir=self.assignment.input_dir,
+            feedback=record.evidence,
+            token_budget=token_budget,
+            seed=self.assignment.seed,
+        )
+
+    def event(
+        self, kind: str, at_ms: int, data: dict[str, str | int | float | bool | None]
+    ) -> Event:
+        """Return a line of history about this task."""
+        return Event(
+            self.assignment.session_id,
+            kind,
+            at_ms,
+            self.contract.id,
+            {"persona_id": self.persona.persona_id, **data},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the call of an attempt ended."""
+
+    outcome: Outcome
+    tokens: int
+    """Tokens booked for it: what was used, or the reservation of a lost call."""
+    started_ms: int
+
+
+def begun(task: Task, before: TaskRecord, now_ms: int) -> TaskRecord:
+    """Return the record of a task whose next attempt begins."""
+    attempt = before.attempt + 1
+    return msgspec.structs.replace(
+        before,
+        state="running",
+        waits_for="call",
+        attempt=attempt,
+        ordinal=before.ordinal + 1,
+        call_id=call_id_of(before.session_id, before.task_id, before.round, attempt),
+        deadline_ms=None,
+        started_ms=before.started_ms or now_ms,
+        epoch=task.assignment.epoch,
+    )
+
+
+def opening(task: Task, running: TaskRecord, need_tokens: int, now_ms: int) -> Transition:
+    """Return the draft that begins the attempt of `running`; the engine starts after it."""
+    call_id = running.call_id or b""
+    draft = Transition()
+    draft.put(running)
+    draft.put(
+        AttemptRecord(
+            session_id=running.session_id,
+            task_id=running.task_id,
+            ordinal=running.ordinal,
+            round=running.round,
+            attempt=running.attempt,
+            call_id=call_id,
+            state="open",
+            started_ms=now_ms,
+            epoch=task.assignment.epoch,
+        )
+    )
+    draft.event(
+        task.event(
+            "attempt_started",
+            now_ms,
+            {"round": running.round, "attempt": running.attempt, "reserved_tokens": need_tokens},
+        )
+    )
+    draft.then(task.address, encoded(CallOpened(call_id=call_id)))
+    return draft
+
+
+def closing(
+    task: Task, running: TaskRecord, ending: Ending, now_ms: int
+) -> tuple[TaskRecord, Transition]:
+    """Return what follows the attempt of `running`: the end of the task, or its next deadline."""
+    outcome = ending.outcome
+    verdict = judge(task.contract, outcome)
+    failure = outcome.failure
+    if failure is None and not verdict.contract_fulfilled:
+        failure = "missing_deliverable"
+    draft = Transition()
+    after = msgspec.structs.replace(
+        running,
+        call_id=None,
+        quality_score=verdict.quality_score,
+        contract_fulfilled=verdict.contract_fulfilled,
+        tokens_used=running.tokens_used + ending.tokens,
+        epoch=task.assignment.epoch,
+    )
+    evidence = _capped(outcome.evidence)
+    delay_ms = None
+    if failure is None:
+        manifest = draft.payload(after.session_id, encode(outcome.artifacts))
+        after = _ended(msgspec.structs.replace(after, artifacts=manifest), "done", now_ms)
+    else:
+        after = msgspec.structs.replace(after, failure=failure, evidence=evidence)
+        after, delay_ms = _decided(task, after, failure, outcome.retry_after_seconds, now_ms)
+    draft.put(after)
+    state = _attempt_state(failure)
+    message = outcome.message
+    draft.put(
+        AttemptRecord(
+            session_id=running.session_id,
+            task_id=running.task_id,
+            ordinal=running.ordinal,
+            round=running.round,
+            attempt=running.attempt,
+            call_id=running.call_id or b"",
+            state=state,
+            failure=failure or "",
+            evidence=evidence,
+            delay_ms=delay_ms,
+            tokens=ending.tokens,
+            message=draft.payload(running.session_id, message.encode()) if message else None,
+            started_ms=ending.started_ms,
+            finished_ms=now_ms,
+            epoch=task.assignment.epoch,
+        )
+    )
+    draft.event(
+        task.event(
+            f"attempt_{'succeeded' if state == 'ok' else state}",
+            now_ms,
+            {
+                "round": running.round,
+                "attempt": running.attempt,
+                "tokens": ending.tokens,
+                "failure": failure or "",
+                "evidence": evidence[0] if evidence else "",
+                "delay_ms": delay_ms,
+                "duration_ms": now_ms - ending.started_ms,
+            },
+        )
+    )
+    _announce(task, draft, after, now_ms)
+    draft.then(task.address, _ATTEMPT_CLOSED)
+    return after, draft
+
+
+def waiting(
+    task: Task,
+    before: TaskRecord,
+    waits_for: WaitsFor,
+    deadline_ms: int | None,
+    now_ms: int,
+) -> tuple[TaskRecord, Transition]:
+    """Return the wait for breaker or budget; the attempt that could not open does not count."""
+    after = msgspec.structs.replace(
+        before,
+        state="waiting",
+        waits_for=waits_for,
+        deadline_ms=deadline_ms,
+        epoch=task.assignment.epoch,
+    )
+    draft = Transition()
+    draft.put(after)
+    draft.event(
+        task.event("task_waiting", now_ms, {"waits_for": waits_for, "deadline_ms": deadline_ms})
+    )
+    draft.then(task.coordinator, encoded(TaskWaiting(task_id=after.task_id)))
+    draft.then(task.address, _WAIT_RECORDED)
+    return after, draft
+
+
+def unaffordable(
+    task: Task, before: TaskRecord, denied: CallDenied, now_ms: int
+) -> tuple[TaskRecord, Transition]:
+    """Return the end of a task whose budget cannot pay for another attempt."""
+    error = TokenBudgetExceeded(
+        before.persona_id,
+        denied.limit_tokens,
+        denied.spent_tokens,
+        denied.held_tokens,
+        denied.need_tokens,
+    )
+    failed = msgspec.structs.replace(
+        before, failure="limit", evidence=(str(error),), epoch=task.assignment.epoch
+    )
+    after = _given_up(task, failed, now_ms)
+    draft = Transition()
+    draft.put(after)
+    _announce(task, draft, after, now_ms)
+    draft.then(task.address, _ATTEMPT_CLOSED)
+    return after, draft
+
+
+def _decided(
+    task: Task,
+    after: TaskRecord,
+    failure: FailureClass,
+    retry_after_seconds: float | None,
+    now_ms: int,
+) -> tuple[TaskRecord, int | None]:
+    """Return the record after a failure, and the pause before the next attempt, if any."""
+    decision = retry.decide(
+        task.persona.retry,
+        retry.Place(after.round, after.attempt),
+        failure,
+        seed=int(fraction_of(task.assignment.seed, after.session_id, after.task_id) * (1 << 53)),
+        retry_after_seconds=retry_after_seconds,
+    )
+    if isinstance(decision, retry.Stop):
+        return _given_up(task, after, now_ms), None
+    delay_ms = round(decision.delay_seconds * 1000)
+    return (
+        msgspec.structs.replace(
+            after,
+            state="waiting",
+            waits_for="deadline",
+            round=decision.round,
+            attempt=after.attempt if decision.round == after.round else 0,
+            deadline_ms=now_ms + delay_ms,
+        ),
+        delay_ms,
+    )
+
+
+def _given_up(task: Task, after: TaskRecord, now_ms: int) -> TaskRecord:
+    return _ended(after, "failed" if task.persona.give_up_on_failure else "help_needed", now_ms)
+
+
+def _ended(
+    after: TaskRecord, state: Literal["done", "failed", "help_needed"], now_ms: int
+) -> TaskRecord:
+    return msgspec.structs.replace(
+        after,
+        state=state,
+        waits_for="person" if state == "help_needed" else "nothing",
+        deadline_ms=None,
+        finished_ms=now_ms,
+    )
+
+
+def _announce(task: Task, draft: Transition, after: TaskRecord, now_ms: int) -> None:
+    """Tell the coordinator, once it is durable, whether the task waits or has ended."""
+    if after.state == "waiting":
+        draft.then(task.coordinator, encoded(TaskWaiting(task_id=after.task_id)))
+        return
+    failed = after.state != "done"
+    draft.event(
+        task.event(
+            f"task_{after.state}",
+            now_ms,
+            {
+                "tokens": after.tokens_used,
+                "quality_score": after.quality_score,
+                "failure": after.failure if failed else "",
+                "evidence": after.evidence[0] if failed and after.evidence else "",
+            },
+        )
+    )
+    draft.then(task.coordinator, encoded(TaskFinished(task_id=after.task_id, state=after.state)))
+
+
+def _attempt_state(failure: FailureClass | None) -> Literal["ok", "failed", "interrupted"]:
+    if failure is None:
+        return "ok"
+    return "interrupted" if failure == "interrupted" else "failed"
+
+
+def _capped(evidence: tuple[str, ...]) -> tuple[str, ...]:
+    if len(evidence) <= EVIDENCE_MAX:
+        return evidence
+    return (
+        *evidence[: EVIDENCE_MAX - 1],
+        f"{len(evidence) - EVIDENCE_MAX + 1} more findings",
+    )

@@ -1,0 +1,108 @@
+"""The team as data: personas, phases, contracts, and what each of them may spend.
+
+Pure values. Where they come from (a TOML file, a program) is the business of the runtime; by the
+time a `Team` exists it has been validated: every name is known, phases and contracts are acyclic.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often, and with which pauses, a task is tried.
+
+    A task has at most `max_rounds * max_attempts` attempts, crashes included.
+    """
+
+    max_attempts: int = 3
+    """Attempts in a round (level 1), at least 1."""
+    backoff_seconds: float = 1.0
+    """Delay after the first failed attempt of a round; doubles with each further one."""
+    backoff_max_seconds: float = 5.0
+    """Upper bound of a level-1 delay."""
+    max_rounds: int = 2
+    """Rounds of a task (level 2), at least 1."""
+    round_backoff_seconds: tuple[float, ...] = (5.0, 10.0, 20.0)
+    """Delay before round 2, 3, 4 ...; the last one repeats."""
+
+
+class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the `command` engine runs."""
+
+    argv: tuple[str, ...]
+    timeout_seconds: float = 600.0
+    """Wall-clock limit of one call; the whole process tree is killed at its end."""
+    environment: dict[str, str] = {}
+    """Added to the allow-listed variables of the runtime's own environment."""
+
+
+class Persona(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A role and the engine that does its work."""
+
+    persona_id: str
+    engine: str = "rehearsal"
+    retry: RetryPolicy = RetryPolicy()
+    token_budget: int = 100_000
+    """Tokens this persona may spend in one session, input and output together."""
+    give_up_on_failure: bool = True
+    """True: the final failure ends the task. False: the task waits for a person."""
+    timeout_seconds: float = 600.0
+    """Wall-clock limit of one call of any engine."""
+    command: CommandSpec | None = None
+    """Required by the `command` engine."""
+    callable: str | None = None
+    """`module:function`, required by the `python` engine."""
+    import_dir: str = ""
+    """Absolute directory that `callable` is looked up in first: that of the team file."""
+    script: tuple[str, ...] = ()
+    """Outcome of each attempt of the `rehearsal` engine, in order; "ok" when it is used up."""
+    latency_seconds: float = 0.0
+    """Simulated duration of one call of the `rehearsal` engine."""
+    options: dict[str, Any] = {}
+    """Free parameters, handed to the engine untouched."""
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stage of a session; starts when every phase in `after` has finished."""
+
+    name: str
+    after: tuple[str, ...] = ()
+
+
+class Deliverable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Files a persona owes: every glob must match at least one file."""
+
+    name: str
+    artifacts: tuple[str, ...]
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a persona has to deliver in a phase. One contract in a session is one task."""
+
+    id: str
+    name: str
+    phase: str
+    provider_persona_id: str
+    after: tuple[str, ...] = ()
+    """Contracts of the same phase that must be done before."""
+    deliverables: tuple[Deliverable, ...] = ()
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """All artifact globs, in the order of the contract, without repeats."""
+        return tuple(dict.fromkeys(glob for item in self.deliverables for glob in item.artifacts))
+
+
+class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A validated team: what `maestro-runtime run` executes."""
+
+    name: str
+    requirement: str
+    personas: dict[str, Persona]
+    phases: tuple[Phase, ...]
+    contracts: tuple[Contract, ...]
+    max_parallel_workers: int = 4
+    """Most tasks with an attempt in flight at the same time."""
+    seed: int = 0
+    """Drives every random choice of a session: jitter and the rehearsal engine."""

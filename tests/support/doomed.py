@@ -1,0 +1,45 @@
+"""A runtime that kills itself at a commit boundary: `doomed.py TEAM STATE OUTPUT WHEN NUMBER`.
+
+WHEN is "before" (everything is written, nothing durable) or "after" (durable, nothing delivered).
+Without a kill it runs the session to its end and exits with 0.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.config import Flags, load_team, resolve_settings
+
+
+class Executioner:
+    """Sends SIGKILL to its own process at one commit."""
+
+    def __init__(self, when: str, number: int) -> None:
+        self._when = when
+        self._number = number
+
+    def before_commit(self, number: int) -> None:
+        """Die before commit `number`, if that is the one."""
+        self._strike("before", number)
+
+    def after_commit(self, number: int) -> None:
+        """Die after commit `number`, if that is the one."""
+        self._strike("after", number)
+
+    def _strike(self, when: str, number: int) -> None:
+        if (when, number) == (self._when, self._number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(team: str, state: str, output: str, when: str, number: str) -> None:
+    """Run the session until the commit where it dies."""
+    loaded = load_team(team, settings=resolve_settings(Flags(), {}))
+    options = RuntimeOptions(observer=Executioner(when, int(number)))
+    with open_runtime(state, options) as runtime:
+        runtime.run(SessionOrder(loaded.team, "doomed", Path(output))).result(30.0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

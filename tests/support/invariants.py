@@ -1,0 +1,148 @@
+"""The invariants of the design, checked on a state directory against records kept outside it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from crash_team import Run
+from maestro_runtime.cli._progress import EventLine
+from maestro_storage import StateView, Store, verify
+from maestro_storage.records import TASK_FINAL, AttemptRecord, EventRecord
+
+ATTEMPTS_MAX, ROUNDS_MAX = 3, 2
+
+
+@dataclass
+class Observed:
+    """What was seen from outside before the process was killed."""
+
+    acknowledged: list[EventLine] = field(default_factory=list)
+    """Events the process printed, so they had been durable."""
+    runs: list[Run] = field(default_factory=list)
+    """Runs of the engine."""
+
+
+def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateView | None:
+    """Check what must hold at any moment, whatever the process was doing when it died."""
+    assert verify(state_dir).intact
+    with Store.inspect(state_dir) as store:
+        if store.sessions.get(session_id) is None:
+            assert observed.acknowledged == []
+            assert observed.runs == []
+            return None
+        _check_history(store, session_id, observed)
+        _check_ledger(store, session_id)
+        _check_attempts(store, session_id, observed)
+        _check_tasks(store, session_id)
+        return store
+
+
+def check_end(
+    state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
+) -> None:
+    """Check a session that was resumed to its end.
+
+    Args:
+        state_dir: Of the session.
+        session_id: The session.
+        observed: Everything seen from outside, before the kill and after it.
+        done_before: Tasks that were done, and so acknowledged, when the process was killed.
+    """
+    check_state(state_dir, session_id, observed)
+    with Store.inspect(state_dir) as store:
+        session = store.require_session(session_id)
+        assert session.state == "done"
+        assert {task.state for task in store.tasks.scan(session_id)} == {"done"}
+        assert all(call.state != "open" for call in store.calls.scan(session_id))
+        assert all(budget.held_tokens == 0 for budget in store.budgets.scan(session_id))
+        last_finish = {
+            event.task_id: event.sequence
+            for event in store.events.scan(session_id)
+            if event.kind == "task_done"
+        }
+        for event in store.events.scan(session_id):
+            if event.kind == "attempt_started":
+                # Invariant 6: nothing is begun for a task that is done.
+                assert event.sequence < last_finish[event.task_id]
+        finishes = Counter(
+            event.task_id for event in store.events.scan(session_id) if event.kind == "task_done"
+        )
+        assert set(finishes.values()) == {1}
+        assert done_before <= set(finishes)
+
+
+def _check_history(store: StateView, session_id: str, observed: Observed) -> None:
+    """Invariant 1: what was acknowledged is there, and the history has no gap."""
+    events = list(store.events.scan(session_id))
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    for line in observed.acknowledged:
+        assert line.sequence <= len(events), f"acknowledged event {line} is lost"
+        assert _as_line(events[line.sequence - 1]) == line
+
+
+def _as_line(event: EventRecord) -> EventLine:
+    return EventLine(
+        schema="maestro.event/1",
+        session_id=event.session_id,
+        sequence=event.sequence,
+        at_ms=event.at_ms,
+        kind=event.kind,
+        task_id=event.task_id,
+        data=event.data,
+    )
+
+
+def _check_ledger(store: StateView, session_id: str) -> None:
+    """Invariant 2: the counters are the sum of the calls, and no call is there twice."""
+    spent: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for call in store.calls.scan(session_id):
+        spent[call.persona_id] += call.input_tokens + call.output_tokens
+        held[call.persona_id] += call.reserved_tokens if call.state == "open" else 0
+    for budget in store.budgets.scan(session_id):
+        assert budget.spent_tokens == spent.pop(budget.persona_id)
+        assert budget.held_tokens == held.pop(budget.persona_id)
+        assert budget.spent_tokens + budget.held_tokens <= budget.limit_tokens
+    assert not +spent
+    assert not +held
+    used = sum(task.tokens_used for task in store.tasks.scan(session_id))
+    closed = [call for call in store.calls.scan(session_id) if call.state != "open"]
+    assert used == sum(call.input_tokens + call.output_tokens for call in closed)
+
+
+def _check_attempts(store: StateView, session_id: str, observed: Observed) -> None:
+    """Invariants 3, 5 and 6: limits and deadlines hold, and nothing ran that was not durable."""
+    attempts = list(store.attempts.scan(session_id))
+    by_call = {attempt.call_id.hex(): attempt for attempt in attempts}
+    assert len(by_call) == len(attempts)
+    runs = Counter(run.call_id for run in observed.runs)
+    assert set(runs) <= set(by_call), "an engine ran without a durable attempt"
+    assert all(count == 1 for count in runs.values()), "a call ran twice"
+    # What was settled with an answer did run; only an interrupted call may never have started.
+    answered = {call for call, attempt in by_call.items() if attempt.state in ("ok", "failed")}
+    assert answered <= set(runs)
+    of_task: dict[str, list[AttemptRecord]] = {}
+    for attempt in attempts:
+        of_task.setdefault(attempt.task_id, []).append(attempt)
+    for rows in of_task.values():
+        assert [row.ordinal for row in rows] == list(range(1, len(rows) + 1))
+        assert max(row.attempt for row in rows) <= ATTEMPTS_MAX
+        assert max(row.round for row in rows) <= ROUNDS_MAX
+        for before, after in pairwise(rows):
+            assert before.finished_ms is not None
+            assert before.delay_ms is not None
+            assert after.started_ms >= before.finished_ms + before.delay_ms
+
+
+def _check_tasks(store: StateView, session_id: str) -> None:
+    """Invariant 7: whoever is not at an end says what it waits for."""
+    for task in store.tasks.scan(session_id):
+        assert (task.waits_for == "nothing") == (task.state in TASK_FINAL)
+        if task.state == "running":
+            assert task.call_id is not None
+            call = store.calls.get(session_id, task.call_id)
+            assert call is not None
+            assert call.state == "open"
+        if task.waits_for == "deadline":
+            assert task.deadline_ms is not None

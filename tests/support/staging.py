@@ -1,0 +1,245 @@
+"""A session on real actors and a real store; only time and the engines are replaced."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from maestro_actors.circuit_breaker import BreakerPolicy, BreakerProxy, CircuitBreaker
+from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
+from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
+from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
+from maestro_actors.messages import CallRecovered, EngineFinished
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import LocalChannel, encoded
+from maestro_actors.session import opening_transition
+from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
+from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_runtime._memory import StoreMemory
+from maestro_storage import Store, StoreOptions, StorePorts
+from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord
+
+OK = Outcome(
+    usage=Usage(input_tokens=60, output_tokens=40),
+    artifacts=(Artifact(path="a.md", size_bytes=1, sha256="00", changed=True),),
+)
+TRANSIENT = Outcome(
+    usage=Usage(input_tokens=10),
+    failure="transient",
+    evidence=("connection reset",),
+    engine_fault=True,
+)
+MALFORMED = Outcome(
+    usage=Usage(input_tokens=10, output_tokens=5),
+    failure="malformed_output",
+    evidence=("no JSON in the answer",),
+)
+PERMANENT = Outcome(failure="permanent", evidence=("no such model",))
+
+SESSION = "s-1"
+BOUND_SECONDS = 20.0
+
+
+def team(*contracts: Contract, phases: tuple[Phase, ...] = (), **changes: object) -> Team:
+    """Return a team with one persona, `dev`, that keeps every contract."""
+    persona = Persona(persona_id="dev", engine="scripted", **changes)  # type: ignore[arg-type]
+    return Team(
+        name="t",
+        requirement="r",
+        personas={"dev": persona},
+        phases=phases or (Phase(name="build"),),
+        contracts=contracts or (contract("c1"),),
+        max_parallel_workers=2,
+    )
+
+
+def contract(name: str, *, phase: str = "build", after: tuple[str, ...] = ()) -> Contract:
+    """Return a contract that owes one file."""
+    return Contract(
+        id=name,
+        name=name,
+        phase=phase,
+        provider_persona_id="dev",
+        after=after,
+        deliverables=(Deliverable(name="file", artifacts=("*.md",)),),
+    )
+
+
+NO_WAIT = RetryPolicy(backoff_seconds=0.0, backoff_max_seconds=0.0, round_backoff_seconds=(0.0,))
+
+
+class ScriptedEngines:
+    """The engines port: a test says how each call ends, and when."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self.outcomes: deque[Outcome] = deque()
+        """How the next calls end, in order; then `OK` for ever."""
+        self.estimate_tokens = 100
+        self.held = False
+        """Calls stay in flight until `finish`."""
+        self.started: list[CallOrder] = []
+        self.arrived = threading.Condition()
+        self._in_flight: dict[str, tuple[CallOrder, str]] = {}
+        self.recovered: list[CallOrder] = []
+        self.recovered_usage: Usage | None = None
+
+    def estimate(self, _order: CallOrder) -> int:
+        return self.estimate_tokens
+
+    def start(self, order: CallOrder, reply_to: str) -> None:
+        with self.arrived:
+            self.started.append(order)
+            self._in_flight[order.call_id] = (order, reply_to)
+            self.arrived.notify_all()
+        if not self.held:
+            self.finish(order.call_id)
+
+    def finish(self, call_id: str, outcome: Outcome | None = None) -> None:
+        _, reply_to = self._in_flight.pop(call_id)
+        if outcome is None:
+            outcome = self.outcomes.popleft() if self.outcomes else OK
+        message = EngineFinished(call_id=bytes.fromhex(call_id), outcome=outcome)
+        self._system.deliver(reply_to, encoded(message))
+
+    def process_recorded(self, call_id: bytes) -> None:
+        raise AssertionError(f"no process was started for {call_id.hex()}")
+
+    def recover(self, order: CallOrder, reply_to: str) -> None:
+        self.recovered.append(order)
+        message = CallRecovered(call_id=bytes.fromhex(order.call_id), usage=self.recovered_usage)
+        self._system.deliver(reply_to, encoded(message))
+
+    def cancel(self, call_id: bytes) -> None:
+        self.finish(call_id.hex(), Outcome(failure="interrupted"))
+
+    def wait_for_calls(self, count: int) -> list[CallOrder]:
+        """Wait until `count` calls have been started in all."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.started) >= count, BOUND_SECONDS)
+            return list(self.started)
+
+
+@dataclass
+class Stage:
+    """One start of the state directory, with its actors."""
+
+    store: Store
+    system: ActorSystem
+    lane: AsyncLane
+    clock: VirtualClock
+    engines: ScriptedEngines
+    ports: Ports
+    events: list[EventRecord]
+    changed: threading.Condition
+    escalations: list[BaseException] = field(default_factory=list)
+
+    def create(self, wanted: Team) -> None:
+        """Make a session durable, all its tasks queued."""
+        transition = opening_transition(
+            SESSION,
+            wanted,
+            output_dir="/nowhere",
+            input_dir=None,
+            now_ms=self.clock.now_ms(),
+            epoch=self.store.epoch,
+        )
+        self.store.journal.commit(transition).result(BOUND_SECONDS)
+
+    def run(self, wanted: Team, policy: BreakerPolicy | None = None) -> None:
+        """Start the actors of a session that is durable."""
+        self.system.spawn(TokenAccountant, self.ports, address=ACCOUNTANT_ADDRESS)
+        self.system.spawn(
+            CircuitBreaker,
+            self.ports,
+            "scripted",
+            policy or BreakerPolicy(),
+            address=breaker_address("scripted"),
+        )
+        self.system.spawn(
+            Coordinator, self.ports, SESSION, wanted, address=coordinator_address(SESSION)
+        )
+
+    def wait_for(self, kind: str, count: int = 1) -> list[EventRecord]:
+        """Wait until `count` events of a kind are durable in this start; return them."""
+
+        def found() -> list[EventRecord]:
+            return [event for event in self.events if event.kind == kind]
+
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(found()) >= count, BOUND_SECONDS), (
+                [(event.kind, event.data) for event in self.events],
+                self.escalations,
+            )
+        return found()
+
+    def advance_until(self, kind: str, count: int = 1) -> None:
+        """Let virtual time jump from timer to timer until the events are there."""
+
+        def missing() -> bool:
+            return sum(event.kind == kind for event in self.events) < count
+
+        while missing():
+            with self.changed:
+                self.changed.wait(0.005)
+            if missing():
+                self.clock.advance_to_next()
+
+    def task(self, task_id: str = "c1") -> TaskRecord:
+        record = self.store.tasks.get(SESSION, task_id)
+        assert record is not None
+        return record
+
+    def attempts(self, task_id: str = "c1") -> list[AttemptRecord]:
+        return list(self.store.attempts.scan(SESSION, task_id))
+
+    @property
+    def coordinator(self) -> CoordinatorProxy:
+        return CoordinatorProxy(LocalChannel(self.system), SESSION)
+
+    @property
+    def accountant(self) -> AccountantProxy:
+        return AccountantProxy(LocalChannel(self.system))
+
+    @property
+    def breaker(self) -> BreakerProxy:
+        return BreakerProxy(LocalChannel(self.system), "scripted")
+
+    def close(self) -> None:
+        """End like a killed process: actors vanish, what is durable stays."""
+        self.store.close()
+        self.lane.close()
+
+
+def changed_retry(wanted: Team, retry: RetryPolicy) -> Team:
+    """Return the team with another retry policy for its persona."""
+    persona = msgspec.structs.replace(wanted.personas["dev"], retry=retry)
+    return msgspec.structs.replace(wanted, personas={"dev": persona})
+
+
+def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
+    """Open a state directory as a start of the runtime would."""
+    lane = AsyncLane("test")
+    escalations: list[BaseException] = []
+    system = ActorSystem(
+        lane, clock, on_escalation=lambda _address, error: escalations.append(error)
+    )
+    changed = threading.Condition()
+    events: list[EventRecord] = []
+
+    def on_events(batch: list[EventRecord]) -> None:
+        with changed:
+            events.extend(batch)
+            changed.notify_all()
+
+    store = Store.open(
+        state_dir,
+        options=StoreOptions(map_bytes=1 << 28),
+        ports=StorePorts(deliver=system.deliver, on_events=on_events, now_ms=clock.now_ms),
+    )
+    engines = ScriptedEngines(system)
+    ports = Ports(system, store.journal, StoreMemory(store), engines, store.epoch)
+    return Stage(store, system, lane, clock, engines, ports, events, changed, escalations)

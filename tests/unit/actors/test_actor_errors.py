@@ -1,0 +1,55 @@
+import pickle
+
+import pytest
+
+from maestro_actors.engine import Usage
+from maestro_actors.errors import (
+    ActorError,
+    InternalError,
+    MessageTooLarge,
+    TokenBudgetExceeded,
+)
+from maestro_actors.messages import MESSAGE_BYTES_MAX, CloseCall
+from maestro_actors.proxy import encoded
+from maestro_storage.transition import Transition
+
+ERRORS = [
+    (
+        MessageTooLarge("OpenCall", 9, 8),
+        "message OpenCall must have at most 8 bytes, got 9",
+    ),
+    (
+        TokenBudgetExceeded("dev", 9, 6, 1, 4),
+        (
+            "token budget of persona 'dev' cannot pay for another call: "
+            "limit 9, spent 6, reserved 1, needed 4"
+        ),
+    ),
+    (
+        InternalError("call 00 is settled, only an open one is closed"),
+        "internal error: call 00 is settled, only an open one is closed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), ERRORS)
+def test_an_error_says_what_was_wrong_and_survives_pickling(error: ActorError, text: str) -> None:
+    assert str(error) == text
+    assert str(pickle.loads(pickle.dumps(error))) == text  # noqa: S301 - our own bytes
+
+
+def test_a_message_above_the_limit_is_refused_before_it_is_sent() -> None:
+    draft = Transition()
+    draft.payload("s", b"x" * MESSAGE_BYTES_MAX)
+    message = CloseCall(
+        session_id="s",
+        persona_id="dev",
+        call_id=b"",
+        state="settled",
+        usage=Usage(),
+        at_ms=0,
+        draft=draft,
+    )
+
+    with pytest.raises(MessageTooLarge, match="message CloseCall must have at most 4194304"):
+        encoded(message)
