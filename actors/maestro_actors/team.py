@@ -31,8 +31,8 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What the `command` engine runs."""
 
     argv: tuple[str, ...]
-    timeout_seconds: float = 600.0
-    """Wall-clock limit of one call; the whole process tree is killed at its end."""
+    timeout_seconds: float | None = None
+    """Wall-clock limit of one call, when its process tree is killed; None: the persona's."""
     environment: dict[str, str] = {}
     """Added to the allow-listed variables of the runtime's own environment."""
 

@@ -1,0 +1,239 @@
+"""One call: the manifest before, the engine under its time limit, the manifest after."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.team import Persona
+from maestro_runtime.engines.errors import (
+    EngineCrashed,
+    EngineError,
+    EngineTimeout,
+    MalformedOutput,
+    Permanent,
+    UnknownEngine,
+)
+from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult
+from maestro_runtime.engines.registry import EngineRegistry
+from maestro_runtime.workspace import (
+    Fingerprint,
+    GlobEscapes,
+    Manifest,
+    Workspace,
+    WorkspaceTooLarge,
+    diff,
+)
+
+EVIDENCE_CHARACTERS_MAX: Final = 4_000
+"""Longest sentence of evidence."""
+
+MESSAGE_CHARACTERS_MAX: Final = 16_384
+"""Longest closing message that is kept."""
+
+RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
+"""Longest pause an engine may ask for; a longer one is not believed."""
+
+TOKENS_MAX: Final = 1 << 53
+"""Largest token count that is believed."""
+
+ABANDON_SECONDS: Final = 30.0
+"""How long an engine may take to stop; then the call ends without it."""
+
+StopReason = Literal["timeout", "cancelled", "closed"]
+
+INTERRUPTIONS: Final = {"cancelled": "call was cancelled", "closed": "engine host was closed"}
+
+
+class Call:
+    """One use of an engine. Belongs to the host's event loop."""
+
+    def __init__(self, order: CallOrder, registry: EngineRegistry, context: EngineContext) -> None:
+        self._order = order
+        self._registry = registry
+        self._context = context
+        self._reason: StopReason | None = None
+        self._task: asyncio.Task[EngineResult] | None = None
+        self._abandoned: asyncio.Future[None] | None = None
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancel the engine; the first reason counts, and one that is done stays done."""
+        if self._reason is not None or (self._task is not None and self._task.done()):
+            return
+        self._reason = reason
+        if self._task is not None:
+            self._task.cancel()
+            asyncio.get_running_loop().call_later(ABANDON_SECONDS, self._abandon)
+
+    def _abandon(self) -> None:
+        """Wait no longer for an engine that does not stop."""
+        if self._abandoned is not None and not self._abandoned.done():
+            self._abandoned.set_result(None)
+
+    async def outcome(self) -> Outcome:
+        """Serve the call to its end; whatever goes wrong is in the outcome."""
+        loop = asyncio.get_running_loop()
+        begun_seconds = loop.time()
+        try:
+            outcome = await self._observed()
+        except WorkspaceTooLarge as error:
+            outcome = Outcome(usage=self._context.usage, failure="limit", evidence=(str(error),))
+        except GlobEscapes as error:
+            outcome = Outcome(
+                usage=self._context.usage, failure="permanent", evidence=(str(error),)
+            )
+        except Exception as error:  # noqa: BLE001 - every call is answered, also if we are wrong
+            outcome = _failed(error, self._context.usage)
+        return msgspec.structs.replace(outcome, duration_seconds=loop.time() - begun_seconds)
+
+    async def _observed(self) -> Outcome:
+        """Run the engine between two looks at the disk; none without deliverables."""
+        globs = self._order.contract.globs
+        if not globs:
+            return await self._worked()
+        workspace = Workspace(self._order.workspace)
+        before = await asyncio.to_thread(workspace.manifest, globs)
+        outcome = await self._worked()
+        # If looking fails now, the tokens are spent all the same.
+        self._context.usage = outcome.usage
+        if outcome.failure == "interrupted":
+            return outcome
+        after = await asyncio.to_thread(_observe, workspace, self._order, before.files)
+        return self._held_against(outcome, before.files, after)
+
+    def _held_against(
+        self, outcome: Outcome, before: Mapping[str, Fingerprint], after: Manifest
+    ) -> Outcome:
+        """Add what is on disk to what the engine came to."""
+        missing = tuple(
+            f"deliverable {item.name!r}: no file matches {glob!r}"
+            for item in self._order.contract.deliverables
+            for glob in item.artifacts
+            if glob in after.missing
+        )
+        failure = outcome.failure
+        if failure is None and missing:
+            failure = "missing_deliverable"
+        return msgspec.structs.replace(
+            outcome,
+            failure=failure,
+            evidence=(*outcome.evidence, *missing, *after.refused),
+            artifacts=diff(before, after),
+            missing=after.missing,
+        )
+
+    async def _worked(self) -> Outcome:
+        """Run the engine under the call's time limit."""
+        if self._reason is not None:
+            return _interrupted(self._reason, self._context.usage)
+        try:
+            engine = self._registry.get(self._order.persona.engine)
+        except UnknownEngine as error:
+            return _failed(Permanent(str(error)), Usage())
+        except EngineError as error:
+            return _failed(error, Usage())
+        loop = asyncio.get_running_loop()
+        limit_seconds = _limit_seconds(self._order.persona)
+        self._task = loop.create_task(_run(engine, self._order, self._context))
+        timer = loop.call_later(limit_seconds, self.stop, "timeout")
+        self._abandoned = loop.create_future()
+        ends: set[asyncio.Future[Any]] = {self._task, self._abandoned}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        return self._judged(self._task, limit_seconds)
+
+    def _judged(self, task: asyncio.Task[EngineResult], limit_seconds: float) -> Outcome:
+        """Turn the end of the engine's task into an outcome."""
+        notes: tuple[str, ...] = ()
+        error: BaseException | None = None
+        usage = self._context.usage
+        if not task.done():
+            notes = (f"engine did not stop within {ABANDON_SECONDS:g} s",)
+            # Nobody will ask for the exception of a task that is left behind.
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        elif task.cancelled():
+            error = EngineError("engine cancelled its own call")
+        elif (error := task.exception()) is not None:
+            usage = _usage_after(error, usage)
+        else:
+            result = task.result()
+            usage = result.usage
+        if self._reason is None:
+            if error is not None:
+                return _failed(error, usage)
+            return Outcome(usage=usage, message=_cut(result.message, MESSAGE_CHARACTERS_MAX))
+        if isinstance(error, EngineError) and not task.cancelled():
+            notes = (_cut(str(error), EVIDENCE_CHARACTERS_MAX),)
+        if self._reason == "timeout":
+            stopped = _failed(EngineTimeout(f"exceeded its limit of {limit_seconds:g} s"), usage)
+        else:
+            stopped = _interrupted(self._reason, usage)
+        return msgspec.structs.replace(stopped, evidence=stopped.evidence + notes)
+
+
+async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> EngineResult:
+    """Run an engine, holding what is foreign code to the protocol."""
+    try:
+        result: object = await engine.run(order, context)
+    except (SystemExit, KeyboardInterrupt) as error:
+        # Let through, it would end the host's event loop with every call on it.
+        raise EngineCrashed(f"engine raised {type(error).__name__}") from error
+    if not isinstance(result, EngineResult):
+        raise MalformedOutput(f"engine must return an EngineResult, got {type(result).__name__}")
+    counts = (result.usage.input_tokens, result.usage.output_tokens)
+    if not all(0 <= count <= TOKENS_MAX for count in counts):
+        raise MalformedOutput(f"token counts must be from 0 to {TOKENS_MAX}, got {counts}")
+    return result
+
+
+def _observe(workspace: Workspace, order: CallOrder, before: Mapping[str, Fingerprint]) -> Manifest:
+    """Take the manifest after a call and make what changed survive a power cut."""
+    after = workspace.manifest(order.contract.globs)
+    # A finished task never runs again, so its files must be as durable as its record.
+    workspace.sync(path for path, found in after.files.items() if before.get(path) != found)
+    return after
+
+
+def _limit_seconds(persona: Persona) -> float:
+    """Return the wall-clock limit of a call: the command's own, if it has one."""
+    command = persona.command if persona.engine == "command" else None
+    if command is None or command.timeout_seconds is None:
+        return persona.timeout_seconds
+    return command.timeout_seconds
+
+
+def _usage_after(error: BaseException, booked: Usage) -> Usage:
+    """Return the tokens of a call that failed: the error's own count, or what was booked."""
+    if isinstance(error, EngineError) and error.usage is not None:
+        return error.usage
+    return booked
+
+
+def _failed(error: BaseException, usage: Usage) -> Outcome:
+    """Return the outcome of a call that an exception ended."""
+    if not isinstance(error, EngineError):
+        # Type and text only: a traceback could show secrets.
+        evidence = _cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
+        return Outcome(usage=usage, failure="transient", evidence=(evidence,))
+    pause_seconds = error.retry_after_seconds
+    if pause_seconds is not None and not 0 <= pause_seconds <= RETRY_AFTER_SECONDS_MAX:
+        pause_seconds = None
+    return Outcome(
+        usage=usage,
+        failure=error.failure,
+        evidence=(_cut(str(error), EVIDENCE_CHARACTERS_MAX),),
+        engine_fault=error.engine_fault,
+        retry_after_seconds=pause_seconds,
+    )
+
+
+def _interrupted(reason: StopReason, usage: Usage) -> Outcome:
+    """Return the outcome of a call that somebody ended."""
+    return Outcome(usage=usage, failure="interrupted", evidence=(INTERRUPTIONS[reason],))
+
+
+def _cut(text: str, characters_max: int) -> str:
+    """Shorten foreign text and make it encodable."""
+    return text[:characters_max].encode(errors="replace").decode()

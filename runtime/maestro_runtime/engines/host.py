@@ -1,0 +1,188 @@
+"""The engine host: one event loop in one long-lived thread, where all engines run.
+
+Processes are started from this thread only, so none of them depends on a thread that may end.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_runtime.engines._call import Call
+from maestro_runtime.engines.errors import CallInFlight, HostClosed
+from maestro_runtime.engines.protocol import EngineContext
+from maestro_runtime.engines.registry import EngineRegistry
+
+FILE_THREADS: Final = 4
+"""Threads for manifests, artifact writes and process sweeps, over all calls."""
+
+CLOSE_SECONDS: Final = 10.0
+"""How long engines may take to end once the grace is over; then they are left behind."""
+
+Reply = Callable[[Outcome], None]
+Started = Callable[[ProcessIdentity], Awaitable[None]]
+
+
+class EngineHost:
+    """Serves calls. Its methods may be called from any thread and do not block, but for `close`.
+
+    The host neither retries nor limits how many calls run: both are decided before. A call is to
+    be submitted only when the transition that opens it is durable. The thread starts with the
+    first call.
+    """
+
+    def __init__(self, registry: EngineRegistry) -> None:
+        self._registry = registry
+        self._lock = threading.Lock()
+        self._calls: dict[str, tuple[Call, Reply]] = {}
+        self._inbox: list[Callable[[], None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self._closed = False
+        self._grace_seconds = 0.0
+
+    def submit(self, order: CallOrder, reply: Reply, started: Started) -> None:
+        """Run one call.
+
+        Args:
+            order: What is to be done.
+            reply: Gets the outcome, exactly once, on the host's thread. By then every process of
+                the call is dead, unless the evidence says otherwise.
+            started: Awaited on the host's loop for a process that an engine started; the process
+                gets its input when it returns.
+
+        Raises:
+            HostClosed: The host is closed.
+            CallInFlight: A call with this id has been submitted and is not answered yet.
+        """
+        call = Call(order, self._registry, EngineContext(started))
+        with self._lock:
+            if order.call_id in self._calls:
+                raise CallInFlight(order.call_id)
+            self._post(lambda: self._keep(self._serve(order.call_id, call)))
+            self._calls[order.call_id] = (call, reply)
+
+    def cancel(self, call_id: str) -> None:
+        """Stop a call; its reply follows, "interrupted" unless it was done already.
+
+        Nothing happens if there is no such call: it may have been answered a moment ago.
+        """
+        with self._lock:
+            entry = self._calls.get(call_id)
+            if entry is not None and not self._closed:
+                call = entry[0]
+                self._post(lambda: call.stop("cancelled"))
+
+    def recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
+        """Ask the engine what an interrupted call used; `reply` gets None if it cannot tell.
+
+        Raises:
+            HostClosed: The host is closed.
+        """
+        with self._lock:
+            self._post(lambda: self._keep(self._recover(order, reply)))
+
+    def close(self, grace_seconds: float) -> None:
+        """Stop all calls, answer them, and end the thread. May be called again.
+
+        Args:
+            grace_seconds: How long calls may take to stop; then their processes are killed.
+        """
+        with self._lock:
+            if not self._closed and self._loop is not None:
+                self._grace_seconds = grace_seconds
+                self._loop.call_soon_threadsafe(self._closing.set)
+            self._closed = True
+        if self._thread is not None:
+            # Bounded, because foreign code on the loop may refuse to end; the thread is a daemon.
+            self._thread.join(grace_seconds + 2 * CLOSE_SECONDS)
+
+    def _post(self, action: Callable[[], None]) -> None:
+        """Have the loop run `action`; one wake-up serves all that has gathered. Under the lock.
+
+        Raises:
+            HostClosed: The host is closed.
+        """
+        if self._closed:
+            raise HostClosed
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._loop,), name="engines", daemon=True
+            )
+            self._thread.start()
+        if not self._inbox:
+            self._loop.call_soon_threadsafe(self._drain)
+        self._inbox.append(action)
+
+    def _drain(self) -> None:
+        """Run what was posted, in order."""
+        with self._lock:
+            actions, self._inbox = self._inbox, []
+        for action in actions:
+            action()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve until closed: the body of the thread."""
+        loop.set_default_executor(ThreadPoolExecutor(FILE_THREADS, "engines-files"))
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._until_closed())
+
+    async def _until_closed(self) -> None:
+        """Wait for `close`, then bring every call to its end."""
+        await self._closing.wait()
+        for call, _ in list(self._calls.values()):
+            call.stop("closed")
+        await self._settle(self._grace_seconds)
+        for engine in self._registry.loaded():
+            self._keep(engine.close())
+        await self._settle(CLOSE_SECONDS)
+        for call_id in list(self._calls):
+            evidence = ("engine host was closed", "engine did not stop")
+            self._answer(call_id, Outcome(failure="interrupted", evidence=evidence))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task and hold on to it; the loop itself does not."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        """Forget a task that is done; nobody else would see it fail."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _report("task of the engine host failed", error)
+
+    async def _settle(self, timeout_seconds: float) -> None:
+        """Wait until all tasks are done, but not for ever."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+
+    async def _serve(self, call_id: str, call: Call) -> None:
+        """Run one call and answer it."""
+        self._answer(call_id, await call.outcome())
+
+    def _answer(self, call_id: str, outcome: Outcome) -> None:
+        """Reply to a call, unless that has been done."""
+        with self._lock:
+            entry = self._calls.pop(call_id, None)
+        if entry is not None:
+            entry[1](outcome)
+
+    async def _recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
+        """Ask one engine; an engine that fails cannot tell."""
+        usage: Usage | None = None
+        try:
+            usage = await self._registry.get(order.persona.engine).recover(order)
+        except Exception as error:  # noqa: BLE001 - foreign code; the reply must follow
+            _report(f"engine {order.persona.engine!r} failed to recover a call", error)
+        reply(usage)
+
+
+def _report(message: str, error: BaseException) -> None:
+    """Hand an error nobody waits for to the loop's handler, which logs it."""
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

@@ -1,0 +1,100 @@
+"""What an engine is: the seam between the runtime and whatever does a persona's work."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
+from maestro_actors.team import Persona
+
+BYTES_PER_TOKEN: Final = 3
+"""Used where nobody counts tokens: about what mixed code and prose come to, on the safe side."""
+
+
+def tokens_in(byte_count: int) -> int:
+    """Estimate the tokens of `byte_count` UTF-8 bytes, rounded up."""
+    return -(-byte_count // BYTES_PER_TOKEN)
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runtime may expect of an engine."""
+
+    offline: bool
+    """Works without network access."""
+    starts_processes: bool
+    """A call runs operating-system processes."""
+    counts_tokens: bool
+    """Usage can come from the engine itself instead of an estimate."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether an engine can serve a persona, as far as that shows before a call."""
+
+    ok: bool
+    detail: str = ""
+    """What is wrong, in one sentence; empty if nothing is."""
+
+
+class EngineResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call that went well used and said. Its artifacts are read from disk, not from it."""
+
+    usage: Usage = Usage()
+    message: str = ""
+
+
+class EngineContext:
+    """What an engine tells the runtime while a call runs. One per call, on the host's thread."""
+
+    def __init__(self, started: Callable[[ProcessIdentity], Awaitable[None]]) -> None:
+        self.usage = Usage()
+        """Tokens used so far. An engine keeps it current; it is what counts if the call is
+        stopped, or fails with an error that names no usage."""
+        self._started = started
+
+    async def started(self, process: ProcessIdentity) -> None:
+        """Return once `process` is on record, so that it can be found after a crash.
+
+        Await it before reading what the process writes. If it raises, stop the process.
+        """
+        await self._started(process)
+
+
+class Engine(Protocol):
+    """Does the work of a persona.
+
+    All methods but `preflight` and `estimate` run on the host's event loop and must not block it.
+    An engine makes one try per call and never retries by itself. It writes only inside the
+    order's workspace. When `run` is cancelled it may return only after everything it started is
+    dead.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name a team file uses."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the runtime may expect."""
+
+    def preflight(self, persona: Persona) -> Health:
+        """Check, before the first call and from any thread, what can be checked for free."""
+
+    def estimate(self, order: CallOrder) -> int:
+        """Return the tokens the call may need, at least 0: what will be reserved for it.
+
+        Called from any thread, before the call is opened; must be quick.
+        """
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+        """Do the work once.
+
+        Raises:
+            EngineError: The call failed; the class says how it is judged.
+        """
+
+    async def recover(self, order: CallOrder) -> Usage | None:
+        """Return what a call interrupted by a crash really used; None if it cannot be told."""
+
+    async def close(self) -> None:
+        """Let go of everything at once; calls that still run must end promptly."""

@@ -1,0 +1,237 @@
+"""The `python` engine: a function does the persona's work."""
+
+import importlib
+import inspect
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.team import Contract, Persona
+from maestro_runtime.engines._thread_pool import ThreadPool
+from maestro_runtime.engines.errors import EngineUnavailable, MalformedOutput
+from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
+
+THREADS_MAX: Final = 32
+"""Most plain functions that run at the same time; further calls wait, on their own clock."""
+
+TOKENS_MAX: Final = 1 << 53
+"""Largest token count that is believed."""
+
+TokenCount = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function of the `python` engine is given; see `CallOrder` for the fields."""
+
+    session_id: str
+    task_id: str
+    call_id: str
+    attempt: int
+    ordinal: int
+    requirement: str
+    contract: Contract
+    workspace: str
+    input_dir: str | None
+    feedback: tuple[str, ...]
+    options: dict[str, Any]
+    seed: int
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a function may return as a dictionary."""
+
+    message: str = ""
+    input_tokens: TokenCount = 0
+    output_tokens: TokenCount = 0
+
+
+class PythonEngine:
+    """Calls the persona's `callable`, given as `module:function`, with one `Task`.
+
+    A coroutine function runs on the host's event loop and must not block it. A plain function runs
+    in a thread; at its time limit the call ends, but the function runs on until it returns. The
+    function returns None, a message, a dictionary with the fields of `Answer`, or an
+    `EngineResult`. It may raise an `EngineError` to choose how the attempt is judged. Tokens it
+    does not report are none.
+
+    Modules are looked up in the persona's `import_dir` first. It is on the module path only while
+    a module is imported: a module that imports a neighbour does so at its top.
+    """
+
+    name = "python"
+    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[str, str | None], Callable[[Task], Any]] = {}
+        self._threads = ThreadPool("maestro-callable", THREADS_MAX)
+
+    def preflight(self, persona: Persona) -> Health:
+        """Import the function."""
+        try:
+            self._function(persona)
+        except EngineUnavailable as error:
+            return Health(ok=False, detail=error.detail)
+        return Health(ok=True)
+
+    def estimate(self, order: CallOrder) -> int:  # noqa: ARG002 - protocol
+        """Return 0: what a function will spend cannot be told from outside."""
+        return 0
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:  # noqa: ARG002
+        """Call the function once.
+
+        Raises:
+            EngineUnavailable: The function cannot be imported.
+            MalformedOutput: It returned something else than it may.
+        """
+        function = self._functions.get(_place(order.persona))
+        if function is None:
+            function = await self._threads.run(partial(self._function, order.persona))
+        task = _task_of(order)
+        if _is_async(function):
+            answer = await function(task)
+        else:
+            answer = await self._threads.run(partial(function, task))
+        return _result_of(answer)
+
+    async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - protocol
+        """A function's own account dies with the process."""
+        return None
+
+    async def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()
+
+    def _function(self, persona: Persona) -> Callable[[Task], Any]:
+        """Import the persona's function once.
+
+        Raises:
+            EngineUnavailable: It is not given, cannot be imported, or is not callable.
+        """
+        reference = persona.callable
+        if reference is None:
+            raise EngineUnavailable(f"persona {persona.persona_id!r} has no callable")
+        known = self._functions.get(_place(persona))
+        if known is not None:
+            return known
+        module_name, _, attribute = reference.partition(":")
+        if not module_name or not attribute:
+            raise EngineUnavailable(f"callable must be 'module:function', got {reference!r}")
+        try:
+            with _importing_from(persona.import_dir):
+                function = importlib.import_module(module_name)
+                _check_origin(function, persona.import_dir)
+                for name in attribute.split("."):
+                    function = getattr(function, name)
+        except (Exception, SystemExit) as error:
+            # Foreign code runs at import; whatever it raises makes the function unavailable.
+            detail = f"callable {reference!r} cannot be imported: {type(error).__name__}: {error}"
+            raise EngineUnavailable(detail) from error
+        if not callable(function):
+            raise EngineUnavailable(f"callable {reference!r} is not callable")
+        self._functions[_place(persona)] = function
+        return function
+
+
+_import_lock = threading.Lock()
+
+
+def _place(persona: Persona) -> tuple[str, str | None]:
+    """Return what tells one function from another of the same name."""
+    return persona.import_dir, persona.callable
+
+
+@contextmanager
+def _importing_from(folder: str) -> Iterator[None]:
+    """Put `folder` first on the module path for as long as one import takes."""
+    with _import_lock:
+        if not folder:
+            yield
+            return
+        sys.path.insert(0, folder)
+        # Nothing is written outside the workspace: not even bytecode next to the team file.
+        quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        # A file written a moment ago must be seen.
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = quiet
+            sys.path.remove(folder)
+
+
+def _check_origin(module: ModuleType, folder: str) -> None:
+    """Refuse a module of the same name that another team has loaded from elsewhere.
+
+    Raises:
+        ImportError: The interpreter knows the name already, for another file.
+    """
+    if not folder:
+        return
+    top = module.__name__.partition(".")[0]
+    if not any((Path(folder) / name).exists() for name in (top, f"{top}.py")):
+        return
+    origin = getattr(module, "__file__", None) or str(next(iter(module.__path__), ""))
+    if not Path(origin).resolve().is_relative_to(Path(folder).resolve()):
+        raise ImportError(f"module {module.__name__!r} is already loaded from {origin!r}")
+
+
+def _is_async(function: Callable[[Task], Any]) -> bool:
+    """Tell whether calling `function` gives something to await."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - objects with an async __call__
+    )
+
+
+def _task_of(order: CallOrder) -> Task:
+    """Return the function's view of an order."""
+    return Task(
+        session_id=order.session_id,
+        task_id=order.task_id,
+        call_id=order.call_id,
+        attempt=order.attempt,
+        ordinal=order.ordinal,
+        requirement=order.requirement,
+        contract=order.contract,
+        workspace=order.workspace,
+        input_dir=order.input_dir,
+        feedback=order.feedback,
+        options=order.persona.options,
+        seed=order.seed,
+    )
+
+
+def _result_of(answer: object) -> EngineResult:
+    """Read what the function returned.
+
+    Raises:
+        MalformedOutput: It is none of the allowed forms.
+    """
+    if answer is None:
+        return EngineResult()
+    if isinstance(answer, EngineResult):
+        return answer
+    if isinstance(answer, str):
+        return EngineResult(message=answer)
+    if not isinstance(answer, dict):
+        rule = "callable must return None, a string, a dictionary or an EngineResult"
+        raise MalformedOutput(f"{rule}, got {type(answer).__name__}")
+    try:
+        fields = msgspec.convert(answer, Answer)
+    except msgspec.ValidationError as error:
+        raise MalformedOutput(f"dictionary returned by callable: {error}") from error
+    counted = "input_tokens" in answer or "output_tokens" in answer
+    usage = Usage(
+        input_tokens=fields.input_tokens,
+        output_tokens=fields.output_tokens,
+        basis="provider" if counted else "estimated",
+    )
+    return EngineResult(usage=usage, message=fields.message)
