@@ -1,0 +1,36 @@
+"""Configuration: the team file, the settings around it, and where each value came from.
+
+Light to import: no storage, no actors' threads, nothing is read before it is asked for.
+"""
+
+from maestro_runtime.config.errors import (
+    ConfigError,
+    Problem,
+    RequirementInvalid,
+    SettingInvalid,
+    TeamFileInvalid,
+    TeamFileUnreadable,
+)
+from maestro_runtime.config.explain import ConfigValue, explain
+from maestro_runtime.config.requirement import REQUIREMENT_BYTES_MAX, read_requirement
+from maestro_runtime.config.settings import Flags, Setting, Settings, resolve_settings
+from maestro_runtime.config.team_file import LoadedTeam, load_team
+
+__all__ = [
+    "REQUIREMENT_BYTES_MAX",
+    "ConfigError",
+    "ConfigValue",
+    "Flags",
+    "LoadedTeam",
+    "Problem",
+    "RequirementInvalid",
+    "Setting",
+    "SettingInvalid",
+    "Settings",
+    "TeamFileInvalid",
+    "TeamFileUnreadable",
+    "explain",
+    "load_team",
+    "read_requirement",
+    "resolve_settings",
+]

@@ -1,0 +1,200 @@
+"""The team file: TOML in, a validated `Team` out, or every mistake at once."""
+
+import os.path
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from maestro_actors.team import (
+    CommandSpec,
+    Contract,
+    Deliverable,
+    Persona,
+    Phase,
+    RetryPolicy,
+    Team,
+)
+from maestro_runtime.config._check_personas import check_personas
+from maestro_runtime.config._check_plan import check_plan
+from maestro_runtime.config._decode import decode_table
+from maestro_runtime.config._names import check_name
+from maestro_runtime.config._problems import Problems
+from maestro_runtime.config._tables import (
+    CommandTable,
+    ContractTable,
+    PersonaTable,
+    TeamFile,
+    TeamTable,
+    given,
+    inherit,
+)
+from maestro_runtime.config.errors import Problem, TeamFileInvalid, TeamFileUnreadable
+from maestro_runtime.config.requirement import requirement_fault
+from maestro_runtime.config.settings import BUILT_IN, Setting, Settings
+
+TEAM_FILE_BYTES_MAX: Final = 16 << 20
+"""Largest team file (16 MiB)."""
+
+RETRY_KEYS: Final = frozenset(RetryPolicy.__struct_fields__)
+
+TEAM_KEYS: Final = TeamTable.__struct_fields__
+
+
+class LoadedTeam(msgspec.Struct, frozen=True, kw_only=True):
+    """A team together with where it was found."""
+
+    team: Team
+    path: str
+    """The team file, as it was named."""
+    base_dir: Path
+    """Absolute directory of the team file: relative programs and modules start here."""
+    sources: dict[str, str]
+    """Where each value came from, by key: `team.seed`, `personas.backend.max_attempts` ..."""
+
+
+def load_team(
+    path: str | Path, *, requirement: str | None = None, settings: Settings
+) -> LoadedTeam:
+    """Read a team file, check it as a whole, and apply what overrides it.
+
+    Every persona has the keys of `[defaults]` unless it sets them itself. A relative item of a
+    persona's `argv` that has a path separator or ends with `.py`, and names a file that exists
+    relative to the team file's directory, becomes the absolute path of that file, because the
+    command runs in the workspace.
+
+    Args:
+        path: The team file.
+        requirement: Text that replaces `team.requirement`; see `read_requirement`.
+        settings: `max_attempts` and `token_budget` from a flag or the environment replace those
+            of every persona.
+
+    Raises:
+        TeamFileUnreadable: There is no such file, or it cannot be read.
+        TeamFileInvalid: It is not TOML, or breaks rules; the error has all of them.
+    """
+    problems = Problems()
+    file = decode_table(_read(path), TeamFile, (), problems)
+    check_name(file.team.name, ("team", "name"), problems)
+    check_personas(file, problems)
+    check_plan(file, problems)
+    _check_requirement(file, requirement, problems)
+    if found := problems.listed():
+        raise TeamFileInvalid(str(path), found)
+    return _loaded(file, Path(path), requirement, settings)
+
+
+def _check_requirement(file: TeamFile, requirement: str | None, problems: Problems) -> None:
+    """Note what is wrong with the requirement that applies."""
+    if requirement is not None:
+        if fault := requirement_fault(requirement):
+            problems.add(("--requirement",), fault)
+    elif file.team.requirement is msgspec.UNSET:
+        problems.add(("team", "requirement"), "is required unless --requirement is given")
+    elif fault := requirement_fault(file.team.requirement):
+        problems.add(("team", "requirement"), fault)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Return the parsed TOML."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(TEAM_FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL in the path.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TeamFileUnreadable(str(path), reason) from error
+    if len(content) > TEAM_FILE_BYTES_MAX:
+        raise _broken(path, f"must have at most {TEAM_FILE_BYTES_MAX} bytes, got more")
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise _broken(path, f"must be UTF-8, got another byte at offset {error.start}") from error
+    except ValueError as error:
+        # TOMLDecodeError names line and column; an overlong number is a plain ValueError.
+        raise _broken(path, f"must be TOML: {error}") from error
+    except RecursionError as error:
+        raise _broken(path, "must be TOML that is nested less deeply") from error
+
+
+def _broken(path: str | Path, text: str) -> TeamFileInvalid:
+    """Make the error for a file that has no keys to point at."""
+    return TeamFileInvalid(str(path), (Problem("", text),))
+
+
+def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Settings) -> LoadedTeam:
+    """Convert a file without problems."""
+    origin = f"team file {path}"
+    base_dir = path.absolute().parent
+    team_keys = given(file.team)
+    sources = {f"team.{key}": origin if key in team_keys else BUILT_IN for key in TEAM_KEYS}
+    if requirement is not None:
+        team_keys["requirement"] = requirement
+        sources["team.requirement"] = "flag --requirement"
+    personas = {}
+    for persona_id, own in file.personas.items():
+        keys, key_sources = _merge(own, file.defaults, origin, settings)
+        personas[persona_id] = _persona(persona_id, keys, base_dir)
+        for key, source in key_sources.items():
+            sources[f"personas.{persona_id}.{key}"] = source
+    team = Team(
+        **team_keys,
+        personas=personas,
+        phases=tuple(Phase(name=item.name, after=item.after) for item in file.phases),
+        contracts=tuple(_contract(item) for item in file.contracts),
+    )
+    return LoadedTeam(team=team, path=str(path), base_dir=base_dir, sources=sources)
+
+
+def _merge(
+    own: PersonaTable, defaults: PersonaTable, origin: str, settings: Settings
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the keys that apply to a persona, and where each of all keys comes from."""
+    keys = given(inherit(own, defaults))
+    sources = dict.fromkeys(PersonaTable.__struct_fields__, BUILT_IN)
+    sources |= dict.fromkeys(given(defaults), f"{origin} [defaults]")
+    sources |= dict.fromkeys(given(own), origin)
+    overrides: dict[str, Setting[int]] = {
+        "max_attempts": settings.max_attempts,
+        "token_budget": settings.token_budget,
+    }
+    for key, setting in overrides.items():
+        if setting.overrides_team_file:
+            keys[key] = setting.value
+            sources[key] = setting.source
+    return keys, sources
+
+
+def _persona(persona_id: str, keys: dict[str, Any], base_dir: Path) -> Persona:
+    """Build the runtime's persona from the file's flat keys."""
+    retry = RetryPolicy(**{key: value for key, value in keys.items() if key in RETRY_KEYS})
+    rest = {key: value for key, value in keys.items() if key not in RETRY_KEYS}
+    if "command" in rest:
+        rest["command"] = _command(rest["command"], base_dir)
+    # Only where it is used: a team without callables is the same team wherever it lies.
+    import_dir = str(base_dir) if "callable" in rest else ""
+    return Persona(persona_id=persona_id, retry=retry, import_dir=import_dir, **rest)
+
+
+def _command(table: CommandTable, base_dir: Path) -> CommandSpec:
+    """Point the arguments that are files of the team at those files."""
+    argv = tuple(_located(argument, base_dir) for argument in table.argv)
+    return CommandSpec(**{**given(table), "argv": argv})
+
+
+def _located(argument: str, base_dir: Path) -> str:
+    """Return the absolute path when the argument looks like a file and is one of the team's."""
+    if "/" not in argument and not argument.endswith(".py"):
+        return argument
+    # os.path.isfile is False for what cannot be a path at all; Path.is_file raises for some.
+    candidate = base_dir / argument
+    return str(candidate) if os.path.isfile(candidate) else argument  # noqa: PTH113 - see above
+
+
+def _contract(table: ContractTable) -> Contract:
+    """Build the runtime's contract."""
+    deliverables = tuple(
+        Deliverable(name=item.name, artifacts=item.artifacts) for item in table.deliverables
+    )
+    return Contract(**{**given(table), "deliverables": deliverables})
