@@ -12,6 +12,7 @@ WORK = textwrap.dedent(
 
     import json
     import os
+    import threading
     from pathlib import Path
 
     from maestro_runtime.engines.errors import Transient
@@ -26,6 +27,8 @@ WORK = textwrap.dedent(
             os.write(log, (line + "\\n").encode())
         finally:
             os.close(log)
+        # Long enough for a kill to find the call in flight.
+        threading.Event().wait(0.01)
         if task.task_id in task.options["fails_first"] and task.ordinal == 1:
             raise Transient("scripted")
         Path(task.workspace, f"{task.task_id}.txt").write_text(task.requirement)

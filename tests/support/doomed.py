@@ -11,6 +11,7 @@ from pathlib import Path
 
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
+from maestro_storage import _journal
 
 
 class Executioner:
@@ -35,6 +36,8 @@ class Executioner:
 
 def main(team: str, state: str, output: str, when: str, number: str) -> None:
     """Run the session until the commit where it dies."""
+    # One transition a commit: two that should have been one must not hide in the same batch.
+    vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
     loaded = load_team(team, settings=resolve_settings(Flags(), {}))
     options = RuntimeOptions(observer=Executioner(when, int(number)))
     with open_runtime(state, options) as runtime:

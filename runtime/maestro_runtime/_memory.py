@@ -1,0 +1,50 @@
+"""What is durable, as the actors read it when they start."""
+
+from maestro_storage import Store
+from maestro_storage.errors import NotFound
+from maestro_storage.records import (
+    BreakerRecord,
+    BudgetRecord,
+    CallRecord,
+    CheckpointRecord,
+    SessionRecord,
+    TaskRecord,
+)
+
+
+class StoreMemory:
+    """The `Memory` port over the repositories of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def session(self, session_id: str) -> SessionRecord:
+        """Return the session; NotFound or SessionQuarantined if it cannot be had."""
+        return self._store.require_session(session_id)
+
+    def tasks(self, session_id: str) -> list[TaskRecord]:
+        """Return all tasks of the session, by task id."""
+        return list(self._store.tasks.scan(session_id))
+
+    def task(self, session_id: str, task_id: str) -> TaskRecord:
+        """Return one task; NotFound if there is none."""
+        record = self._store.tasks.get(session_id, task_id)
+        if record is None:
+            raise NotFound("task", f"{session_id}/{task_id}")
+        return record
+
+    def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
+        """Return one row of the ledger."""
+        return self._store.calls.get(session_id, call_id)
+
+    def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
+        """Return what a persona has spent, or None before its first call."""
+        return self._store.budgets.get(session_id, persona_id)
+
+    def breaker(self, engine: str) -> BreakerRecord | None:
+        """Return the breaker of an engine, or None if it never moved."""
+        return self._store.breakers.get(engine)
+
+    def checkpoints(self, session_id: str) -> list[CheckpointRecord]:
+        """Return the checkpoints of the session, oldest first."""
+        return list(self._store.checkpoints.scan(session_id))

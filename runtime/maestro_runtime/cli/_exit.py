@@ -1,0 +1,91 @@
+"""Exit codes: stable, documented in the README, one test each."""
+
+import traceback
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller."""
+
+    DONE = 0
+    """The run is done, or the command did what it says."""
+    NOT_FULFILLED = 1
+    """The run ended without fulfilling its contracts, or an error nobody expected."""
+    USAGE = 2
+    """The command line or the team file is wrong; nothing was started."""
+    CANNOT_START = 3
+    """The state directory cannot be used: not writable, of a newer schema, on a network disk."""
+    OWNED = 4
+    """Another process owns the state directory."""
+    NOT_FOUND = 5
+    """No such session or state."""
+    CONFLICT = 6
+    """The session exists and is something else."""
+    OVER_BUDGET = 7
+    """A token budget could not pay for another attempt."""
+    HELP_NEEDED = 8
+    """A task waits for a person."""
+    DAMAGED = 9
+    """A record does not match its digest."""
+    STORAGE_FAILED = 74
+    """The disk is full or failed; what was acknowledged is safe."""
+    INTERRUPTED = 130
+    """Ctrl-C. The session can be resumed."""
+    TERMINATED = 143
+    """SIGTERM. The session can be resumed."""
+
+
+def explain_error(error: Exception) -> tuple[ExitCode, str]:
+    """Return the exit code of an error and what to print for it.
+
+    The error classes are imported here, not above: whoever raised one has loaded them already.
+    """
+    code = _code_of(error)
+    if code is None:
+        lines = "".join(traceback.format_exception(error))
+        return ExitCode.NOT_FULFILLED, f"{lines}internal error: please report the lines above"
+    return code, "\n".join(f"error: {line}" for line in str(error).splitlines())
+
+
+def _code_of(error: Exception) -> ExitCode | None:
+    from maestro_runtime import config, errors, workspace
+    from maestro_runtime.engines import errors as engines
+    from maestro_storage import errors as storage
+
+    table: dict[ExitCode, tuple[type[Exception], ...]] = {
+        ExitCode.USAGE: (
+            config.ConfigError,
+            workspace.GlobEscapes,
+            engines.UnknownEngine,
+            errors.SessionNameInvalid,
+            errors.EngineNotReady,
+            errors.DirectoryUnusable,
+            storage.BackupTargetNotEmpty,
+            storage.RecordTooLarge,
+            storage.KeyTooLong,
+        ),
+        ExitCode.CANNOT_START: (
+            storage.StateNotWritable,
+            storage.StateTooNew,
+            storage.NetworkFileSystem,
+        ),
+        ExitCode.OWNED: (storage.StateOwned,),
+        ExitCode.NOT_FOUND: (storage.NotFound,),
+        ExitCode.CONFLICT: (errors.SessionConflict,),
+        ExitCode.DAMAGED: (
+            storage.StateDamaged,
+            storage.RecordDamaged,
+            storage.SessionQuarantined,
+        ),
+        ExitCode.STORAGE_FAILED: (
+            storage.StoreFull,
+            storage.StoreFailed,
+            storage.QuotaExceeded,
+            storage.OwnerFenced,
+        ),
+        ExitCode.NOT_FULFILLED: (errors.ActorFailed, errors.RuntimeStopped),
+    }
+    for code, kinds in table.items():
+        if isinstance(error, kinds):
+            return code
+    return None

@@ -1,0 +1,70 @@
+"""The root command. Sub-commands are loaded when they are called, so that help is quick."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from maestro_runtime import __version__
+from maestro_runtime.cli._exit import ExitCode, explain_error
+
+_COMMANDS: Final = {
+    "checkpoint": ("checkpoint", "Checkpoints of a session."),
+    "config": ("config", "What is configured, and where it came from."),
+    "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
+    "doctor": ("doctor", "Check whether this machine can keep state safely."),
+    "run": ("run", "Run a team, or resume where it was."),
+    "session": ("session", "List, show and resume sessions."),
+    "state": ("state", "The state directory: info, verify, backup, compact."),
+    "tokens": ("tokens", "What sessions and personas have spent."),
+    "version": ("version", "Print the versions of the runtime and of what it stands on."),
+}
+"""Name of each command: the module that defines it, and its line in the help."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"maestro_runtime.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 contract not fulfilled, 2 bad usage or team file, 3 cannot "
+    "start, 4 state owned by another process, 5 not found, 6 conflict, 7 token budget exceeded, "
+    "8 a person is needed, 9 damaged state, 74 storage failed, 130 and 143 interrupted.",
+)
+@click.version_option(__version__, package_name="maestro-runtime")
+def _root() -> None:
+    """Run teams of AI personas durably: what was acknowledged survives kill -9."""
+
+
+def main() -> None:
+    """Run the command line and exit with the code that tells what happened."""
+    try:
+        code = _root.main(prog_name="maestro-runtime", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
+        code, text = explain_error(error)
+        click.echo(text, err=True)
+    sys.exit(code or ExitCode.DONE)

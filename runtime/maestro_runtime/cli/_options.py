@@ -1,0 +1,35 @@
+"""Options that several commands share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def state_dir_option(function: FunctionT) -> FunctionT:
+    """Add `--state-dir`."""
+    return click.option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where the state is kept (MAESTRO_STATE_DIR; default /var/maestro/state).",
+    )(function)
+
+
+def json_option(function: FunctionT) -> FunctionT:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
+
+
+def state_path(state_dir: str | None) -> Path:
+    """Return the state directory in force.
+
+    Raises:
+        SettingInvalid: The flag or the environment does not name a directory.
+    """
+    from maestro_runtime.config import Flags, resolve_settings
+
+    return resolve_settings(Flags(state_dir=state_dir), os.environ).state_dir.value

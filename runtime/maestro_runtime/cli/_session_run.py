@@ -1,0 +1,121 @@
+"""Running a session in the foreground: progress, the report at the end, and its exit code."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from maestro_runtime.cli._exit import ExitCode
+from maestro_runtime.cli._output import print_json, print_table, printable, say
+from maestro_runtime.cli._progress import Feed, progress
+from maestro_runtime.report import SessionReport
+from maestro_runtime.runtime import Runtime, Session, open_runtime
+from maestro_storage.records import SESSION_FINAL
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; a BaseException so that nothing on the way takes it for an error."""
+
+
+def run_in_foreground(
+    state_dir: Path, start: Callable[[Runtime], Session], *, as_json: bool
+) -> NoReturn:
+    """Open the state, run one session to its end, print its report and exit with its code."""
+    with _terminable():
+        session_id = ""
+        try:
+            with open_runtime(state_dir) as runtime:
+                # Subscribed before the session starts, so that no event of it is missed.
+                feed = Feed()
+                runtime.subscribe(feed)
+                session = start(runtime)
+                session_id = session.session_id
+                report = _watch(runtime, session, feed, as_json=as_json)
+        except KeyboardInterrupt:
+            _say_resume(session_id, "interrupted")
+            sys.exit(ExitCode.INTERRUPTED)
+        except _Terminated:
+            _say_resume(session_id, "terminated")
+            sys.exit(ExitCode.TERMINATED)
+    print_report(report, as_json=as_json)
+    sys.exit(exit_code(report))
+
+
+def print_report(report: SessionReport, *, as_json: bool) -> None:
+    """Print where a session stands, task by task."""
+    if as_json:
+        print_json(report)
+        return
+    print_table(
+        ("PHASE", "CONTRACT", "PERSONA", "STATE", "ATTEMPTS", "TOKENS", "QUALITY", "WAITS FOR"),
+        [
+            (
+                task.phase,
+                task.task_id,
+                task.persona_id,
+                task.state,
+                len(task.attempts),
+                task.tokens_used,
+                f"{task.quality_score:.2f}",
+                task.detail or "-",
+            )
+            for task in report.tasks
+        ],
+    )
+    for task in report.tasks:
+        if task.state in ("failed", "help_needed"):
+            reason = "; ".join(task.evidence) or "no evidence"
+            say(printable(f"{task.task_id}: {task.failure}: {reason}"))
+    done = sum(task.state == "done" for task in report.tasks)
+    seconds = "" if report.duration_seconds is None else f" in {report.duration_seconds:.1f} s"
+    say(
+        f"session {report.session_id} is {report.state.replace('_', ' ')}: {done} of "
+        f"{len(report.tasks)} tasks done{seconds}, {report.tokens_used} tokens; "
+        f"artifacts in {report.output_dir}"
+    )
+
+
+def exit_code(report: SessionReport) -> ExitCode:
+    """Return what the state of a session means to the caller of the process."""
+    if report.state == "done":
+        return ExitCode.DONE
+    if report.over_budget:
+        return ExitCode.OVER_BUDGET
+    if report.state == "help_needed":
+        return ExitCode.HELP_NEEDED
+    return ExitCode.NOT_FULFILLED
+
+
+def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> SessionReport:
+    """Show progress until nothing more can run in the session."""
+    report = session.report()
+    if report.state in SESSION_FINAL:
+        say(f"session {session.session_id} has already ended; --session NAME starts another")
+        return report
+    verb = "resumed" if any(task.attempts for task in report.tasks) else "started"
+    say(f"session {session.session_id} {verb}; workspace {report.output_dir}")
+    with progress(report, runtime.store.epoch, as_json=as_json) as listener:
+        feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
+        return session.result()
+
+
+def _say_resume(session_id: str, what: str) -> None:
+    if session_id:
+        say(f"{what}; to go on: maestro-runtime session resume {session_id}")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into an exception of the main thread, so that the state is closed in order."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,56 @@
+"""`maestro-runtime config`: show."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option
+from maestro_runtime.cli._output import print_json, print_table
+
+
+@click.group("config")
+def command() -> None:
+    """What is configured, and where it came from."""
+
+
+@command.command("show")
+@click.argument("team_file", metavar="[TEAM.toml]", type=click.Path(path_type=Path), required=False)
+@click.option("--requirement", metavar="TEXT|@FILE", help="As for run.")
+@click.option("--max-attempts", metavar="N", help="As for run.")
+@click.option("--token-budget", metavar="N", help="As for run.")
+@state_dir_option
+@json_option
+def show(
+    team_file: Path | None,
+    requirement: str | None,
+    max_attempts: str | None,
+    token_budget: str | None,
+    state_dir: str | None,
+    **options: Any,
+) -> None:
+    """Print every value in force and where it came from: flag, environment, team file, built-in."""
+    from maestro_runtime.config import (
+        Flags,
+        explain,
+        load_team,
+        read_requirement,
+        resolve_settings,
+    )
+
+    flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
+    settings = resolve_settings(flags, os.environ)
+    text = None if requirement is None else read_requirement(requirement)
+    loaded = (
+        None if team_file is None else load_team(team_file, requirement=text, settings=settings)
+    )
+    values = explain(settings, loaded)
+    if options["as_json"]:
+        print_json({"schema": "maestro.config/1", "values": values})
+        return
+    print_table(
+        ("KEY", "VALUE", "SOURCE"),
+        [(value.key, json.dumps(value.value), value.source) for value in values],
+    )

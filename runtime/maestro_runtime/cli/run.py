@@ -1,0 +1,66 @@
+"""`maestro-runtime run`: the main job."""
+
+import os
+from pathlib import Path
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option
+
+
+@click.command("run")
+@click.argument("team_file", metavar="TEAM.toml", type=click.Path(path_type=Path))
+@click.option("--requirement", metavar="TEXT|@FILE", help="What to build, instead of the team's.")
+@click.option(
+    "--input", "input_dir", metavar="DIR", type=click.Path(path_type=Path), help="Source tree."
+)
+@click.option(
+    "--output",
+    "output_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Workspace (default maestro-output/SESSION).",
+)
+@click.option(
+    "--session",
+    "session_id",
+    metavar="ID",
+    help="Name of the session (default: derived from team, requirement and directories).",
+)
+@click.option("--max-attempts", metavar="N", help="Attempts in a round (MAESTRO_MAX_ATTEMPTS).")
+@click.option("--token-budget", metavar="N", help="Tokens a persona has (MAESTRO_TOKEN_BUDGET).")
+@state_dir_option
+@json_option
+def command(
+    team_file: Path,
+    requirement: str | None,
+    input_dir: Path | None,
+    output_dir: Path | None,
+    session_id: str | None,
+    max_attempts: str | None,
+    token_budget: str | None,
+    state_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Run the team in TEAM.toml, or resume it where it was.
+
+    The same command after a crash goes on with the same session. A session that has ended just
+    prints its result.
+
+    Example: maestro-runtime run examples/todo-api/team.toml --state-dir ./state
+    """
+    from maestro_runtime.cli._session_run import run_in_foreground
+    from maestro_runtime.config import (
+        Flags,
+        load_team,
+        read_requirement,
+        resolve_settings,
+    )
+    from maestro_runtime.runtime import SessionOrder
+
+    flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
+    settings = resolve_settings(flags, os.environ)
+    text = None if requirement is None else read_requirement(requirement)
+    loaded = load_team(team_file, requirement=text, settings=settings)
+    order = SessionOrder(loaded.team, session_id, output_dir, input_dir)
+    run_in_foreground(settings.state_dir.value, lambda runtime: runtime.run(order), as_json=as_json)

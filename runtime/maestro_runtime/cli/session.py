@@ -1,0 +1,135 @@
+"""`maestro-runtime session`: list, show, result, resume."""
+
+import sys
+from typing import Any
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._output import instant, print_json, print_table, say
+
+
+@click.group("session")
+def command() -> None:
+    """List, show and resume sessions."""
+
+
+@command.command("list")
+@state_dir_option
+@json_option
+def list_sessions(state_dir: str | None, **options: Any) -> None:
+    """List all sessions, newest first."""
+    from maestro_runtime.report import session_summary
+    from maestro_storage import Store
+    from maestro_storage.errors import NotFound
+
+    try:
+        with Store.inspect(state_path(state_dir)) as store:
+            summaries = [session_summary(store, record) for record in store.sessions.scan()]
+            quarantined = dict(store.quarantined)
+    except NotFound:
+        # No state yet is an empty list: scripts must not have to tell the two apart.
+        summaries, quarantined = [], {}
+    summaries.sort(key=lambda summary: summary.created_ms, reverse=True)
+    if options["as_json"]:
+        print_json(
+            {
+                "schema": "maestro.sessions/1",
+                "sessions": summaries,
+                "quarantined": sorted(quarantined),
+            }
+        )
+        return
+    print_table(
+        ("SESSION", "STATE", "TEAM", "TASKS", "TOKENS", "STARTED", "ENDED"),
+        [
+            (
+                summary.session_id,
+                summary.state,
+                summary.team,
+                f"{summary.tasks_done}/{summary.tasks}",
+                summary.tokens_used,
+                instant(summary.created_ms),
+                instant(summary.finished_ms),
+            )
+            for summary in summaries
+        ],
+    )
+    for session_id, damaged in quarantined.items():
+        say(f"session {session_id} is quarantined: {len(damaged)} damaged records")
+
+
+@command.command("show")
+@click.argument("session_id", metavar="SESSION")
+@state_dir_option
+@json_option
+def show(session_id: str, state_dir: str | None, **options: Any) -> None:
+    """Show where a session stands: each task, its attempts, and what it waits for."""
+    from maestro_runtime.cli._session_run import print_report
+    from maestro_runtime.report import session_report
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        report = session_report(store, session_id)
+    print_report(report, as_json=options["as_json"])
+    if options["as_json"]:
+        return
+    print_table(
+        ("CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS", "DELAY", "STARTED", "CALL"),
+        [
+            (
+                task.task_id,
+                attempt.round,
+                attempt.attempt,
+                attempt.state,
+                attempt.failure or "-",
+                attempt.tokens,
+                "-" if attempt.delay_seconds is None else f"{attempt.delay_seconds:.1f} s",
+                instant(attempt.started_ms),
+                attempt.call_id[:8],
+            )
+            for task in report.tasks
+            for attempt in task.attempts
+        ],
+    )
+
+
+@command.command("result")
+@click.argument("session_id", metavar="SESSION")
+@state_dir_option
+@json_option
+def result(session_id: str, state_dir: str | None, **options: Any) -> None:
+    """Print what a session delivered; the exit code is that of the run."""
+    from maestro_runtime.cli._session_run import exit_code, print_report
+    from maestro_runtime.report import session_report
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        report = session_report(store, session_id)
+    if options["as_json"]:
+        print_report(report, as_json=True)
+    else:
+        print_table(
+            ("CONTRACT", "FILE", "BYTES", "SHA-256"),
+            [
+                (task.task_id, artifact.path, artifact.size_bytes, artifact.sha256[:12])
+                for task in report.tasks
+                for artifact in task.artifacts
+            ],
+        )
+    sys.exit(exit_code(report))
+
+
+@command.command("resume")
+@click.argument("session_id", metavar="SESSION")
+@state_dir_option
+@json_option
+def resume(session_id: str, state_dir: str | None, **options: Any) -> None:
+    """Go on with a session; team and directories are in its records."""
+    from maestro_runtime.cli._session_run import run_in_foreground
+
+    run_in_foreground(
+        state_path(state_dir),
+        lambda runtime: runtime.resume(session_id),
+        as_json=options["as_json"],
+    )

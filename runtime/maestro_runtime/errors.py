@@ -1,0 +1,83 @@
+"""Errors of the runtime itself: what a caller asked for that cannot be."""
+
+
+class RuntimeFault(Exception):
+    """Root of the errors of this package that are not about a team file or an engine."""
+
+
+class SessionConflict(RuntimeFault, ValueError):
+    """A session of this name exists and was started with something else."""
+
+    def __init__(self, session_id: str, what: str, stored: str, given: str) -> None:
+        super().__init__(session_id, what, stored, given)
+        self.session_id = session_id
+        self.what = what
+        self.stored = stored
+        self.given = given
+
+    def __str__(self) -> str:
+        return (
+            f"session {self.session_id!r} was started with {self.what} {self.stored!r}, "
+            f"got {self.given!r}"
+        )
+
+
+class SessionNameInvalid(RuntimeFault, ValueError):
+    """A session id does not have the form of one."""
+
+    def __init__(self, session_id: str, rule: str) -> None:
+        super().__init__(session_id, rule)
+        self.session_id = session_id
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"a session id must match {self.rule}, got {self.session_id!r}"
+
+
+class EngineNotReady(RuntimeFault):
+    """An engine that a persona needs cannot work here; nothing was started."""
+
+    def __init__(self, persona_id: str, engine: str, detail: str) -> None:
+        super().__init__(persona_id, engine, detail)
+        self.persona_id = persona_id
+        self.engine = engine
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"engine {self.engine!r} of persona {self.persona_id!r} is not ready: {self.detail}"
+
+
+class DirectoryUnusable(RuntimeFault, ValueError):
+    """The input or output directory of a session cannot be used."""
+
+    def __init__(self, role: str, path: str, reason: str) -> None:
+        super().__init__(role, path, reason)
+        self.role = role
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.role} directory {self.path!r} cannot be used: {self.reason}"
+
+
+class RuntimeStopped(RuntimeFault):
+    """The runtime was closed while a session was still running; the session can be resumed."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return f"the runtime stopped while session {self.session_id!r} was running"
+
+
+class ActorFailed(RuntimeFault):
+    """An actor that nothing may restart has failed: the runtime stopped, the state is intact."""
+
+    def __init__(self, address: str, error: str) -> None:
+        super().__init__(address, error)
+        self.address = address
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"actor {self.address} failed: {self.error}"

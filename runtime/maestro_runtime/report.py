@@ -1,0 +1,262 @@
+"""What a user sees of a session: frozen views with a stable JSON shape, read from the records."""
+
+from typing import Final
+
+import msgspec
+
+from maestro_actors.engine import Artifact
+from maestro_actors.session import decode_team
+from maestro_storage import StateView
+from maestro_storage.records import (
+    AttemptRecord,
+    SessionRecord,
+    SessionState,
+    TaskRecord,
+    TaskState,
+    WaitsFor,
+)
+
+SCHEMA: Final = "maestro.session/1"
+"""Name and version of the JSON shape; a field is only ever added."""
+
+_decode_manifest = msgspec.msgpack.Decoder(tuple[Artifact, ...]).decode
+
+
+class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a task."""
+
+    round: int
+    attempt: int
+    """1-based, within the round."""
+    ordinal: int
+    """1-based, over all rounds."""
+    state: str
+    failure: str
+    evidence: tuple[str, ...]
+    tokens: int
+    delay_seconds: float | None
+    """Pause decided after it; None if none followed."""
+    started_ms: int
+    finished_ms: int | None
+    call_id: str
+
+
+class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One task: what it delivered, or what it waits for."""
+
+    task_id: str
+    contract: str
+    phase: str
+    persona_id: str
+    engine: str
+    state: TaskState
+    waits_for: WaitsFor
+    detail: str
+    """The deadline, contract, engine or person it waits for, in words; empty if it waits for
+    nothing."""
+    deadline_ms: int | None
+    tokens_used: int
+    quality_score: float
+    contract_fulfilled: bool
+    failure: str
+    evidence: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+    attempts: tuple[AttemptReport, ...]
+
+
+class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One session, whole."""
+
+    schema: str
+    session_id: str
+    state: SessionState
+    team: str
+    requirement: str
+    output_dir: str
+    input_dir: str | None
+    created_ms: int
+    finished_ms: int | None
+    duration_seconds: float | None
+    """From creation to the end; None while it has not ended."""
+    tokens_used: int
+    error: str
+    tasks: tuple[TaskReport, ...]
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether a task ended because its budget could not pay for another attempt."""
+        return any(task.failure == "limit" and task.state != "done" for task in self.tasks)
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a list of sessions."""
+
+    session_id: str
+    state: SessionState
+    team: str
+    created_ms: int
+    finished_ms: int | None
+    tasks_done: int
+    tasks: int
+    tokens_used: int
+    error: str
+
+
+def session_report(store: StateView, session_id: str) -> SessionReport:
+    """Read one session whole.
+
+    Raises:
+        NotFound: There is no such session.
+        SessionQuarantined: One of its records is damaged.
+    """
+    session = store.require_session(session_id)
+    team = decode_team(store.payloads.require(session.team))
+    tasks = {record.task_id: record for record in store.tasks.scan(session_id)}
+    attempts: dict[str, list[AttemptRecord]] = {task_id: [] for task_id in tasks}
+    for attempt in store.attempts.scan(session_id):
+        attempts[attempt.task_id].append(attempt)
+    reports = tuple(
+        _task_report(store, tasks[contract.id], contract.name, attempts[contract.id])
+        for contract in team.contracts
+    )
+    return SessionReport(
+        schema=SCHEMA,
+        session_id=session_id,
+        state=session.state,
+        team=session.team_name,
+        requirement=team.requirement,
+        output_dir=session.output_dir,
+        input_dir=session.input_dir,
+        created_ms=session.created_ms,
+        finished_ms=session.finished_ms,
+        duration_seconds=_seconds(session),
+        tokens_used=sum(report.tokens_used for report in reports),
+        error=session.error,
+        tasks=reports,
+    )
+
+
+def session_summary(store: StateView, session: SessionRecord) -> SessionSummary:
+    """Read the line of one session in a list."""
+    tasks = list(store.tasks.scan(session.session_id))
+    return SessionSummary(
+        session_id=session.session_id,
+        state=session.state,
+        team=session.team_name,
+        created_ms=session.created_ms,
+        finished_ms=session.finished_ms,
+        tasks_done=sum(task.state == "done" for task in tasks),
+        tasks=len(tasks),
+        tokens_used=sum(task.tokens_used for task in tasks),
+        error=session.error,
+    )
+
+
+def _task_report(
+    store: StateView,
+    record: TaskRecord,
+    contract: str,
+    attempts: list[AttemptRecord],
+) -> TaskReport:
+    manifest = None if record.artifacts is None else store.payloads.require(record.artifacts)
+    return TaskReport(
+        task_id=record.task_id,
+        contract=contract,
+        phase=record.phase,
+        persona_id=record.persona_id,
+        engine=record.engine,
+        state=record.state,
+        waits_for=record.waits_for,
+        detail=waits_for_text(record),
+        deadline_ms=record.deadline_ms,
+        tokens_used=record.tokens_used,
+        quality_score=record.quality_score,
+        contract_fulfilled=record.contract_fulfilled,
+        failure=record.failure,
+        evidence=record.evidence,
+        artifacts=() if manifest is None else _decode_manifest(manifest),
+        attempts=tuple(_attempt_report(attempt) for attempt in attempts),
+    )
+
+
+def _attempt_report(record: AttemptRecord) -> AttemptReport:
+    return AttemptReport(
+        round=record.round,
+        attempt=record.attempt,
+        ordinal=record.ordinal,
+        state=record.state,
+        failure=record.failure,
+        evidence=record.evidence,
+        tokens=record.tokens,
+        delay_seconds=None if record.delay_ms is None else record.delay_ms / 1000,
+        started_ms=record.started_ms,
+        finished_ms=record.finished_ms,
+        call_id=record.call_id.hex(),
+    )
+
+
+def waits_for_text(record: TaskRecord) -> str:
+    """Say in words what a task waits for; empty for a finished one."""
+    texts: dict[WaitsFor, str] = {
+        "nothing": "",
+        "slot": "a free worker",
+        "contract": "contracts or phases before it",
+        "call": f"attempt {record.attempt} of round {record.round}, in flight",
+        "deadline": f"attempt {record.attempt + 1} of round {record.round}, after its back-off",
+        "breaker": f"engine {record.engine}, whose circuit breaker is open",
+        "budget": f"tokens that other calls of {record.persona_id} hold",
+        "person": "a person",
+    }
+    return texts[record.waits_for]
+
+
+def _seconds(session: SessionRecord) -> float | None:
+    if session.finished_ms is None:
+        return None
+    return (session.finished_ms - session.created_ms) / 1000
+
+
+class PersonaTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """What one persona has spent in one session."""
+
+    session_id: str
+    persona_id: str
+    limit_tokens: int
+    spent_tokens: int
+    left_tokens: int
+    """Never below 0, though an engine may have overdrawn its reservation."""
+    held_tokens: int
+    """Reserved by open calls."""
+    calls: int
+    lost_tokens: int
+    """Booked for calls whose end nobody knows: a part of `spent_tokens`."""
+
+
+def persona_tokens(store: StateView, session_id: str | None) -> list[PersonaTokens]:
+    """Read the budgets of one session, or of all, by session and persona.
+
+    Raises:
+        NotFound: There is no such session.
+        SessionQuarantined: One of its records is damaged.
+    """
+    prefix = () if session_id is None else (store.require_session(session_id).session_id,)
+    calls: dict[tuple[str, str], int] = {}
+    lost: dict[tuple[str, str], int] = {}
+    for call in store.calls.scan(*prefix):
+        place = (call.session_id, call.persona_id)
+        calls[place] = calls.get(place, 0) + 1
+        if call.state == "lost":
+            lost[place] = lost.get(place, 0) + call.input_tokens + call.output_tokens
+    return [
+        PersonaTokens(
+            session_id=budget.session_id,
+            persona_id=budget.persona_id,
+            limit_tokens=budget.limit_tokens,
+            spent_tokens=budget.spent_tokens,
+            left_tokens=max(0, budget.limit_tokens - budget.spent_tokens - budget.held_tokens),
+            held_tokens=budget.held_tokens,
+            calls=calls.get((budget.session_id, budget.persona_id), 0),
+            lost_tokens=lost.get((budget.session_id, budget.persona_id), 0),
+        )
+        for budget in store.budgets.scan(*prefix)
+    ]

@@ -1,0 +1,390 @@
+"""The runtime embedded in this process: one state directory, its actors, and the sessions they run.
+
+`open_runtime` takes the directory, recovers what the last process left, and returns a `Runtime`.
+Everything it hands out is a proxy or a handle; nothing outside touches an actor.
+"""
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from maestro_actors.circuit_breaker import BreakerPolicy, BreakerProxy, CircuitBreaker
+from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.engine import ProcessIdentity
+from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
+from maestro_actors.kernel import ActorSystem, AsyncLane, Clock, LaneFuture, SystemClock
+from maestro_actors.messages import encode
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import LocalChannel
+from maestro_actors.session import decode_team, opening_transition
+from maestro_actors.team import Team
+from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_runtime._engine_desk import EngineDesk
+from maestro_runtime._memory import StoreMemory
+from maestro_runtime.engines.host import EngineHost
+from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.engines.survivors import kill_survivors
+from maestro_runtime.errors import (
+    ActorFailed,
+    DirectoryUnusable,
+    EngineNotReady,
+    RuntimeStopped,
+    SessionConflict,
+    SessionNameInvalid,
+)
+from maestro_runtime.report import SessionReport, session_report
+from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
+from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
+
+SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Form of a session id."""
+
+_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
+
+EventListener = Callable[[EventRecord], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """How a runtime is opened. The defaults are those of the command line."""
+
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    store: StoreOptions = field(default_factory=StoreOptions)
+    clock: Clock | None = None
+    """None: the system's clock."""
+    observer: CommitObserver | None = None
+    """Sees every commit before and after; for tests that kill the process in between."""
+    stop_grace_seconds: float = 10.0
+    """How long `close` lets engines and actors come to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOrder:
+    """What a session is to be."""
+
+    team: Team
+    session_id: str | None = None
+    """None: derived from everything else, so that the same order finds the same session."""
+    output_dir: Path | None = None
+    """The workspace; None: `maestro-output/<session id>` under the current directory."""
+    input_dir: Path | None = None
+    """The source tree to work on, if the team needs one."""
+
+    def resolved_id(self) -> str:
+        """Return the session id, derived if none was given.
+
+        Raises:
+            SessionNameInvalid: The given id is not a name.
+        """
+        if self.session_id is None:
+            digest = hashlib.sha256(encode(self.team))
+            for path in (self.input_dir, self.output_dir):
+                digest.update(b"\0" + (b"" if path is None else os.fsencode(path.absolute())))
+            return f"{self.team.name[:40]}-{digest.hexdigest()[:8]}"
+        if not SESSION_ID.fullmatch(self.session_id):
+            raise SessionNameInvalid(self.session_id, SESSION_ID.pattern)
+        return self.session_id
+
+
+class Session:
+    """A session this runtime runs, or has run."""
+
+    def __init__(self, session_id: str, store: Store, ended: "LaneFuture[None]") -> None:
+        self.session_id = session_id
+        self._store = store
+        self._ended = ended
+
+    def result(self, timeout: float | None = None) -> SessionReport:
+        """Block until nothing more can run in the session, and return its report.
+
+        Raises:
+            pykka.Timeout: It still runs after `timeout` seconds.
+            RuntimeStopped: The runtime was closed before.
+            StorageError: The store failed; what was acknowledged is safe.
+        """
+        self._ended.get(timeout=timeout)
+        return self.report()
+
+    def __await__(self) -> Generator[Any, None, SessionReport]:
+        """Wait for the end without blocking the loop; otherwise as `result`."""
+        yield from self._ended.__await__()
+        return self.report()
+
+    def report(self) -> SessionReport:
+        """Return where the session stands now, as far as it is durable."""
+        return session_report(self._store, self.session_id)
+
+
+class Runtime:
+    """The actors over one state directory. Close it, or use it as a context manager."""
+
+    def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
+        self._options = options
+        self._listeners: list[EventListener] = []
+        self._ended: dict[str, LaneFuture[None]] = {}
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._lane = AsyncLane("actors")
+        self.system = ActorSystem(
+            self._lane,
+            clock=options.clock or SystemClock(self._lane),
+            on_escalation=self._escalated,
+        )
+        self.store = Store.open(
+            state_dir,
+            options=options.store,
+            ports=StorePorts(
+                deliver=self.system.deliver,
+                on_events=self._publish,
+                on_failure=self._failed,
+                observer=options.observer,
+                now_ms=self.system.clock.now_ms,
+            ),
+        )
+        self.registry = EngineRegistry(builtin_engines(self.store.state_id))
+        self._host = EngineHost(self.registry)
+        self._channel = LocalChannel(self.system)
+        self._ports = Ports(
+            system=self.system,
+            journal=self.store.journal,
+            memory=StoreMemory(self.store),
+            engines=EngineDesk(self.system, self._host, self.registry),
+            epoch=self.store.epoch,
+        )
+        self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
+        self._kill_survivors()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def accountant(self) -> AccountantProxy:
+        """The token accountant."""
+        return AccountantProxy(self._channel)
+
+    def coordinator(self, session_id: str) -> CoordinatorProxy:
+        """Return the coordinator of a session; it lives while the session runs."""
+        return CoordinatorProxy(self._channel, session_id)
+
+    def breaker(self, engine: str) -> BreakerProxy:
+        """Return the circuit breaker of an engine that a running session uses."""
+        return BreakerProxy(self._channel, engine)
+
+    def subscribe(self, listener: EventListener) -> None:
+        """Call `listener` with every event of every session, once it is durable, in order.
+
+        It is called on the journal's thread: be quick, and do not wait for the runtime.
+        """
+        self._listeners.append(listener)
+
+    def run(self, order: SessionOrder) -> Session:
+        """Start a session, resume it if it has begun, or just return it if it has ended.
+
+        When this returns, the session and all its tasks are durable.
+
+        Raises:
+            SessionConflict: It exists and was started with another team or directory.
+            SessionNameInvalid: The id is not a name.
+            EngineNotReady: An engine cannot work here.
+            DirectoryUnusable: The input or output directory cannot be used.
+            SessionQuarantined: A record of the session is damaged.
+            QuotaExceeded: The state directory has no room for another session.
+        """
+        session_id = order.resolved_id()
+        if session_id in self.store.quarantined or self.store.sessions.get(session_id):
+            return self._take_up(self._matching(session_id, order), order.team)
+        self.store.check_room()
+        self._preflight(order.team)
+        output_dir = order.output_dir or Path("maestro-output") / session_id
+        transition = opening_transition(
+            session_id,
+            order.team,
+            output_dir=_usable_output(output_dir),
+            input_dir=None if order.input_dir is None else _usable_input(order.input_dir),
+            now_ms=self.system.clock.now_ms(),
+            epoch=self.store.epoch,
+        )
+        self.store.journal.commit(transition).result()
+        return self._start(session_id, order.team)
+
+    def resume(self, session_id: str) -> Session:
+        """Take up a session by its id alone: team and directories are in its records.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+            EngineNotReady: An engine cannot work here.
+        """
+        record = self.store.require_session(session_id)
+        return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
+
+    def close(self) -> None:
+        """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.
+
+        An attempt that is cut short counts as interrupted; its session resumes from there.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        grace = self._options.stop_grace_seconds
+        running = [
+            ref
+            for session_id in self._ended
+            if (ref := self.system.ref(coordinator_address(session_id))) is not None
+        ]
+        for session_id in self._ended:
+            if self.system.ref(coordinator_address(session_id)) is not None:
+                self.coordinator(session_id).halt()
+        self._host.close(grace)
+        if self._failure is None:
+            for ref in running:
+                ref.actor_stopped.wait(grace)
+        self.system.stop_all(timeout_seconds=grace)
+        self.store.close()
+        self._lane.close()
+        for session_id, ended in list(self._ended.items()):
+            self._settle(ended, RuntimeStopped(session_id))
+
+    def _take_up(self, record: SessionRecord, team: Team) -> Session:
+        if record.state in SESSION_FINAL:
+            ended: LaneFuture[None] = LaneFuture()
+            ended.set(None)
+            return Session(record.session_id, self.store, ended)
+        self._preflight(team)
+        _usable_output(Path(record.output_dir))
+        if record.input_dir is not None:
+            _usable_input(Path(record.input_dir))
+        return self._start(record.session_id, team)
+
+    def _start(self, session_id: str, team: Team) -> Session:
+        with self._lock:
+            ended = self._ended.get(session_id)
+            running = self.system.ref(coordinator_address(session_id)) is not None
+            if ended is not None and running:
+                return Session(session_id, self.store, ended)
+            ended = self._ended[session_id] = LaneFuture()
+        if self._failure is not None:
+            self._settle(ended, self._failure)
+        for engine in {persona.engine for persona in team.personas.values()}:
+            if self.system.ref(breaker_address(engine)) is None:
+                self.system.spawn(
+                    CircuitBreaker,
+                    self._ports,
+                    engine,
+                    self._options.breaker,
+                    address=breaker_address(engine),
+                )
+        self.system.spawn(
+            Coordinator, self._ports, session_id, team, address=coordinator_address(session_id)
+        )
+        return Session(session_id, self.store, ended)
+
+    def _matching(self, session_id: str, order: SessionOrder) -> SessionRecord:
+        """Return the record of a session that exists, if the order is the one that started it."""
+        record = self.store.require_session(session_id)
+        stored = decode_team(self.store.payloads.require(record.team))
+        if stored != order.team:
+            raise SessionConflict(session_id, "the team", stored.name, order.team.name)
+        for what, path, known in (
+            ("output directory", order.output_dir, record.output_dir),
+            ("input directory", order.input_dir, record.input_dir),
+        ):
+            if path is not None and str(path.absolute()) != known:
+                raise SessionConflict(session_id, what, str(known), str(path.absolute()))
+        return record
+
+    def _preflight(self, team: Team) -> None:
+        used = {contract.provider_persona_id for contract in team.contracts}
+        for persona in (team.personas[persona_id] for persona_id in sorted(used)):
+            health = self.registry.get(persona.engine).preflight(persona)
+            if not health.ok:
+                raise EngineNotReady(persona.persona_id, persona.engine, health.detail)
+
+    def _kill_survivors(self) -> None:
+        """Kill what engines of an earlier start left running, before their tasks run again."""
+        processes = [
+            ProcessIdentity(pid=call.pid, start_ticks=call.pid_start_ticks, boot_id=call.boot_id)
+            for session in self.store.sessions.scan()
+            if session.state not in SESSION_FINAL
+            for call in self.store.calls.scan(session.session_id)
+            if call.state == "open" and call.pid
+        ]
+        kill_survivors(self.store.state_id, processes)
+
+    def _publish(self, events: list[EventRecord]) -> None:
+        for event in events:
+            for listener in self._listeners:
+                listener(event)
+            if event.kind in _ENDS:
+                ended = self._ended.get(event.session_id)
+                if ended is not None:
+                    self._settle(ended, None)
+
+    def _escalated(self, address: str, error: BaseException) -> None:
+        self._failed(ActorFailed(address, f"{type(error).__name__}: {error}"))
+
+    def _failed(self, error: BaseException) -> None:
+        """The store or an actor is lost: every session ends here, and resumes at the next start."""
+        self._failure = error
+        for ended in list(self._ended.values()):
+            self._settle(ended, error)
+
+    def _settle(self, ended: "LaneFuture[None]", error: BaseException | None) -> None:
+        with self._lock:
+            if ended.is_done:
+                return
+            if error is None:
+                ended.set(None)
+            else:
+                ended.set_exception((type(error), error, None))
+
+
+def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -> Runtime:
+    """Take the state directory, recover it, and return the runtime over it.
+
+    Returns once the last process's engines are dead and the new owner epoch is durable. Nothing
+    runs until a session is started or resumed.
+
+    Raises:
+        StateOwned: Another process owns the directory.
+        StateNotWritable: It cannot be written.
+        StateDamaged: It cannot be trusted.
+        StateTooNew: A newer version wrote it; it was not touched.
+    """
+    return Runtime(Path(state_dir), options or RuntimeOptions())
+
+
+def _usable_output(path: Path) -> str:
+    """Create the workspace and return its absolute path."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DirectoryUnusable("output", str(path), error.strerror or str(error)) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise DirectoryUnusable("output", str(path), "it is not writable")
+    return str(path.absolute())
+
+
+def _usable_input(path: Path) -> str:
+    """Return the absolute path of a source tree that can be read."""
+    if not path.is_dir():
+        raise DirectoryUnusable("input", str(path), "it is not a directory")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise DirectoryUnusable("input", str(path), "it is not readable")
+    return str(path.absolute())

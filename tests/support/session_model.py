@@ -1,0 +1,351 @@
+"""What a session may do, as a second opinion: an oracle that replays its history.
+
+It knows the team and how each call ended, takes the events one by one, refuses what must not
+happen, and says what the records have to be by now. It shares the plain data of the runtime with
+the code under test (team, outcome, records), but none of its decisions.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from maestro_actors.circuit_breaker import BreakerPolicy
+from maestro_actors.engine import Outcome, Usage
+from maestro_actors.team import Contract, Persona, Team
+from maestro_storage.records import (
+    TASK_FINAL,
+    BreakerState,
+    EventRecord,
+    SessionState,
+    TaskState,
+    WaitsFor,
+)
+
+POLICY: Final = BreakerPolicy()
+PERMANENT: Final = frozenset({"limit", "refused", "permanent", "stuck"})
+SESSION_ENDS: Final[dict[str, SessionState]] = {
+    "session_done": "done",
+    "session_failed": "failed",
+    "session_help_needed": "help_needed",
+}
+
+
+def need_tokens(task_id: str) -> int:
+    """Return what a call of task `c0`, `c1` ... reserves: two sizes, so that one may still fit."""
+    return 60 if int(task_id[1:]) % 2 else 100
+
+
+@dataclass(eq=False)
+class ModelCall:
+    """A call that is open, or that a crash left open."""
+
+    task_id: str
+    ordinal: int
+    reserved: int
+    epoch: int
+
+
+@dataclass(eq=False)
+class ModelTask:
+    """Where a task has to stand."""
+
+    contract: Contract
+    persona: Persona
+    state: TaskState = "queued"
+    waits_for: WaitsFor = "contract"
+    waits_since_epoch: int = 0
+    deadline_ms: int | None = None
+    ready_ms: int = 0
+    """No attempt before: the end of the last one and its pause."""
+    round: int = 1
+    attempt: int = 0
+    ordinal: int = 0
+    tokens: int = 0
+    call: ModelCall | None = None
+
+
+@dataclass(eq=False)
+class ModelBudget:
+    """The ledger of one persona."""
+
+    limit: int
+    spent: int = 0
+    held: int = 0
+
+
+@dataclass(eq=False)
+class ModelBreaker:
+    """A circuit breaker, by the book."""
+
+    state: BreakerState = "closed"
+    recorded: BreakerState = "closed"
+    """Differs from `state` only after a restart, which opens what was half open."""
+    failures: int = 0
+    opened_count: int = 0
+    retry_at_ms: int = 0
+    probe: ModelCall | None = None
+
+    def restart(self) -> None:
+        """Forget the probe, which died with its process."""
+        if self.state == "half_open":
+            self.state, self.probe = "open", None
+
+    def open_call(self, call: ModelCall, at_ms: int) -> str | None:
+        """Note a call that leaves; return the event that must come with it."""
+        if self.state == "closed":
+            return None
+        assert self.state == "open", f"{call} leaves while a probe is out"
+        assert at_ms >= self.retry_at_ms, f"{call} leaves while the breaker is open"
+        self.state = self.recorded = "half_open"
+        self.probe = call
+        return "breaker_probed"
+
+    def close_call(self, call: ModelCall, answered: bool | None, at_ms: int) -> str | None:
+        """Note the end of a call; return the event that must come with it."""
+        before = (self.state, self.failures)
+        if call is self.probe:
+            self.probe = None
+            if answered:
+                self.state, self.failures, self.opened_count = "closed", 0, 0
+            elif answered is None:
+                self.state = "open"
+            else:
+                self.failures += 1
+                self._open(at_ms)
+        elif self.state == "closed" and answered is not None:
+            self.failures = 0 if answered else self.failures + 1
+            if self.failures == POLICY.failures_max:
+                self._open(at_ms)
+        if before != (self.state, self.failures):
+            self.recorded = self.state
+        if before[0] == self.state:
+            return None
+        return "breaker_closed" if self.state == "closed" else "breaker_opened"
+
+    def _open(self, at_ms: int) -> None:
+        pause = min(POLICY.reset_seconds * 2**self.opened_count, POLICY.reset_max_seconds)
+        self.state = "open"
+        self.opened_count += 1
+        self.retry_at_ms = at_ms + int(pause * 1000)
+
+
+class SessionModel:
+    """Follows one session by its events."""
+
+    def __init__(self, team: Team) -> None:
+        self.team = team
+        self.tasks = {
+            contract.id: ModelTask(contract, team.personas[contract.provider_persona_id])
+            for contract in team.contracts
+        }
+        self.budgets = {name: ModelBudget(who.token_budget) for name, who in team.personas.items()}
+        self.breakers = {persona.engine: ModelBreaker() for persona in team.personas.values()}
+        self.outcomes: dict[tuple[str, int], Outcome] = {}
+        """How each call that was finished ended, by task and ordinal."""
+        self.recovered: dict[int, Usage | None] = {}
+        """What the engines know of interrupted calls, by epoch."""
+        self.recorded_phases: list[str] = []
+        self.state: SessionState = "running"
+        self.epoch = 0
+        self._expected: deque[tuple[str, str]] = deque()
+        """Events that must come next, with the task or engine they are about."""
+        self._blocking = False
+
+    def restart(self, epoch: int, recovered: Usage | None) -> None:
+        """Note that a new process has taken over."""
+        assert not self._expected, f"half a transition became durable: {self._expected} is missing"
+        self.epoch = epoch
+        self.recovered[epoch] = recovered
+        for breaker in self.breakers.values():
+            breaker.restart()
+        if self.state == "help_needed":
+            self.state = "running"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can run."""
+        return self.state != "running"
+
+    def in_flight(self) -> list[ModelCall]:
+        """Return the open calls of this process."""
+        calls = [task.call for task in self.tasks.values() if task.call is not None]
+        return [call for call in calls if call.epoch == self.epoch]
+
+    def may_begin(self, task: ModelTask) -> bool:
+        """Whether everything before a task is done."""
+        phase = next(phase for phase in self.team.phases if phase.name == task.contract.phase)
+        return all(name in self.recorded_phases for name in phase.after) and all(
+            self.tasks[name].state == "done" for name in task.contract.after
+        )
+
+    def fits(self, task: ModelTask) -> bool:
+        """Whether the budget has room for a call of the task now."""
+        budget = self.budgets[task.persona.persona_id]
+        return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
+
+    def observe(self, event: EventRecord) -> None:
+        """Take the next event of the history; AssertionError if it must not happen."""
+        assert not self.over, f"{event.kind} after the session ended"
+        assert event.epoch == self.epoch
+        subject = str(event.data["engine"]) if event.kind in _BREAKER_EVENTS else event.task_id
+        if self._expected:
+            assert (event.kind, subject) == self._expected.popleft()
+            return
+        assert not self._blocking or event.kind in ("task_blocked", "session_failed")
+        match event.kind:
+            case "session_started":
+                assert event.sequence == 1
+            case "attempt_started":
+                self._attempt_started(event)
+            case "attempt_succeeded" | "attempt_failed" | "attempt_interrupted":
+                self._attempt_closed(event)
+            case "task_waiting":
+                self._task_waiting(event)
+            case "task_failed" | "task_help_needed":
+                self._task_unaffordable(event)
+            case "task_blocked":
+                self._task_blocked(event)
+            case "phase_finished":
+                self._phase_finished(str(event.data["phase"]))
+            case "session_done" | "session_failed" | "session_help_needed":
+                self._session_ended(SESSION_ENDS[event.kind])
+            case _:
+                raise AssertionError(f"{event.kind} of {subject} out of the blue")
+
+    def _attempt_started(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        assert task.state in ("queued", "waiting"), f"{task} is begun"
+        assert self.may_begin(task), f"{task} is begun before its predecessors are done"
+        assert event.at_ms >= task.ready_ms, f"{task} is begun before its deadline"
+        assert (event.data["round"], event.data["attempt"]) == (task.round, task.attempt + 1)
+        assert task.attempt < task.persona.retry.max_attempts, f"{task} has no attempt left"
+        assert task.round <= task.persona.retry.max_rounds, f"{task} has no round left"
+        assert len(self.in_flight()) < self.team.max_parallel_workers, "there is no free slot"
+        reserved = need_tokens(event.task_id)
+        assert event.data["reserved_tokens"] == reserved
+        assert self.fits(task), f"{task} overdraws {self.budgets[task.persona.persona_id]}"
+        self.budgets[task.persona.persona_id].held += reserved
+        task.ordinal += 1
+        task.attempt += 1
+        task.state, task.waits_for, task.deadline_ms = "running", "call", None
+        task.call = ModelCall(event.task_id, task.ordinal, reserved, event.epoch)
+        probed = self.breakers[task.persona.engine].open_call(task.call, event.at_ms)
+        if probed is not None:
+            self._expected.append((probed, task.persona.engine))
+
+    def _attempt_closed(self, event: EventRecord) -> None:
+        task, call = self.tasks[event.task_id], self.tasks[event.task_id].call
+        assert call is not None, f"{event.kind} of {task}, which has no open call"
+        outcome, tokens = self._ending(call)
+        failure = outcome.failure or ("missing_deliverable" if outcome.missing else "")
+        ended = {"": "succeeded", "interrupted": "interrupted"}.get(failure, "failed")
+        assert event.kind == f"attempt_{ended}"
+        assert event.data["failure"] == failure
+        assert event.data["tokens"] == tokens
+        budget = self.budgets[task.persona.persona_id]
+        budget.held -= call.reserved
+        budget.spent += tokens
+        task.tokens += tokens
+        task.call = None
+        if failure:
+            self._retry(task, failure, outcome.retry_after_seconds or 0.0, event)
+        else:
+            assert event.data["delay_ms"] is None
+            self._end_task(task, "done")
+        answered = None if failure == "interrupted" else not outcome.engine_fault
+        moved = self.breakers[task.persona.engine].close_call(call, answered, event.at_ms)
+        if task.state != "waiting":
+            self._expected.append((f"task_{task.state}", event.task_id))
+        if moved is not None:
+            self._expected.append((moved, task.persona.engine))
+
+    def _ending(self, call: ModelCall) -> tuple[Outcome, int]:
+        """Return how a call ended, and what is to be booked for it."""
+        if call.epoch == self.epoch:
+            outcome = self.outcomes[call.task_id, call.ordinal]
+            return outcome, outcome.usage.total
+        usage = self.recovered[self.epoch]
+        return Outcome(failure="interrupted"), call.reserved if usage is None else usage.total
+
+    def _retry(self, task: ModelTask, failure: str, pause: float, event: EventRecord) -> None:
+        """Hold the pause after a failed attempt against the policy of the persona."""
+        retry = task.persona.retry
+        last_of_round = task.attempt == retry.max_attempts
+        if failure in PERMANENT or (last_of_round and task.round == retry.max_rounds):
+            assert event.data["delay_ms"] is None, f"{task} has nothing left to try"
+            self._end_task(task, "failed" if task.persona.give_up_on_failure else "help_needed")
+            return
+        if last_of_round:
+            pauses = retry.round_backoff_seconds or (0.0,)
+            low = pauses[min(task.round, len(pauses)) - 1]
+            high = low * 1.25
+            task.round, task.attempt = task.round + 1, 0
+        elif failure == "interrupted":
+            low = high = 0.0
+        else:
+            low = min(retry.backoff_seconds * 2 ** (task.attempt - 1), retry.backoff_max_seconds)
+            high = min(low * 1.25, retry.backoff_max_seconds)
+        delay_ms = event.data["delay_ms"]
+        assert isinstance(delay_ms, int), f"{task} is not tried again"
+        assert max(low, pause) * 1000 - 1 <= delay_ms <= max(high, pause) * 1000 + 1
+        task.state, task.waits_for, task.waits_since_epoch = "waiting", "deadline", self.epoch
+        task.ready_ms = task.deadline_ms = event.at_ms + delay_ms
+
+    def _end_task(self, task: ModelTask, state: TaskState) -> None:
+        task.state, task.deadline_ms = state, None
+        task.waits_for = "person" if state == "help_needed" else "nothing"
+
+    def _task_waiting(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        assert task.state in ("queued", "waiting")
+        assert event.at_ms >= task.ready_ms, f"{task} asked for a call before its deadline"
+        task.state, task.waits_since_epoch = "waiting", self.epoch
+        if event.data["waits_for"] == "breaker":
+            deadline_ms = event.data["deadline_ms"]
+            assert isinstance(deadline_ms, int)
+            task.waits_for, task.deadline_ms = "breaker", deadline_ms
+        else:
+            assert event.data == {**event.data, "waits_for": "budget", "deadline_ms": None}
+            task.waits_for, task.deadline_ms = "budget", None
+
+    def _task_unaffordable(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        budget = self.budgets[task.persona.persona_id]
+        assert task.state in ("queued", "waiting")
+        assert event.data["failure"] == "limit"
+        assert budget.spent + need_tokens(event.task_id) > budget.limit, f"{budget} could pay"
+        gives_up = task.persona.give_up_on_failure
+        assert event.kind == ("task_failed" if gives_up else "task_help_needed")
+        self._end_task(task, "failed" if gives_up else "help_needed")
+
+    def _task_blocked(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        assert task.state == "queued"
+        assert not self.may_begin(task), f"{task} could have been begun"
+        self._end_task(task, "blocked")
+        self._blocking = True
+
+    def _phase_finished(self, name: str) -> None:
+        phase = next(phase for phase in self.team.phases if phase.name == name)
+        assert name not in self.recorded_phases
+        assert all(before in self.recorded_phases for before in phase.after)
+        for task in self.tasks.values():
+            assert task.contract.phase != name or task.state == "done"
+        self.recorded_phases.append(name)
+
+    def _session_ended(self, state: SessionState) -> None:
+        states = {task.state for task in self.tasks.values()}
+        if states <= {"done"} and len(self.recorded_phases) == len(self.team.phases):
+            assert state == "done"
+        elif "help_needed" in states:
+            assert state == "help_needed"
+            for task in self.tasks.values():
+                assert task.state in TASK_FINAL | {"help_needed"} or not self.may_begin(task)
+        else:
+            assert state == "failed"
+            assert "failed" in states
+            assert states <= TASK_FINAL
+        self.state = state
+
+
+_BREAKER_EVENTS: Final = ("breaker_probed", "breaker_opened", "breaker_closed")

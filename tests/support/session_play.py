@@ -1,0 +1,352 @@
+"""Plays one session step by step, and compares it with its oracle whenever it is at rest."""
+
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
+from maestro_actors.coordinator import Coordinator
+from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
+from maestro_actors.kernel import VirtualClock
+from maestro_actors.ports import Journal
+from maestro_actors.proxy import LocalChannel
+from maestro_actors.team import Team
+from maestro_actors.token_accountant import TokenAccountant
+from maestro_storage.records import SESSION_FINAL, TASK_FINAL
+from maestro_storage.transition import Transition
+from session_model import POLICY, ModelTask, SessionModel, need_tokens
+from staging import BOUND_SECONDS, OK, SESSION, Stage, open_stage
+
+ROUNDS_TO_REST_MAX: Final = 10_000
+STEPS_TO_END_MAX: Final = 300
+
+Ending = Literal["ok", "fault", "transient", "malformed", "missing", "rate_limited", "permanent"]
+
+OUTCOMES: Final[dict[Ending, Outcome]] = {
+    "ok": OK,
+    "fault": Outcome(failure="transient", engine_fault=True),
+    "transient": Outcome(failure="transient"),
+    "malformed": Outcome(failure="malformed_output"),
+    "missing": Outcome(artifacts=OK.artifacts, missing=("*.md",)),
+    "rate_limited": Outcome(failure="rate_limited", retry_after_seconds=7.5),
+    "permanent": Outcome(failure="permanent"),
+}
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Let one of the calls in flight end."""
+
+    place: int
+    ending: Ending
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Let calls end by the fault of their engine, one after the other, waiting for each."""
+
+    calls: int
+
+
+@dataclass(frozen=True)
+class NextTimer:
+    """Let time pass until the next timer rings."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Let time pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Kill the process, and start another one after a while."""
+
+    recovered_tokens: int | None
+    """What the engines know of the calls that were in flight; None if they do not."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CrashAfter:
+    """Let the process die once it has made so many more transitions durable."""
+
+    transitions: int
+    recovered_tokens: int | None
+
+
+Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter
+
+
+class MortalJournal:
+    """The journal of a process that dies before one of its transitions is durable."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.left: int | None = None
+        """Transitions before its death; None if it is not to die."""
+        self.dead = False
+        self.appended = 0
+
+    def append(self, transition: Transition) -> None:
+        """See `Journal.append`; after its death nothing is heard of a transition any more."""
+        if self.left == 0:
+            self.dead = True
+            return
+        if self.left is not None:
+            self.left -= 1
+        self._journal.append(transition)
+        # Counted last: whoever sees the number knows that as many have been handed in.
+        self.appended += 1
+
+
+class Play:
+    """One session, its process of the moment, and the oracle that watches."""
+
+    def __init__(self, state_dir: Path, team: Team) -> None:
+        self._state_dir = state_dir
+        self._team = team
+        self.model = SessionModel(team)
+        self._sequence = 0
+        self._calls_seen: set[str] = set()
+        self._in_flight: dict[str, CallOrder] = {}
+        self._after_death = Crash(None, 0.0)
+        self._stage = self._opened(1_000_000)
+        self._stage.create(team)
+        self._begin(None)
+
+    def close(self) -> None:
+        self._stage.close()
+
+    def take(self, step: Step) -> None:
+        """Do one step, let the system come to rest, and hold it against the oracle."""
+        match step:
+            case Finish():
+                self._finish(step)
+            case Outage():
+                for _ in range(step.calls):
+                    while not self._in_flight and self._stage.clock.advance_to_next():
+                        self._rest()
+                    self._finish(Finish(0, "fault", 10))
+                    self._rest()
+            case NextTimer():
+                self._stage.clock.advance_to_next()
+            case Pass():
+                self._stage.clock.advance(step.seconds)
+            case Crash():
+                self._restart(step)
+            case CrashAfter():
+                self._journal.left = step.transitions
+                self._after_death = Crash(step.recovered_tokens, 0.0)
+            case _:
+                assert_never(step)
+        self._rest()
+
+    def play_out(self) -> None:
+        """Let every call succeed and time pass: the session must come to an end."""
+        for _ in range(STEPS_TO_END_MAX):
+            if self.model.over:
+                return
+            if self._in_flight:
+                self.take(Finish(0, "ok", 50))
+            else:
+                assert self._stage.clock.advance_to_next(), f"stuck: {self.model.tasks}"
+                self._rest()
+        raise AssertionError(f"no end in sight: {self.model.tasks}")
+
+    def _opened(self, now_ms: int) -> Stage:
+        # A clock for each process: the timers of a dead one must not ring.
+        stage = open_stage(self._state_dir, VirtualClock(now_ms))
+        self._journal = MortalJournal(stage.ports.journal)
+        stage.ports = replace(stage.ports, journal=self._journal)
+        stage.engines.held = True
+        stage.engines.estimate = lambda order: need_tokens(order.task_id)  # type: ignore[method-assign] # two sizes
+        return stage
+
+    def _begin(self, recovered: Usage | None) -> None:
+        """Start the actors as the runtime does, and let them come to rest."""
+        stage, ports = self._stage, self._stage.ports
+        self.model.restart(stage.store.epoch, recovered)
+        stage.engines.recovered_usage = recovered
+        stage.system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)
+        if self.model.state not in SESSION_FINAL:
+            for name in self.model.breakers:
+                address = breaker_address(name)
+                stage.system.spawn(CircuitBreaker, ports, name, POLICY, address=address)
+            address = coordinator_address(SESSION)
+            stage.system.spawn(Coordinator, ports, SESSION, self._team, address=address)
+        self._rest()
+
+    def _restart(self, crash: Crash) -> None:
+        self._stage.close()
+        self._in_flight.clear()
+        now_ms = self._stage.clock.now_ms() + round(crash.seconds * 1000)
+        self._stage = self._opened(now_ms)
+        tokens = crash.recovered_tokens
+        self._begin(None if tokens is None else Usage(input_tokens=tokens, basis="provider"))
+
+    def _finish(self, step: Finish) -> None:
+        if not self._in_flight:
+            return
+        call_id = list(self._in_flight)[step.place % len(self._in_flight)]
+        order = self._in_flight.pop(call_id)
+        outcome = msgspec.structs.replace(
+            OUTCOMES[step.ending], usage=Usage(input_tokens=step.tokens)
+        )
+        self.model.outcomes[order.task_id, order.ordinal] = outcome
+        self._stage.engines.finish(call_id, outcome)
+
+    def _rest(self) -> None:
+        """Wait until nothing moves any more, then compare; bury a process that has died."""
+        for _ in range(ROUNDS_TO_REST_MAX):
+            appended = self._journal.appended
+            self._stage.store.journal.commit(Transition()).result(BOUND_SECONDS)
+            # What had been handed in has been delivered. If nobody has anything to do now, and
+            # nothing was handed in since, then nothing is under way anywhere.
+            if self._at_rest(appended):
+                break
+        else:
+            raise AssertionError("the system does not come to rest")
+        assert self._stage.escalations == []
+        self._compare()
+        if self._journal.dead:
+            self._restart(self._after_death)
+
+    def _at_rest(self, appended: int) -> bool:
+        """Look at all actors at once, on their own lane, between two turns."""
+        seen: Future[bool] = Future()
+
+        def look() -> None:
+            actors = self._stage.system.dump_actors()
+            assert all(actor.restarts == 0 for actor in actors)
+            idle = all(actor.state == "idle" for actor in actors)
+            seen.set_result(idle and self._journal.appended == appended)
+
+        self._stage.lane.call_soon(look)
+        return seen.result(BOUND_SECONDS)
+
+    def _compare(self) -> None:
+        for event in self._stage.store.events.scan(SESSION, after=self._sequence):
+            self._sequence += 1
+            assert event.sequence == self._sequence
+            self.model.observe(event)
+        self._take_orders()
+        self._compare_tasks()
+        self._compare_ledger()
+        self._compare_breakers()
+        if not self._journal.dead and not self.model.over:
+            self._compare_waits()
+
+    def _take_orders(self) -> None:
+        """Note the calls that left: each once, each durable before."""
+        orders = self._stage.engines.started
+        while orders:
+            order = orders.pop(0)
+            assert order.call_id not in self._calls_seen, f"{order} ran twice"
+            self._calls_seen.add(order.call_id)
+            self._in_flight[order.call_id] = order
+            call = self._stage.store.calls.get(SESSION, bytes.fromhex(order.call_id))
+            assert call is not None
+            assert (call.state, call.task_id) == ("open", order.task_id)
+            assert call.reserved_tokens == order.token_budget
+
+    def _compare_tasks(self) -> None:
+        store, model = self._stage.store, self.model
+        session = store.require_session(SESSION)
+        # Between a crash and its next end, a session that needed a person still says so.
+        assert session.state == model.state or session.state == "help_needed"
+        for record in store.tasks.scan(SESSION):
+            task = model.tasks[record.task_id]
+            assert (record.state, record.tokens_used) == (task.state, task.tokens)
+            assert (record.round, record.attempt, record.ordinal) == (
+                task.round,
+                task.attempt,
+                task.ordinal,
+            )
+            assert record.deadline_ms == task.deadline_ms
+            if record.state != "queued":
+                assert record.waits_for == task.waits_for
+            attempts = list(store.attempts.scan(SESSION, record.task_id))
+            assert [row.ordinal for row in attempts] == list(range(1, task.ordinal + 1))
+            assert sum(row.tokens for row in attempts) == task.tokens
+            assert all(row.state != "open" for row in attempts[:-1])
+        names = [row.phase for row in store.checkpoints.scan(SESSION)]
+        assert names == ["init", *model.recorded_phases]
+
+    def _compare_ledger(self) -> None:
+        """Hold the counters against the oracle, and against the rows they are the sum of."""
+        calls = list(self._stage.store.calls.scan(SESSION))
+        places = Counter((call.task_id, call.round, call.attempt) for call in calls)
+        assert all(count == 1 for count in places.values())
+        records = {row.persona_id: row for row in self._stage.store.budgets.scan(SESSION)}
+        for persona_id, budget in self.model.budgets.items():
+            mine = [call for call in calls if call.persona_id == persona_id]
+            closed = [call for call in mine if call.state != "open"]
+            held = sum(call.reserved_tokens for call in mine if call.state == "open")
+            assert sum(call.input_tokens + call.output_tokens for call in closed) == budget.spent
+            assert held == budget.held
+            record = records.get(persona_id)
+            if record is None:
+                assert mine == []
+            else:
+                assert (record.spent_tokens, record.held_tokens) == (budget.spent, budget.held)
+                assert record.limit_tokens == budget.limit
+
+    def _compare_breakers(self) -> None:
+        for name, breaker in self.model.breakers.items():
+            record = self._stage.store.breakers.get(name)
+            if record is None:
+                assert (breaker.recorded, breaker.failures) == ("closed", 0)
+            else:
+                assert (record.state, record.failures) == (breaker.recorded, breaker.failures)
+                retry_at_ms = None if record.state == "closed" else breaker.retry_at_ms
+                assert record.retry_at_ms == retry_at_ms
+
+    def _compare_waits(self) -> None:
+        """At rest, whoever waits has a reason to, and whoever could go on has done so."""
+        for name, breaker in self.model.breakers.items():
+            proxy = BreakerProxy(LocalChannel(self._stage.system), name)
+            assert proxy.status().get(timeout=BOUND_SECONDS).state == breaker.state
+        status = self._stage.coordinator.status().get(timeout=BOUND_SECONDS)
+        in_flight = self.model.in_flight()
+        assert status.in_flight == len(in_flight), "a slot is lost"
+        assert {(call.task_id, call.ordinal) for call in in_flight} == {
+            (order.task_id, order.ordinal) for order in self._in_flight.values()
+        }
+        free = len(in_flight) < self._team.max_parallel_workers
+        for row in status.tasks:
+            task = self.model.tasks[row.task_id]
+            assert row.state == task.state
+            if row.waits_for == "slot":
+                assert not free, f"{task} waits for a slot while there are free ones"
+            elif task.state == "queued":
+                assert row.waits_for == "contract"
+                assert not self.model.may_begin(task), f"{task} waits for what is done"
+            else:
+                assert row.waits_for == task.waits_for
+                assert self._is_true(task), f"{task} waits for nothing"
+
+    def _is_true(self, task: ModelTask) -> bool:
+        """Tell whether what a task waits for has yet to come."""
+        deadline_ms = task.deadline_ms
+        match task.waits_for:
+            case "deadline":
+                return deadline_ms is not None and deadline_ms > self._stage.clock.now_ms()
+            case "breaker":
+                closed = self.model.breakers[task.persona.engine].state == "closed"
+                return not closed and deadline_ms is not None
+            case "budget":
+                held = self.model.budgets[task.persona.persona_id].held
+                return held > 0 and not self.model.fits(task)
+            case "call":
+                return task.call is not None and task.call.epoch == self.model.epoch
+            case _:
+                return task.state in TASK_FINAL or task.state == "help_needed"

@@ -1,0 +1,28 @@
+"""Checked by mypy, not run: what a program that uses the public names may rely on."""
+
+from pathlib import Path
+from typing import assert_type
+
+import pykka
+
+from maestro_actors.messages import BreakerStatus, SessionStatus, SessionUsage
+from maestro_actors.team import Team
+from maestro_runtime import Runtime, Session, SessionOrder, open_runtime
+from maestro_runtime.report import SessionReport
+
+
+def embeds(team: Team) -> None:
+    """Open, run, wait, look."""
+    with open_runtime(Path("state")) as runtime:
+        assert_type(runtime, Runtime)
+        session = runtime.run(SessionOrder(team))
+        assert_type(session, Session)
+        assert_type(session.result(), SessionReport)
+        assert_type(runtime.coordinator("s").status(), pykka.Future[SessionStatus])
+        assert_type(runtime.accountant.usage("s").get(), SessionUsage)
+        assert_type(runtime.breaker("rehearsal").status().get(), BreakerStatus)
+
+
+async def awaits(session: Session) -> None:
+    """A session is awaitable."""
+    assert_type(await session, SessionReport)
