@@ -1,6 +1,8 @@
 # Everything runs in .venv, which is made from the hashed locks and made anew when they change.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+VENV_STAMP := .venv/.locks-installed
 RUN_STAMP := .venv/.runtime-installed
 DEV_STAMP := .venv/.dev-installed
 
@@ -43,15 +45,18 @@ lock: ## Write the hashed locks anew (needs uv; names no index)
 clean: ## Remove .venv and the caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-$(RUN_STAMP): requirements/runtime.txt pyproject.toml
+$(VENV_STAMP): requirements/runtime.txt
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) install --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+$(RUN_STAMP): $(VENV_STAMP) pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Pykka's source distribution carries the test-suite that our actors have to pass.
 $(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt requirements/pykka-sdist.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
-		--no-build-isolation --no-binary pykka -r requirements/pykka-sdist.txt -d .venv/share
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) download --require-hashes --no-deps --no-build-isolation --no-binary pykka \
+		-r requirements/pykka-sdist.txt -d .venv/share
 	@touch $@

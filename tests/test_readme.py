@@ -1,0 +1,107 @@
+"""Every code block of the README runs, and prints what the README says it prints."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maestro_runtime.cli._exit import ExitCode
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+CONSOLE = [body for language, body in BLOCKS if language == "console"]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory with the team of the README in it."""
+    path = tmp_path_factory.mktemp("readme")
+    (team,) = (body for language, body in BLOCKS if language == "toml")
+    (path / "team.toml").write_text(team)
+    return path
+
+
+def test_every_block_is_of_a_kind_that_is_run_here() -> None:
+    kinds = [language for language, _ in BLOCKS]
+
+    assert set(kinds) == {"", "console", "toml", "python"}
+    assert kinds.count("") == 1, "only the picture is not run"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.split("\n", 1)[0])
+def test_a_console_block_prints_what_it_shows(block: str, directory: Path) -> None:
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        printed = {_normal(line) for line in _run(command, directory).splitlines()}
+
+        for line in shown.splitlines():
+            assert _normal(line) in printed, f"$ {command} does not print {line!r}"
+
+
+def test_the_python_block_runs_and_finds_the_session_done(directory: Path) -> None:
+    (program,) = (body for language, body in BLOCKS if language == "python")
+    program = program.replace('output_dir=Path("out")', f'output_dir=Path("{directory}/out")')
+
+    result = subprocess.run(
+        [sys.executable, "-c", program.replace('"hello"', '"program"')],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"done \d+ \['src/\w+\.py'\]\n", result.stdout)
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    codes = {int(code) for code in re.findall(r"\| (\d+) \|", README)}
+
+    assert {int(code) for code in ExitCode} <= codes
+
+
+def test_the_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    for text in (README, (ROOT / "CONTRIBUTING.md").read_text()):
+        assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", text)) <= targets
+
+
+def _run(command: str, directory: Path) -> str:
+    """Run one command as a reader would; return all it printed."""
+    if command.startswith("make "):
+        # A make run from here could lay the environment of this very process anew: its recipe is
+        # read, and run. That of `make test` is this test-suite.
+        argv = ["make", "-C", str(ROOT), "-n", "--no-print-directory", *command.split()[1:]]
+        recipe = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+        command = recipe.stdout.splitlines()[-1].removeprefix(".venv/bin/")
+        if "pytest" in command:
+            return ""
+    argv = [sys.executable, "-m", *command.replace("maestro-runtime", "maestro_runtime").split()]
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    result = subprocess.run(
+        argv,
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def _normal(line: str) -> str:
+    """Return a line without what differs from run to run: numbers, ids, paths and widths."""
+    line = re.sub(r"/\S+", "PATH", line)
+    line = re.sub(r"\b[0-9a-f]{8}\b", "ID", line)
+    line = re.sub(r"\d+(\.\d+)?", "N", line)
+    return re.sub(r"\s+", " ", line).strip()
