@@ -94,7 +94,8 @@ class CircuitBreaker(MessageActor):
     def _acquire(self, order: OpenCall) -> None:
         if self._state != "closed":
             due = self._state == "open" and order.at_ms >= self._retry_at_ms
-            if not due:
+            # A persona that failed before its probe was opened asks for the same call again.
+            if not due and order.call_id != self._probe:
                 self._refuse(order)
                 return
             self._state = "half_open"

@@ -16,9 +16,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(contract: Contract, outcome: Outcome) -> Verdict:
-    """Return the verdict on `outcome`; a contract without deliverables asks only for an end."""
+    """Return the verdict on `outcome`; a contract that names no file asks only for an end."""
     fulfilled = outcome.failure is None and not outcome.missing
-    if not contract.deliverables:
+    if not contract.globs:
         return Verdict(quality_score=1.0 if fulfilled else 0.0, contract_fulfilled=fulfilled)
     # Nothing listed as missing means something only if somebody looked: a call that never got to
     # the workspace has no artifacts either.
@@ -30,5 +30,4 @@ def judge(contract: Contract, outcome: Outcome) -> Verdict:
         for item in contract.deliverables
         if item.artifacts
     ]
-    score = sum(shares) / len(shares) if shares else 1.0
-    return Verdict(quality_score=score, contract_fulfilled=fulfilled)
+    return Verdict(quality_score=sum(shares) / len(shares), contract_fulfilled=fulfilled)

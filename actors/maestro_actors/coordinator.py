@@ -58,6 +58,8 @@ class _Entry:
     record: TaskRecord
     """As read at the start; only its names are used after that."""
     state: TaskState
+    waits_for: WaitsFor
+    """What it waits for, while its state is "waiting"."""
     alive: bool = False
     """A persona works on it."""
     queued: bool = False
@@ -95,7 +97,9 @@ class Coordinator(MessageActor):
         tasks = memory.tasks(self._session_id)
         checkpoints = memory.checkpoints(self._session_id)
         self._checkpoint_number = checkpoints[-1].number if checkpoints else 0
-        self._entries = {record.task_id: _Entry(record, record.state) for record in tasks}
+        self._entries = {
+            record.task_id: _Entry(record, record.state, record.waits_for) for record in tasks
+        }
         self._assignment = Assignment(
             session_id=self._session_id,
             requirement=self._team.requirement,
@@ -121,8 +125,7 @@ class Coordinator(MessageActor):
             case TaskFinished():
                 self._task_finished(message.task_id, message.state)
             case TaskWaiting():
-                self._entries[message.task_id].state = "waiting"
-                self._release(message.task_id)
+                self._task_waiting(message.task_id, message.waits_for)
             case TaskReady():
                 self._task_ready(message.task_id)
             case TaskStopped():
@@ -149,11 +152,18 @@ class Coordinator(MessageActor):
         if state == "done":
             self._graph.finish_task(task_id)
 
+    def _task_waiting(self, task_id: str, waits_for: WaitsFor) -> None:
+        entry = self._entries[task_id]
+        entry.state = "waiting"
+        entry.waits_for = waits_for
+        self._release(task_id)
+
     def _task_ready(self, task_id: str) -> None:
         """Queue a task that has begun ahead of those that have not: finish before you start."""
-        self._recovering.discard(task_id)
+        # A persona that asks although it has a slot has failed, and with it its order to begin.
+        self._release(task_id)
         entry = self._entries[task_id]
-        if task_id not in self._in_flight and not entry.queued:
+        if not entry.queued:
             entry.queued = True
             self._ready.appendleft(task_id)
 
@@ -332,7 +342,7 @@ class Coordinator(MessageActor):
         elif entry.state == "running":
             waits_for = "call"
         elif entry.state == "waiting":
-            waits_for = "deadline"
+            waits_for = entry.waits_for
         elif entry.state == "help_needed":
             waits_for = "person"
         else:
@@ -353,7 +363,8 @@ class Coordinator(MessageActor):
             if self._entries[name].state != "done":
                 return f"contract {name}"
         phase = next(phase for phase in self._team.phases if phase.name == contract.phase)
-        return f"phase {phase.after[0]}" if phase.after else ""
+        waited_for = (name for name in phase.after if not self._graph.is_recorded(name))
+        return next((f"phase {name}" for name in waited_for), "")
 
 
 class CoordinatorProxy(Proxy):

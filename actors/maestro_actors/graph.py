@@ -37,6 +37,10 @@ class SessionGraph:
         """Whether every phase has its checkpoint."""
         return not self._phases.is_active()
 
+    def is_recorded(self, phase: str) -> bool:
+        """Whether the checkpoint of a phase is durable."""
+        return phase in self._recorded
+
     def finish_task(self, task_id: str) -> None:
         """Say that a task is done; its phase is active."""
         self._done.add(task_id)

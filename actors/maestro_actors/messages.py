@@ -275,6 +275,7 @@ class TaskWaiting(Message, frozen=True, kw_only=True):
     """The task waits and gives its slot back."""
 
     task_id: str
+    waits_for: WaitsFor
 
 
 class TaskReady(Message, frozen=True, kw_only=True):

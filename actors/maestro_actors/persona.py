@@ -46,9 +46,10 @@ from maestro_storage.transition import Transition
 
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
 
-_Step = Literal["idle", "opening", "running", "recovering", "recording"]
-"""idle: waits for a slot or a deadline; opening: asked for a call; running: the engine works;
-recovering: asks the engine about an interrupted call; recording: a transition is on its way."""
+_Step = Literal["ready", "opening", "running", "recording", "idle", "restarting", "recovering"]
+"""ready: asked for a slot; opening: asked for a call; running: the engine works; recording: a
+transition is on its way; idle: waits for what the record names; restarting: waits until all that
+the instance before it sent is durable; recovering: asks the engine about an interrupted call."""
 
 
 class Persona(MessageActor):
@@ -61,15 +62,16 @@ class Persona(MessageActor):
         self._ports = ports
         self._task = task
         self._record = record
-        self._step: _Step = "idle"
+        self._step: _Step = "ready"
         self._order: CallOrder | None = None
         self._started_ms = 0
         self._woken = False
+        """What the wait that is being recorded waits for has happened already."""
 
     def on_start(self) -> None:
         """After a failure, begin again from the record, once all that was sent is durable."""
         if self.restarts:
-            self._step = "recording"
+            self._step = "restarting"
             self._breaker.flush(self._task.address)
 
     def handle(self, message: PersonaMessage) -> None:  # noqa: C901, PLR0912 - one case a message
@@ -82,12 +84,18 @@ class Persona(MessageActor):
                 if self._expects("opening", message.call_id):
                     self._start_engine()
             case AttemptClosed() | WaitRecorded():
-                self._settle_down()
+                if self._step == "recording":
+                    self._settle_down()
             case RunAttempt():
-                if self._step == "idle":
+                if self._step == "ready":
                     self._open()
-            case DeadlineReached() | BudgetFreed() | BreakerClosed():
-                self._wake()
+            case DeadlineReached():
+                if self._step == "idle":
+                    self._settle_down()
+            case BudgetFreed():
+                self._wake("budget")
+            case BreakerClosed():
+                self._wake("breaker")
             case CallRefused():
                 if self._expects("opening", message.call_id):
                     self._wait("breaker", message.retry_at_ms)
@@ -110,9 +118,10 @@ class Persona(MessageActor):
                 if self._expects("recovering", message.call_id):
                     self._close_interrupted(message.usage)
             case Flushed():
-                record = self._record
-                self._record = self._ports.memory.task(record.session_id, record.task_id)
-                self._take_up()
+                if self._step == "restarting":
+                    record = self._record
+                    self._record = self._ports.memory.task(record.session_id, record.task_id)
+                    self._take_up()
             case _:
                 assert_never(message)
 
@@ -221,26 +230,31 @@ class Persona(MessageActor):
         self._ports.journal.append(draft)
 
     def _settle_down(self) -> None:
-        """The last transition is durable: end, or wait for what it names."""
-        if self._record.state in TASK_FINAL or self._record.state == "help_needed":
+        """The record is durable: end, wait for what it names, or go on if there is nothing."""
+        record = self._record
+        if record.state in TASK_FINAL or record.state == "help_needed":
             self._ports.system.stop(self._task.address)
             return
         self._step = "idle"
-        if self._woken or (self._record.deadline_ms is None and self._record.waits_for != "budget"):
-            self._wake()
-        elif self._record.deadline_ms is not None:
-            self._ports.system.timers.at(
-                self._task.address,
-                self._record.deadline_ms,
-                self._task.address,
-                _DEADLINE_REACHED,
-            )
+        deadline_ms = record.deadline_ms
+        due = deadline_ms is not None and deadline_ms <= self._ports.now_ms()
+        if self._woken or due or record.state != "waiting":
+            self._ask_for_slot()
+        elif deadline_ms is not None:
+            address = self._task.address
+            self._ports.system.timers.at(address, deadline_ms, address, _DEADLINE_REACHED)
 
-    def _wake(self) -> None:
-        """Ask for a slot, at once or as soon as the wait that is being recorded is durable."""
-        if self._step != "idle":
-            self._woken = self._step in ("opening", "recording")
+    def _wake(self, awaited: WaitsFor) -> None:
+        """Go on, if that is what the task waits for: a word about an older wait may come late."""
+        if self._record.waits_for != awaited:
             return
+        if self._step == "idle":
+            self._ask_for_slot()
+        elif self._step == "recording":
+            self._woken = True
+
+    def _ask_for_slot(self) -> None:
+        self._step = "ready"
         self._woken = False
         self._ports.system.timers.cancel(self._task.address)
         ready = encoded(TaskReady(task_id=self._record.task_id))
@@ -254,8 +268,8 @@ class Persona(MessageActor):
             self._order = self._task.order(record)
             self._ports.engines.recover(self._order, self._task.address)
         else:
-            # Whoever freed the budget did so in another life: just ask again.
-            self._woken = record.waits_for == "budget"
+            # Budget or breaker may have come free in another life, and nobody would say so again.
+            self._woken = record.waits_for in ("budget", "breaker")
             self._settle_down()
 
 

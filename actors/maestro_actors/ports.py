@@ -64,7 +64,10 @@ class Engines(Protocol):
         """The process that `EngineStarted` named is durable: its output may be read."""
 
     def recover(self, order: CallOrder, reply_to: str) -> None:
-        """Find out what an interrupted call used; `CallRecovered` always follows."""
+        """Find out what an interrupted call used; `CallRecovered` always follows.
+
+        A call that still runs, because only its persona has failed, is stopped first.
+        """
 
     def cancel(self, call_id: bytes) -> None:
         """Kill a call that may be in flight; its `EngineFinished` still follows."""

@@ -246,7 +246,9 @@ def waiting(
     draft.event(
         task.event("task_waiting", now_ms, {"waits_for": waits_for, "deadline_ms": deadline_ms})
     )
-    draft.then(task.coordinator, encoded(TaskWaiting(task_id=after.task_id)))
+    draft.then(
+        task.coordinator, encoded(TaskWaiting(task_id=after.task_id, waits_for=after.waits_for))
+    )
     draft.then(task.address, _WAIT_RECORDED)
     return after, draft
 
@@ -323,7 +325,8 @@ def _ended(
 def _announce(task: Task, draft: Transition, after: TaskRecord, now_ms: int) -> None:
     """Tell the coordinator, once it is durable, whether the task waits or has ended."""
     if after.state == "waiting":
-        draft.then(task.coordinator, encoded(TaskWaiting(task_id=after.task_id)))
+        waiting_for = TaskWaiting(task_id=after.task_id, waits_for=after.waits_for)
+        draft.then(task.coordinator, encoded(waiting_for))
         return
     failed = after.state != "done"
     draft.event(

@@ -1,16 +1,35 @@
 """Where actors hand calls to the engines, and the engines' answers become messages."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
+from typing import Final
+
+import msgspec
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
 from maestro_actors.kernel import ActorSystem
-from maestro_actors.messages import CallRecovered, EngineFinished, EngineStarted
+from maestro_actors.messages import (
+    MESSAGE_BYTES_MAX,
+    CallRecovered,
+    EngineFinished,
+    EngineStarted,
+    encode,
+)
 from maestro_actors.proxy import encoded
 from maestro_runtime.engines.errors import HostClosed
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry
+
+OUTCOME_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
+"""Largest outcome that is passed on (2 MiB): the transition it becomes must fit a message, too."""
+
+TOKENS_MAX: Final = 1 << 53
+"""Largest token count that is believed."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class EngineDesk:
@@ -20,20 +39,28 @@ class EngineDesk:
         self._system = system
         self._host = host
         self._registry = registry
+        self._in_flight: dict[str, Future[Outcome]] = {}
         self._unrecorded: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
 
     def estimate(self, order: CallOrder) -> int:
         """Return the tokens to reserve: the engine's estimate, at least 1."""
-        return max(1, self._registry.get(order.persona.engine).estimate(order))
+        try:
+            tokens = int(self._registry.get(order.persona.engine).estimate(order))
+        except Exception:  # noqa: BLE001 - foreign code; the call will show what is wrong with it
+            _log.exception("engine %r cannot estimate a call", order.persona.engine)
+            return 1
+        return min(max(1, tokens), TOKENS_MAX)
 
     def start(self, order: CallOrder, reply_to: str) -> None:
         """Run one call; its processes are recorded before their output is read."""
         call_id = bytes.fromhex(order.call_id)
+        end = self._in_flight[order.call_id] = Future()
 
         def finished(outcome: Outcome) -> None:
-            self._system.deliver(
-                reply_to, encoded(EngineFinished(call_id=call_id, outcome=outcome))
-            )
+            del self._in_flight[order.call_id]
+            sound = _sound(outcome)
+            self._system.deliver(reply_to, encoded(EngineFinished(call_id=call_id, outcome=sound)))
+            end.set_result(sound)
 
         try:
             self._host.submit(order, finished, self._started(order.call_id, reply_to))
@@ -62,12 +89,22 @@ class EngineDesk:
             loop.call_soon_threadsafe(recorded.set)
 
     def recover(self, order: CallOrder, reply_to: str) -> None:
-        """Ask the engine what an interrupted call used."""
+        """Find out what an interrupted call used.
+
+        One of an earlier start is asked of the engine. One that still runs, because only its
+        persona has failed, is stopped first, so that no two attempts work side by side.
+        """
         call_id = bytes.fromhex(order.call_id)
 
         def recovered(usage: Usage | None) -> None:
-            self._system.deliver(reply_to, encoded(CallRecovered(call_id=call_id, usage=usage)))
+            known = usage if usage is not None and _is_count(usage) else None
+            self._system.deliver(reply_to, encoded(CallRecovered(call_id=call_id, usage=known)))
 
+        end = self._in_flight.get(order.call_id)
+        if end is not None:
+            end.add_done_callback(lambda ended: recovered(ended.result().usage))
+            self.cancel(call_id)
+            return
         # Without an answer the call stays open, and the next start recovers it.
         with suppress(HostClosed):
             self._host.recover(order, recovered)
@@ -75,3 +112,29 @@ class EngineDesk:
     def cancel(self, call_id: bytes) -> None:
         """Kill the call, if it is in flight."""
         self._host.cancel(call_id.hex())
+
+
+def _sound(outcome: Outcome) -> Outcome:
+    """Return an outcome that can be sent and booked: this one, or the failure that it is."""
+    if not _is_count(outcome.usage):
+        got = (outcome.usage.input_tokens, outcome.usage.output_tokens)
+        evidence = f"token counts must be integers from 0 to {TOKENS_MAX}, got {got!r}"
+        return msgspec.structs.replace(
+            outcome, usage=Usage(), failure="malformed_output", evidence=(evidence,)
+        )
+    size_bytes = len(encode(outcome))
+    if size_bytes <= OUTCOME_BYTES_MAX:
+        return outcome
+    evidence = f"outcome must have at most {OUTCOME_BYTES_MAX} bytes, got {size_bytes}"
+    return Outcome(
+        usage=outcome.usage,
+        failure="limit",
+        evidence=(evidence,),
+        duration_seconds=outcome.duration_seconds,
+    )
+
+
+def _is_count(usage: Usage) -> bool:
+    """Whether the tokens are numbers that can be believed; they come from foreign code."""
+    counts: tuple[object, ...] = (usage.input_tokens, usage.output_tokens)
+    return all(isinstance(count, int) and 0 <= count <= TOKENS_MAX for count in counts)

@@ -1,11 +1,14 @@
 """What a user sees of a session: frozen views with a stable JSON shape, read from the records."""
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from maestro_actors.engine import Artifact
+from maestro_actors.graph import SessionGraph
 from maestro_actors.session import decode_team
+from maestro_actors.team import Team
 from maestro_storage import StateView
 from maestro_storage.records import (
     AttemptRecord,
@@ -85,7 +88,13 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def over_budget(self) -> bool:
         """Whether a task ended because its budget could not pay for another attempt."""
-        return any(task.failure == "limit" and task.state != "done" for task in self.tasks)
+        # An attempt that was made and ran into a limit hit another one: that of its workspace.
+        return any(
+            task.failure == "limit"
+            and task.state != "done"
+            and all(attempt.failure != "limit" for attempt in task.attempts)
+            for task in self.tasks
+        )
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +124,10 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
     attempts: dict[str, list[AttemptRecord]] = {task_id: [] for task_id in tasks}
     for attempt in store.attempts.scan(session_id):
         attempts[attempt.task_id].append(attempt)
+    for task_id in _startable(store, session_id, team, tasks.values()):
+        # Nothing is written when a predecessor ends: that a slot is all it waits for shows here.
+        if tasks[task_id].state == "queued":
+            tasks[task_id] = msgspec.structs.replace(tasks[task_id], waits_for="slot")
     reports = tuple(
         _task_report(store, tasks[contract.id], contract.name, attempts[contract.id])
         for contract in team.contracts
@@ -134,6 +147,18 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
         error=session.error,
         tasks=reports,
     )
+
+
+def _startable(
+    store: StateView, session_id: str, team: Team, tasks: Collection[TaskRecord]
+) -> tuple[str, ...]:
+    """Return the tasks whose predecessors are all done."""
+    graph = SessionGraph(
+        team,
+        done=(record.task_id for record in tasks if record.state == "done"),
+        recorded=(checkpoint.phase for checkpoint in store.checkpoints.scan(session_id)),
+    )
+    return graph.advance().tasks
 
 
 def session_summary(store: StateView, session: SessionRecord) -> SessionSummary:

@@ -8,11 +8,14 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+
+import pykka
 
 from maestro_actors.circuit_breaker import BreakerPolicy, BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
@@ -25,14 +28,15 @@ from maestro_actors.proxy import LocalChannel
 from maestro_actors.session import decode_team, opening_transition
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
+from maestro_runtime._listeners import EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import (
     ActorFailed,
-    DirectoryUnusable,
     EngineNotReady,
     RuntimeStopped,
     SessionConflict,
@@ -40,14 +44,13 @@ from maestro_runtime.errors import (
 )
 from maestro_runtime.report import SessionReport, session_report
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
+from maestro_storage.errors import StorageError
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Form of a session id."""
 
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
-
-EventListener = Callable[[EventRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,11 @@ class Runtime:
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
         self._options = options
-        self._listeners: list[EventListener] = []
+        self._listeners = Listeners()
         self._ended: dict[str, LaneFuture[None]] = {}
         self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        """Held while a session is looked up and started: two callers must not both create it."""
         self._failure: BaseException | None = None
         self._closed = False
         self._lane = AsyncLane("actors")
@@ -158,8 +163,12 @@ class Runtime:
             engines=EngineDesk(self.system, self._host, self.registry),
             epoch=self.store.epoch,
         )
-        self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
-        self._kill_survivors()
+        try:
+            self._kill_survivors()
+            self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
+        except BaseException:
+            self.store.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -188,9 +197,10 @@ class Runtime:
     def subscribe(self, listener: EventListener) -> None:
         """Call `listener` with every event of every session, once it is durable, in order.
 
-        It is called on the journal's thread: be quick, and do not wait for the runtime.
+        It is called on the journal's thread: be quick, and do not wait for the runtime. One that
+        raises is logged and not called again.
         """
-        self._listeners.append(listener)
+        self._listeners.add(listener)
 
     def run(self, order: SessionOrder) -> Session:
         """Start a session, resume it if it has begun, or just return it if it has ended.
@@ -205,6 +215,11 @@ class Runtime:
             SessionQuarantined: A record of the session is damaged.
             QuotaExceeded: The state directory has no room for another session.
         """
+        with self._starting:
+            # As it will be read again: a resumed session must see the very team it began with.
+            return self._run(replace(order, team=decode_team(encode(order.team))))
+
+    def _run(self, order: SessionOrder) -> Session:
         session_id = order.resolved_id()
         if session_id in self.store.quarantined or self.store.sessions.get(session_id):
             return self._take_up(self._matching(session_id, order), order.team)
@@ -214,8 +229,8 @@ class Runtime:
         transition = opening_transition(
             session_id,
             order.team,
-            output_dir=_usable_output(output_dir),
-            input_dir=None if order.input_dir is None else _usable_input(order.input_dir),
+            output_dir=usable_output(output_dir),
+            input_dir=None if order.input_dir is None else usable_input(order.input_dir),
             now_ms=self.system.clock.now_ms(),
             epoch=self.store.epoch,
         )
@@ -230,8 +245,9 @@ class Runtime:
             SessionQuarantined: A record of it is damaged.
             EngineNotReady: An engine cannot work here.
         """
-        record = self.store.require_session(session_id)
-        return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
+        with self._starting:
+            record = self.store.require_session(session_id)
+            return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
 
     def close(self) -> None:
         """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.
@@ -243,23 +259,31 @@ class Runtime:
                 return
             self._closed = True
         grace = self._options.stop_grace_seconds
-        running = [
-            ref
-            for session_id in self._ended
-            if (ref := self.system.ref(coordinator_address(session_id))) is not None
-        ]
-        for session_id in self._ended:
-            if self.system.ref(coordinator_address(session_id)) is not None:
-                self.coordinator(session_id).halt()
+        running = self._halted()
         self._host.close(grace)
         if self._failure is None:
             for ref in running:
                 ref.actor_stopped.wait(grace)
-        self.system.stop_all(timeout_seconds=grace)
-        self.store.close()
-        self._lane.close()
-        for session_id, ended in list(self._ended.items()):
-            self._settle(ended, RuntimeStopped(session_id))
+        try:
+            self.system.stop_all(timeout_seconds=grace)
+        finally:
+            # An actor that hangs must keep neither the state locked nor anybody waiting.
+            self.store.close()
+            self._lane.close()
+            for session_id, ended in list(self._ended.items()):
+                self._settle(ended, RuntimeStopped(session_id))
+
+    def _halted(self) -> list[pykka.ActorRef[Coordinator]]:
+        """Tell every session to begin nothing more; return the coordinators that still run."""
+        running = []
+        for session_id in list(self._ended):
+            ref = self.system.ref(coordinator_address(session_id))
+            if ref is not None:
+                running.append(ref)
+                # A session may come to its own end at this very moment.
+                with suppress(pykka.ActorDeadError):
+                    self.coordinator(session_id).halt()
+        return running
 
     def _take_up(self, record: SessionRecord, team: Team) -> Session:
         if record.state in SESSION_FINAL:
@@ -267,13 +291,15 @@ class Runtime:
             ended.set(None)
             return Session(record.session_id, self.store, ended)
         self._preflight(team)
-        _usable_output(Path(record.output_dir))
+        usable_output(Path(record.output_dir))
         if record.input_dir is not None:
-            _usable_input(Path(record.input_dir))
+            usable_input(Path(record.input_dir))
         return self._start(record.session_id, team)
 
     def _start(self, session_id: str, team: Team) -> Session:
         with self._lock:
+            if self._closed:
+                raise RuntimeStopped(session_id)
             ended = self._ended.get(session_id)
             running = self.system.ref(coordinator_address(session_id)) is not None
             if ended is not None and running:
@@ -281,6 +307,7 @@ class Runtime:
             ended = self._ended[session_id] = LaneFuture()
         if self._failure is not None:
             self._settle(ended, self._failure)
+            return Session(session_id, self.store, ended)
         for engine in {persona.engine for persona in team.personas.values()}:
             if self.system.ref(breaker_address(engine)) is None:
                 self.system.spawn(
@@ -329,19 +356,21 @@ class Runtime:
 
     def _publish(self, events: list[EventRecord]) -> None:
         for event in events:
-            for listener in self._listeners:
-                listener(event)
+            self._listeners.tell(event)
             if event.kind in _ENDS:
                 ended = self._ended.get(event.session_id)
                 if ended is not None:
                     self._settle(ended, None)
 
     def _escalated(self, address: str, error: BaseException) -> None:
-        self._failed(ActorFailed(address, f"{type(error).__name__}: {error}"))
+        # An actor that cannot write any more may hear of it before the runtime does.
+        stored = isinstance(error, StorageError)
+        self._failed(error if stored else ActorFailed(address, f"{type(error).__name__}: {error}"))
 
     def _failed(self, error: BaseException) -> None:
         """The store or an actor is lost: every session ends here, and resumes at the next start."""
-        self._failure = error
+        if self._failure is None:
+            self._failure = error
         for ended in list(self._ended.values()):
             self._settle(ended, error)
 
@@ -368,23 +397,3 @@ def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -
         StateTooNew: A newer version wrote it; it was not touched.
     """
     return Runtime(Path(state_dir), options or RuntimeOptions())
-
-
-def _usable_output(path: Path) -> str:
-    """Create the workspace and return its absolute path."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DirectoryUnusable("output", str(path), error.strerror or str(error)) from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise DirectoryUnusable("output", str(path), "it is not writable")
-    return str(path.absolute())
-
-
-def _usable_input(path: Path) -> str:
-    """Return the absolute path of a source tree that can be read."""
-    if not path.is_dir():
-        raise DirectoryUnusable("input", str(path), "it is not a directory")
-    if not os.access(path, os.R_OK | os.X_OK):
-        raise DirectoryUnusable("input", str(path), "it is not readable")
-    return str(path.absolute())

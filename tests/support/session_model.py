@@ -142,10 +142,14 @@ class SessionModel:
         self.breakers = {persona.engine: ModelBreaker() for persona in team.personas.values()}
         self.outcomes: dict[tuple[str, int], Outcome] = {}
         """How each call that was finished ended, by task and ordinal."""
+        self.failing: set[str] = set()
+        """Tasks whose persona has failed in this process, and may have lost an answer by that."""
         self.recovered: dict[int, Usage | None] = {}
         """What the engines know of interrupted calls, by epoch."""
         self.recorded_phases: list[str] = []
         self.state: SessionState = "running"
+        self.recorded: SessionState = "running"
+        """Differs from `state` after a restart, until nothing can run again."""
         self.epoch = 0
         self._expected: deque[tuple[str, str]] = deque()
         """Events that must come next, with the task or engine they are about."""
@@ -156,6 +160,7 @@ class SessionModel:
         assert not self._expected, f"half a transition became durable: {self._expected} is missing"
         self.epoch = epoch
         self.recovered[epoch] = recovered
+        self.failing.clear()
         for breaker in self.breakers.values():
             breaker.restart()
         if self.state == "help_needed":
@@ -236,7 +241,7 @@ class SessionModel:
     def _attempt_closed(self, event: EventRecord) -> None:
         task, call = self.tasks[event.task_id], self.tasks[event.task_id].call
         assert call is not None, f"{event.kind} of {task}, which has no open call"
-        outcome, tokens = self._ending(call)
+        outcome, tokens = self._ending(call, event)
         failure = outcome.failure or ("missing_deliverable" if outcome.missing else "")
         ended = {"": "succeeded", "interrupted": "interrupted"}.get(failure, "failed")
         assert event.kind == f"attempt_{ended}"
@@ -259,10 +264,17 @@ class SessionModel:
         if moved is not None:
             self._expected.append((moved, task.persona.engine))
 
-    def _ending(self, call: ModelCall) -> tuple[Outcome, int]:
+    def _ending(self, call: ModelCall, event: EventRecord) -> tuple[Outcome, int]:
         """Return how a call ended, and what is to be booked for it."""
-        if call.epoch == self.epoch:
-            outcome = self.outcomes[call.task_id, call.ordinal]
+        outcome = self.outcomes.get((call.task_id, call.ordinal))
+        # A persona that failed may have done so before the answer came, or after.
+        heard = call.task_id not in self.failing or (
+            outcome is not None
+            and (event.kind == "attempt_interrupted") == (outcome.failure == "interrupted")
+            and event.data["tokens"] == outcome.usage.total
+        )
+        if call.epoch == self.epoch and heard:
+            assert outcome is not None, f"{event.kind} of {call}, which nobody has finished"
             return outcome, outcome.usage.total
         usage = self.recovered[self.epoch]
         return Outcome(failure="interrupted"), call.reserved if usage is None else usage.total
@@ -345,7 +357,7 @@ class SessionModel:
             assert state == "failed"
             assert "failed" in states
             assert states <= TASK_FINAL
-        self.state = state
+        self.state = self.recorded = state
 
 
 _BREAKER_EVENTS: Final = ("breaker_probed", "breaker_opened", "breaker_closed")

@@ -2,17 +2,23 @@
 
 from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator
-from maestro_actors.engine import CallOrder, Outcome, Usage
-from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
-from maestro_actors.kernel import VirtualClock
+from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.identity import (
+    ACCOUNTANT_ADDRESS,
+    breaker_address,
+    coordinator_address,
+    persona_address,
+)
+from maestro_actors.kernel import ActorDump, Restart, VirtualClock
 from maestro_actors.ports import Journal
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.team import Team
@@ -20,70 +26,25 @@ from maestro_actors.token_accountant import TokenAccountant
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL
 from maestro_storage.transition import Transition
 from session_model import POLICY, ModelTask, SessionModel, need_tokens
-from staging import BOUND_SECONDS, OK, SESSION, Stage, open_stage
+from session_steps import (
+    OUTCOMES,
+    Bug,
+    Crash,
+    CrashAfter,
+    Finish,
+    NextTimer,
+    Outage,
+    Pass,
+    Step,
+    Stop,
+)
+from staging import BOUND_SECONDS, SESSION, ScriptedEngines, Stage, open_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUNDS_TO_REST_MAX: Final = 10_000
 STEPS_TO_END_MAX: Final = 300
-
-Ending = Literal["ok", "fault", "transient", "malformed", "missing", "rate_limited", "permanent"]
-
-OUTCOMES: Final[dict[Ending, Outcome]] = {
-    "ok": OK,
-    "fault": Outcome(failure="transient", engine_fault=True),
-    "transient": Outcome(failure="transient"),
-    "malformed": Outcome(failure="malformed_output"),
-    "missing": Outcome(artifacts=OK.artifacts, missing=("*.md",)),
-    "rate_limited": Outcome(failure="rate_limited", retry_after_seconds=7.5),
-    "permanent": Outcome(failure="permanent"),
-}
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Let one of the calls in flight end."""
-
-    place: int
-    ending: Ending
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Outage:
-    """Let calls end by the fault of their engine, one after the other, waiting for each."""
-
-    calls: int
-
-
-@dataclass(frozen=True)
-class NextTimer:
-    """Let time pass until the next timer rings."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """Let time pass."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Crash:
-    """Kill the process, and start another one after a while."""
-
-    recovered_tokens: int | None
-    """What the engines know of the calls that were in flight; None if they do not."""
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CrashAfter:
-    """Let the process die once it has made so many more transitions durable."""
-
-    transitions: int
-    recovered_tokens: int | None
-
-
-Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter
 
 
 class MortalJournal:
@@ -95,9 +56,16 @@ class MortalJournal:
         """Transitions before its death; None if it is not to die."""
         self.dead = False
         self.appended = 0
+        self.ambush: tuple[int, Callable[[], None]] | None = None
+        """What happens, and before which transition from now, 1-based."""
 
     def append(self, transition: Transition) -> None:
         """See `Journal.append`; after its death nothing is heard of a transition any more."""
+        if self.ambush is not None:
+            left, strike = self.ambush
+            self.ambush = (left - 1, strike) if left > 1 else None
+            if left == 1:
+                strike()
         if self.left == 0:
             self.dead = True
             return
@@ -106,6 +74,14 @@ class MortalJournal:
         self._journal.append(transition)
         # Counted last: whoever sees the number knows that as many have been handed in.
         self.appended += 1
+
+
+class SizedEngines(ScriptedEngines):
+    """Engines whose calls need more tokens for some tasks than for others."""
+
+    def estimate(self, order: CallOrder) -> int:
+        """See `Engines.estimate`."""
+        return need_tokens(order.task_id)
 
 
 class Play:
@@ -119,6 +95,8 @@ class Play:
         self._calls_seen: set[str] = set()
         self._in_flight: dict[str, CallOrder] = {}
         self._after_death = Crash(None, 0.0)
+        self._bugs: Counter[str] = Counter()
+        """Failures of each persona in this process."""
         self._stage = self._opened(1_000_000)
         self._stage.create(team)
         self._begin(None)
@@ -132,26 +110,30 @@ class Play:
             case Finish():
                 self._finish(step)
             case Outage():
-                for _ in range(step.calls):
-                    while not self._in_flight and self._stage.clock.advance_to_next():
-                        self._rest()
-                    self._finish(Finish(0, "fault", 10))
-                    self._rest()
+                self._fail_calls(step.calls)
             case NextTimer():
                 self._stage.clock.advance_to_next()
             case Pass():
                 self._stage.clock.advance(step.seconds)
             case Crash():
+                self._rest()
                 self._restart(step)
             case CrashAfter():
                 self._journal.left = step.transitions
                 self._after_death = Crash(step.recovered_tokens, 0.0)
+            case Bug():
+                self._fail_persona(step)
+                # No rest: it meets whatever comes next.
+                return
+            case Stop():
+                self._stop()
             case _:
                 assert_never(step)
         self._rest()
 
     def play_out(self) -> None:
         """Let every call succeed and time pass: the session must come to an end."""
+        self._rest()
         for _ in range(STEPS_TO_END_MAX):
             if self.model.over:
                 return
@@ -166,9 +148,11 @@ class Play:
         # A clock for each process: the timers of a dead one must not ring.
         stage = open_stage(self._state_dir, VirtualClock(now_ms))
         self._journal = MortalJournal(stage.ports.journal)
-        stage.ports = replace(stage.ports, journal=self._journal)
+        self._halted = False
+        self._bugs.clear()
+        stage.engines = SizedEngines(stage.system)
         stage.engines.held = True
-        stage.engines.estimate = lambda order: need_tokens(order.task_id)  # type: ignore[method-assign] # two sizes
+        stage.ports = replace(stage.ports, journal=self._journal, engines=stage.engines)
         return stage
 
     def _begin(self, recovered: Usage | None) -> None:
@@ -192,6 +176,37 @@ class Play:
         self._stage = self._opened(now_ms)
         tokens = crash.recovered_tokens
         self._begin(None if tokens is None else Usage(input_tokens=tokens, basis="provider"))
+
+    def _fail_calls(self, count: int) -> None:
+        for _ in range(count):
+            while not self._in_flight and self._stage.clock.advance_to_next():
+                self._rest()
+            self._finish(Finish(0, "fault", 10))
+            self._rest()
+
+    def _fail_persona(self, step: Bug) -> None:
+        """Send a persona what is no message, now or in the middle of something."""
+        task_ids = list(self.model.tasks)
+        task_id = task_ids[step.place % len(task_ids)]
+        if self._bugs[task_id] == Restart().max_restarts:
+            return
+        self._bugs[task_id] += 1
+        self.model.failing.add(task_id)
+        strike = partial(self._stage.system.deliver, persona_address(SESSION, task_id), b"\xc1")
+        if step.transitions:
+            self._journal.ambush = (step.transitions, strike)
+        else:
+            strike()
+
+    def _stop(self) -> None:
+        self._rest()
+        if not self.model.over:
+            self._stage.coordinator.halt().get(timeout=BOUND_SECONDS)
+            self._halted = True
+        while self._in_flight:
+            self._finish(Finish(0, "interrupted", 5))
+        self._rest()
+        self._restart(Crash(None, 0.0))
 
     def _finish(self, step: Finish) -> None:
         if not self._in_flight:
@@ -222,16 +237,15 @@ class Play:
 
     def _at_rest(self, appended: int) -> bool:
         """Look at all actors at once, on their own lane, between two turns."""
-        seen: Future[bool] = Future()
-
-        def look() -> None:
-            actors = self._stage.system.dump_actors()
-            assert all(actor.restarts == 0 for actor in actors)
-            idle = all(actor.state == "idle" for actor in actors)
-            seen.set_result(idle and self._journal.appended == appended)
-
-        self._stage.lane.call_soon(look)
-        return seen.result(BOUND_SECONDS)
+        seen: Future[tuple[list[ActorDump], int]] = Future()
+        self._stage.lane.call_soon(
+            lambda: seen.set_result((self._stage.system.dump_actors(), self._journal.appended))
+        )
+        actors, appended_by_now = seen.result(BOUND_SECONDS)
+        for actor in actors:
+            task_id = actor.address.rpartition("/")[2]
+            assert actor.restarts <= self._bugs[task_id], f"{actor} failed by itself"
+        return appended == appended_by_now and all(actor.state == "idle" for actor in actors)
 
     def _compare(self) -> None:
         for event in self._stage.store.events.scan(SESSION, after=self._sequence):
@@ -239,10 +253,11 @@ class Play:
             assert event.sequence == self._sequence
             self.model.observe(event)
         self._take_orders()
+        self._forget_given_up()
         self._compare_tasks()
         self._compare_ledger()
         self._compare_breakers()
-        if not self._journal.dead and not self.model.over:
+        if not (self._journal.dead or self._halted or self.model.over):
             self._compare_waits()
 
     def _take_orders(self) -> None:
@@ -255,14 +270,23 @@ class Play:
             self._in_flight[order.call_id] = order
             call = self._stage.store.calls.get(SESSION, bytes.fromhex(order.call_id))
             assert call is not None
-            assert (call.state, call.task_id) == ("open", order.task_id)
+            assert call.task_id == order.task_id
+            # A persona that failed right after has given the call up by now.
+            assert call.state == "open" or order.task_id in self.model.failing
             assert call.reserved_tokens == order.token_budget
+
+    def _forget_given_up(self) -> None:
+        """Drop the calls that a persona gave up when it failed."""
+        open_calls = {(call.task_id, call.ordinal) for call in self.model.in_flight()}
+        for call_id, order in list(self._in_flight.items()):
+            if (order.task_id, order.ordinal) not in open_calls:
+                assert order.task_id in self.model.failing
+                del self._in_flight[call_id]
 
     def _compare_tasks(self) -> None:
         store, model = self._stage.store, self.model
         session = store.require_session(SESSION)
-        # Between a crash and its next end, a session that needed a person still says so.
-        assert session.state == model.state or session.state == "help_needed"
+        assert session.state == model.recorded
         for record in store.tasks.scan(SESSION):
             task = model.tasks[record.task_id]
             assert (record.state, record.tokens_used) == (task.state, task.tokens)

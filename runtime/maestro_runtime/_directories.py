@@ -1,0 +1,34 @@
+"""The directories a session works in: made or looked at before anything is started."""
+
+import os
+from pathlib import Path
+
+from maestro_runtime.errors import DirectoryUnusable
+
+
+def usable_output(path: Path) -> str:
+    """Create the workspace and return its absolute path.
+
+    Raises:
+        DirectoryUnusable: It cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DirectoryUnusable("output", str(path), error.strerror or str(error)) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise DirectoryUnusable("output", str(path), "it is not writable")
+    return str(path.absolute())
+
+
+def usable_input(path: Path) -> str:
+    """Return the absolute path of a source tree that can be read.
+
+    Raises:
+        DirectoryUnusable: It is no directory, or cannot be read.
+    """
+    if not path.is_dir():
+        raise DirectoryUnusable("input", str(path), "it is not a directory")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise DirectoryUnusable("input", str(path), "it is not readable")
+    return str(path.absolute())

@@ -1,0 +1,216 @@
+"""Sessions of random teams, played to their end through random failures and crashes.
+
+Every program runs on real actors and a real store; only time and the engines are replaced. After
+each step the system is let come to rest, and its history and records are held against an oracle
+(`session_model`). A run of the suite plays a few programs; a campaign plays more, for instance
+
+    MAESTRO_MODEL_PROGRAMS=20000 TMPDIR=/dev/shm pytest tests/integration/sessions
+
+and a failure prints a small program, which becomes an `@example` once its cause is found.
+"""
+
+import os
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
+from session_play import Play
+from session_steps import (
+    OUTCOMES,
+    Bug,
+    Crash,
+    CrashAfter,
+    Finish,
+    NextTimer,
+    Outage,
+    Pass,
+    Step,
+    Stop,
+)
+
+T = TypeVar("T")
+
+CAMPAIGN_PROGRAMS: Final = int(os.environ.get("MAESTRO_MODEL_PROGRAMS", "0"))
+PROGRAMS: Final = CAMPAIGN_PROGRAMS or 40
+
+
+@dataclass(frozen=True)
+class Who:
+    """A persona, in short."""
+
+    engine: str = "alpha"
+    budget_tokens: int = 10_000
+    attempts: int = 2
+    rounds: int = 2
+    backoff_seconds: float = 1.0
+    round_backoff_seconds: tuple[float, ...] = (5.0,)
+    gives_up: bool = True
+
+    def persona(self, persona_id: str) -> Persona:
+        retry = RetryPolicy(
+            max_attempts=self.attempts,
+            max_rounds=self.rounds,
+            backoff_seconds=self.backoff_seconds,
+            round_backoff_seconds=self.round_backoff_seconds,
+        )
+        return Persona(
+            persona_id=persona_id,
+            engine=self.engine,
+            retry=retry,
+            token_budget=self.budget_tokens,
+            give_up_on_failure=self.gives_up,
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """A contract, in short: its phase, its persona, and what it comes after, by their places."""
+
+    phase: int = 0
+    persona: int = 0
+    after: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A team, in short. A place that does not exist, or not before, stands for another, or none."""
+
+    personas: tuple[Who, ...] = (Who(),)
+    phases: tuple[frozenset[int], ...] = (frozenset(),)
+    """What each phase comes after."""
+    work: tuple[Work, ...] = (Work(),)
+    workers: int = 1
+    backwards: bool = False
+    """Whether the team names its phases and contracts from the last to the first."""
+
+    def team(self) -> Team:
+        phases = [
+            Phase(name=f"p{place}", after=tuple(f"p{i}" for i in sorted(after) if i < place))
+            for place, after in enumerate(self.phases)
+        ]
+        contracts = [self._contract(place, work) for place, work in enumerate(self.work)]
+        order = -1 if self.backwards else 1
+        return Team(
+            name="t",
+            requirement="r",
+            personas={f"who{i}": who.persona(f"who{i}") for i, who in enumerate(self.personas)},
+            phases=tuple(phases[::order]),
+            contracts=tuple(contracts[::order]),
+            max_parallel_workers=self.workers,
+        )
+
+    def _contract(self, place: int, work: Work) -> Contract:
+        phase = work.phase % len(self.phases)
+        before = [
+            i for i in sorted(work.after) if i < place and self._phase(i) == self._phase(place)
+        ]
+        return Contract(
+            id=f"c{place}",
+            name=f"c{place}",
+            phase=f"p{phase}",
+            provider_persona_id=f"who{work.persona % len(self.personas)}",
+            after=tuple(f"c{i}" for i in before),
+            deliverables=(Deliverable(name="file", artifacts=("*.md",)),),
+        )
+
+    def _phase(self, place: int) -> int:
+        return self.work[place].phase % len(self.phases)
+
+
+def tuples_of(element: st.SearchStrategy[T], size_max: int) -> st.SearchStrategy[tuple[T, ...]]:
+    """Draw the size first: lists left to themselves are mostly short."""
+    sizes = st.integers(1, size_max).map(lambda size: size_max + 1 - size)
+    return sizes.flatmap(lambda size: st.tuples(*[element] * size))
+
+
+WHO = st.builds(
+    Who,
+    engine=st.sampled_from(["alpha"] * 3 + ["beta"]),
+    budget_tokens=st.sampled_from([10_000] * 4 + [400, 250, 150, 90]),
+    attempts=st.sampled_from([3, 3, 2, 1]),
+    rounds=st.sampled_from([2, 2, 1]),
+    backoff_seconds=st.sampled_from([1.0, 0.0, 4.0]),
+    round_backoff_seconds=st.sampled_from([(5.0,), (), (0.0, 20.0)]),
+    gives_up=st.booleans(),
+)
+WORK = st.builds(
+    Work,
+    phase=st.integers(0, 2),
+    persona=st.integers(0, 2),
+    after=st.frozensets(st.integers(0, 11), max_size=2),
+)
+PLANS: st.SearchStrategy[Plan] = st.builds(
+    Plan,
+    personas=tuples_of(WHO, 3),
+    phases=tuples_of(st.frozensets(st.integers(0, 1)), 3),
+    work=tuples_of(WORK, 6),
+    workers=st.integers(1, 4),
+    backwards=st.booleans(),
+)
+RECOVERED = st.none() | st.sampled_from([0, 30, 300])
+STEP: st.SearchStrategy[Step] = st.one_of(
+    st.builds(
+        Finish,
+        place=st.integers(0, 3),
+        ending=st.sampled_from(list(OUTCOMES)),
+        tokens=st.sampled_from([50, 0, 100, 300]),
+    ),
+    st.builds(Outage, calls=st.integers(1, 6)),
+    st.just(NextTimer()),
+    st.builds(Pass, seconds=st.sampled_from([0.5, 3.0, 31.0, 400.0])),
+    st.builds(Crash, recovered_tokens=RECOVERED, seconds=st.sampled_from([0.0, 2.0, 31.0])),
+    st.builds(CrashAfter, transitions=st.integers(0, 6), recovered_tokens=RECOVERED),
+    st.builds(Bug, place=st.integers(0, 5), transitions=st.integers(0, 4)),
+    st.just(Stop()),
+)
+# Four short lists make a longer one that still shrinks step by step.
+STEPS: st.SearchStrategy[list[Step]] = st.lists(st.lists(STEP, max_size=8), max_size=10).map(
+    lambda parts: [step for part in parts for step in part]
+)
+
+SIX = (Work(),) * 6
+PROBE_PARKED = Plan(
+    personas=(Who(budget_tokens=150), Who(attempts=3)),
+    work=(Work(), *(Work(persona=1),) * 6, Work(after=frozenset({1}))),
+    workers=8,
+)
+
+
+@pytest.mark.timeout(0 if CAMPAIGN_PROGRAMS else 60)
+@settings(
+    max_examples=PROGRAMS,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(plan=PLANS, steps=STEPS)
+# A probe that fails, but not by the engine's fault: its task's own pause is kept.
+@example(Plan(work=SIX), [Outage(6), Pass(400.0), Finish(0, "transient", 50)])
+# Tasks that waited for the breaker before a crash hear of its closing after it.
+@example(
+    Plan(work=SIX, workers=2),
+    [Outage(5), Finish(0, "ok", 50), Outage(1), *[NextTimer()] * 3, Crash(None, 0.0)],
+)
+# A task that waited for tokens before a crash asks for them after it.
+@example(Plan(personas=(Who(budget_tokens=150),), work=SIX[:2], workers=2), [Crash(0, 0.0)])
+# The first that is let through as a probe has no tokens: another one is the probe.
+@example(PROBE_PARKED, [*[Finish(2, "fault", 10)] * 5, Finish(1, "ok", 50), *[NextTimer()] * 6])
+# An engine that has answered in between is given the short pause again.
+@example(Plan(work=SIX, workers=4), [Outage(5), Pass(31.0), Finish(1, "ok", 50), Outage(5)])
+def test_a_session_keeps_its_rules_through_any_failures_and_crashes(
+    plan: Plan, steps: list[Step]
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        closing(Play(Path(scratch), plan.team())) as play,
+    ):
+        for step in steps:
+            play.take(step)
+        play.play_out()
