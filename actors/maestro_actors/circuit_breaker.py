@@ -5,74 +5,56 @@ or refuses it, and counts a closing before it passes it on. Its record travels i
 call that moved it, so breaker, attempt and ledger become durable together.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, Final, assert_never
 
 import msgspec
 import pykka
 
+from maestro_actors.breaker import Breaker, BreakerPolicy
 from maestro_actors.identity import breaker_address
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AcquireCall,
+    AppendDraft,
     BreakerClosed,
     BreakerMessage,
     BreakerStatus,
     CallRefused,
     CloseCall,
-    Flush,
     GetBreaker,
     OpenCall,
     ReportCall,
+    ResetBreaker,
     ReturnProbe,
+    TripBreaker,
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
 from maestro_actors.token_accountant import AccountantProxy
-from maestro_storage.records import BreakerRecord, BreakerState
-from maestro_storage.transition import Event
+from maestro_storage.transition import Event, Transition
 
 _CLOSED: Final = encoded(BreakerClosed())
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When a breaker opens, and for how long."""
-
-    failures_max: int = 5
-    """Consecutive failures of the engine that open it."""
-    reset_seconds: float = 30.0
-    """Pause before the first probe; doubles with each probe that fails."""
-    reset_max_seconds: float = 300.0
-    """Upper bound of the pause."""
-
-
 class CircuitBreaker(MessageActor):
-    """Guards one engine: closed, open, or half open with exactly one probe in flight."""
+    """Guards one engine, or one endpoint of it, with a `Breaker`."""
 
     INBOX: ClassVar = msgspec.msgpack.Decoder(BreakerMessage)
 
-    def __init__(self, ports: Ports, engine: str, policy: BreakerPolicy) -> None:
+    def __init__(self, ports: Ports, name: str, policy: BreakerPolicy) -> None:
         super().__init__()
         self._ports = ports
-        self._engine = engine
-        self._policy = policy
+        self._name = name
+        self._breaker = Breaker(name, policy)
         self._accountant = AccountantProxy(LocalChannel(ports.system))
-        self._state: BreakerState = "closed"
-        self._failures = 0
-        self._opened_count = 0
-        self._retry_at_ms = 0
-        self._probe: bytes | None = None
         self._waiters: dict[str, None] = {}
+        """Addresses of refused calls, in the order they asked."""
 
     def on_start(self) -> None:
-        """Take up the recorded state. A probe died with its process: the next call is the probe."""
-        record = self._ports.memory.breaker(self._engine)
+        """Take up the recorded state."""
+        record = self._ports.memory.breaker(self._name)
         if record is not None:
-            self._state = "closed" if record.state == "closed" else "open"
-            self._failures = record.failures
-            self._opened_count = record.opened_count
-            self._retry_at_ms = record.retry_at_ms or 0
+            self._breaker.restore(record)
 
     def handle(self, message: BreakerMessage) -> BreakerStatus | None:
         """Dispatch one message; only `GetBreaker` is answered."""
@@ -82,9 +64,17 @@ class CircuitBreaker(MessageActor):
             case ReportCall():
                 self._report(message.verdict, message.close)
             case ReturnProbe():
-                self._return_probe(message.call_id)
-            case Flush():
-                self._accountant.flush(message.reply_to)
+                if self._breaker.return_probe(message.call_id):
+                    self._wake()
+            case AppendDraft():
+                self._accountant.append(message.draft)
+            case TripBreaker():
+                self._breaker.trip(self._ports.now_ms())
+                self._record_by_hand()
+            case ResetBreaker():
+                self._breaker.reset()
+                self._record_by_hand()
+                self._wake()
             case GetBreaker():
                 return self._status()
             case _:
@@ -92,114 +82,71 @@ class CircuitBreaker(MessageActor):
         return None
 
     def _acquire(self, order: OpenCall) -> None:
-        if self._state != "closed":
-            due = self._state == "open" and order.at_ms >= self._retry_at_ms
-            # A persona that failed before its probe was opened asks for the same call again.
-            if not due and order.call_id != self._probe:
-                self._refuse(order)
-                return
-            self._state = "half_open"
-            self._probe = order.call_id
-            order.draft.put(self._record())
+        if not self._breaker.admits(order.call_id, order.at_ms):
+            self._waiters[order.reply_to] = None
+            retry_at_ms = self._breaker.ask_again_ms(order.at_ms)
+            refused = CallRefused(call_id=order.call_id, retry_at_ms=retry_at_ms)
+            self._ports.system.deliver(order.reply_to, encoded(refused))
+            return
+        # It no longer waits for this breaker: a later change is none of its business.
+        self._waiters.pop(order.reply_to, None)
+        if self._breaker.state == "half_open":
+            order.draft.put(self._breaker.record(self._ports.epoch))
             order.draft.event(self._event("breaker_probed", order.session_id, order.at_ms))
         self._accountant.open_call(order)
 
-    def _refuse(self, order: OpenCall) -> None:
-        self._waiters[order.reply_to] = None
-        # While a probe is out nobody knows when it ends: ask again after a plain pause, unless
-        # its success wakes the waiters before.
-        retry_at_ms = (
-            self._retry_at_ms
-            if self._state == "open"
-            else order.at_ms + round(self._policy.reset_seconds * 1000)
-        )
-        self._ports.system.deliver(
-            order.reply_to, encoded(CallRefused(call_id=order.call_id, retry_at_ms=retry_at_ms))
-        )
-
     def _report(self, verdict: bool | None, close: CloseCall) -> None:
-        before = (self._state, self._failures)
-        if self._state == "half_open":
-            if close.call_id == self._probe:
-                self._probe = None
-                self._end_probe(verdict, close.at_ms)
-        elif self._state == "closed" and verdict is not None:
-            self._failures = 0 if verdict else self._failures + 1
-            if self._failures >= self._policy.failures_max:
-                self._open(close.at_ms)
-        # An open breaker learns nothing from calls that left before it opened.
-        if before != (self._state, self._failures):
-            close.draft.put(self._record())
-            if before[0] != self._state:
-                kind = "breaker_closed" if self._state == "closed" else "breaker_opened"
-                close.draft.event(self._event(kind, close.session_id, close.at_ms))
+        breaker = self._breaker
+        before = (breaker.state, breaker.failures)
+        breaker.report(close.call_id, close.at_ms, verdict=verdict)
+        if before != (breaker.state, breaker.failures):
+            close.draft.put(breaker.record(self._ports.epoch))
+        if before[0] != breaker.state:
+            kind = "breaker_closed" if breaker.state == "closed" else "breaker_opened"
+            close.draft.event(self._event(kind, close.session_id, close.at_ms))
+            if breaker.state == "closed":
+                self._wake()
         self._accountant.close_call(close)
 
-    def _end_probe(self, verdict: bool | None, at_ms: int) -> None:
-        if verdict is None:
-            self._state = "open"
-        elif verdict:
-            self._state = "closed"
-            self._failures = 0
-            self._opened_count = 0
-            self._wake()
-        else:
-            self._failures += 1
-            self._open(at_ms)
-
-    def _open(self, at_ms: int) -> None:
-        pause = self._policy.reset_seconds * 2.0 ** min(self._opened_count, 32)
-        self._state = "open"
-        self._opened_count += 1
-        self._retry_at_ms = at_ms + round(min(pause, self._policy.reset_max_seconds) * 1000)
-
-    def _return_probe(self, call_id: bytes) -> None:
-        if self._probe == call_id:
-            self._probe = None
-            self._state = "open"
-            self._wake()
+    def _record_by_hand(self) -> None:
+        draft = Transition()
+        draft.put(self._breaker.record(self._ports.epoch))
+        # Behind the drafts that are on their way: an older state must not overwrite this one.
+        self._accountant.append(draft)
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, {}
         for address in waiters:
             self._ports.system.deliver(address, _CLOSED)
 
-    def _record(self) -> BreakerRecord:
-        return BreakerRecord(
-            engine=self._engine,
-            state=self._state,
-            failures=self._failures,
-            opened_count=self._opened_count,
-            retry_at_ms=None if self._state == "closed" else self._retry_at_ms,
-            epoch=self._ports.epoch,
-        )
-
     def _event(self, kind: str, session_id: str, at_ms: int) -> Event:
+        breaker = self._breaker
         return Event(
             session_id,
             kind,
             at_ms,
             data={
-                "engine": self._engine,
-                "failures": self._failures,
-                "retry_at_ms": None if self._state == "closed" else self._retry_at_ms,
+                "engine": self._name,
+                "failures": breaker.failures,
+                "retry_at_ms": None if breaker.state == "closed" else breaker.retry_at_ms,
             },
         )
 
     def _status(self) -> BreakerStatus:
+        breaker = self._breaker
         return BreakerStatus(
-            engine=self._engine,
-            state=self._state,
-            failures=self._failures,
-            retry_at_ms=None if self._state == "closed" else self._retry_at_ms,
+            engine=self._name,
+            state=breaker.state,
+            failures=breaker.failures,
+            retry_at_ms=None if breaker.state == "closed" else breaker.retry_at_ms,
         )
 
 
 class BreakerProxy(Proxy):
-    """Typed access to the circuit breaker of one engine."""
+    """Typed access to one circuit breaker."""
 
-    def __init__(self, channel: Channel, engine: str) -> None:
-        super().__init__(channel, breaker_address(engine))
+    def __init__(self, channel: Channel, name: str) -> None:
+        super().__init__(channel, breaker_address(name))
 
     def acquire(self, order: OpenCall) -> None:
         """Ask for a call; the answer goes to `order.reply_to`."""
@@ -213,9 +160,17 @@ class BreakerProxy(Proxy):
         """Say that a call that was let through will not happen."""
         self._tell(ReturnProbe(call_id=call_id))
 
-    def flush(self, reply_to: str) -> None:
-        """Have `Flushed` sent to `reply_to` once all that came before is durable."""
-        self._tell(Flush(reply_to=reply_to))
+    def append(self, draft: Transition) -> None:
+        """Make a draft durable after all that was sent to this proxy before."""
+        self._tell(AppendDraft(draft=draft))
+
+    def trip(self) -> None:
+        """Open it by hand, for one reset delay; durable with the next commit."""
+        self._tell(TripBreaker())
+
+    def reset(self) -> None:
+        """Close it by hand, and let those who wait ask again."""
+        self._tell(ResetBreaker())
 
     def status(self) -> pykka.Future[BreakerStatus]:
         """Ask for the state of the breaker."""

@@ -128,21 +128,31 @@ class ReturnProbe(Message, frozen=True, kw_only=True):
     call_id: bytes
 
 
-class Flush(Message, frozen=True, kw_only=True):
-    """Pass through breaker and accountant into the journal; `Flushed` comes back once durable.
+class AppendDraft(Message, frozen=True, kw_only=True):
+    """Pass a draft through breaker and accountant into the journal.
 
-    What its sender sent before is then durable as well: all three keep the order.
+    It comes after everything its sender sent before: all three keep the order.
     """
 
-    reply_to: str
+    draft: Transition
+
+
+class TripBreaker(Message, frozen=True, kw_only=True):
+    """Open the breaker by hand."""
+
+
+class ResetBreaker(Message, frozen=True, kw_only=True):
+    """Close the breaker by hand and forget its failures."""
 
 
 class GetBreaker(Message, frozen=True, kw_only=True):
     """Ask for the state of the breaker; answered by `BreakerStatus`."""
 
 
-BreakerMessage = AcquireCall | ReportCall | ReturnProbe | Flush | GetBreaker
-AccountantInbox = AccountantMessage | Flush
+BreakerMessage = (
+    AcquireCall | ReportCall | ReturnProbe | AppendDraft | TripBreaker | ResetBreaker | GetBreaker
+)
+AccountantInbox = AccountantMessage | AppendDraft
 
 
 class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +255,7 @@ class DeadlineReached(Message, frozen=True, kw_only=True):
 
 
 class Flushed(Message, frozen=True, kw_only=True):
-    """Everything this actor sent before `Flush` is durable."""
+    """Everything this actor sent before it asked is durable."""
 
 
 PersonaMessage = (

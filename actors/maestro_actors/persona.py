@@ -45,6 +45,7 @@ from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
 
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
+_FLUSHED: Final = encoded(Flushed())
 
 _Step = Literal["ready", "opening", "running", "recording", "idle", "restarting", "recovering"]
 """ready: asked for a slot; opening: asked for a call; running: the engine works; recording: a
@@ -72,7 +73,9 @@ class Persona(MessageActor):
         """After a failure, begin again from the record, once all that was sent is durable."""
         if self.restarts:
             self._step = "restarting"
-            self._breaker.flush(self._task.address)
+            barrier = Transition()
+            barrier.then(self._task.address, _FLUSHED)
+            self._breaker.append(barrier)
 
     def handle(self, message: PersonaMessage) -> None:  # noqa: C901, PLR0912 - one case a message
         """Dispatch one message; one that belongs to another step or call is out of date."""
@@ -127,7 +130,7 @@ class Persona(MessageActor):
 
     @property
     def _breaker(self) -> BreakerProxy:
-        return BreakerProxy(LocalChannel(self._ports.system), self._task.persona.engine)
+        return BreakerProxy(LocalChannel(self._ports.system), self._task.persona.breaker)
 
     def _expects(self, step: _Step, call_id: bytes) -> bool:
         order = self._order

@@ -61,6 +61,14 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Simulated duration of one call of the `rehearsal` engine."""
     options: dict[str, Any] = {}
     """Free parameters, handed to the engine untouched."""
+    endpoint: str = ""
+    """What of its engine the persona uses, as the engine names it: personas with the same
+    endpoint fail together and share a circuit breaker."""
+
+    @property
+    def breaker(self) -> str:
+        """Name of the circuit breaker its calls go through."""
+        return f"{self.engine}:{self.endpoint}" if self.endpoint else self.engine
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,12 +17,11 @@ from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AccountantInbox,
+    AppendDraft,
     BudgetFreed,
     CallDenied,
     CallParked,
     CloseCall,
-    Flush,
-    Flushed,
     ForgetSession,
     GetUsage,
     OpenCall,
@@ -36,7 +35,6 @@ from maestro_storage.records import BudgetRecord, CallRecord
 from maestro_storage.transition import Transition
 
 _FREED: Final = encoded(BudgetFreed())
-_FLUSHED: Final = encoded(Flushed())
 
 
 @dataclass(slots=True)
@@ -74,10 +72,8 @@ class TokenAccountant(MessageActor):
                 self._close_call(message)
             case RecordProcess():
                 self._record_process(message)
-            case Flush():
-                barrier = Transition()
-                barrier.then(message.reply_to, _FLUSHED)
-                self._ports.journal.append(barrier)
+            case AppendDraft():
+                self._ports.journal.append(message.draft)
             case ForgetSession():
                 for key in [key for key in self._budgets if key[0] == message.session_id]:
                     del self._budgets[key]
@@ -232,9 +228,9 @@ class AccountantProxy(Proxy):
         """Write the engine's process into the row of its call."""
         self._tell(order)
 
-    def flush(self, reply_to: str) -> None:
-        """Have `Flushed` sent to `reply_to` once all that came before is durable."""
-        self._tell(Flush(reply_to=reply_to))
+    def append(self, draft: Transition) -> None:
+        """Make a draft durable after all that was sent to this proxy before."""
+        self._tell(AppendDraft(draft=draft))
 
     def forget_session(self, session_id: str) -> None:
         """Drop a finished session from memory."""

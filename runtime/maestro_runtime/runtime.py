@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
 import pykka
 
-from maestro_actors.circuit_breaker import BreakerPolicy, BreakerProxy, CircuitBreaker
+from maestro_actors.breaker import BreakerPolicy
+from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
@@ -190,9 +192,9 @@ class Runtime:
         """Return the coordinator of a session; it lives while the session runs."""
         return CoordinatorProxy(self._channel, session_id)
 
-    def breaker(self, engine: str) -> BreakerProxy:
-        """Return the circuit breaker of an engine that a running session uses."""
-        return BreakerProxy(self._channel, engine)
+    def breaker(self, name: str) -> BreakerProxy:
+        """Return a circuit breaker by `Persona.breaker`; it lives once a session uses it."""
+        return BreakerProxy(self._channel, name)
 
     def subscribe(self, listener: EventListener) -> None:
         """Call `listener` with every event of every session, once it is durable, in order.
@@ -221,6 +223,7 @@ class Runtime:
 
     def _run(self, order: SessionOrder) -> Session:
         session_id = order.resolved_id()
+        order = replace(order, team=self._with_endpoints(order.team))
         if session_id in self.store.quarantined or self.store.sessions.get(session_id):
             return self._take_up(self._matching(session_id, order), order.team)
         self.store.check_room()
@@ -308,14 +311,14 @@ class Runtime:
         if self._failure is not None:
             self._settle(ended, self._failure)
             return Session(session_id, self.store, ended)
-        for engine in {persona.engine for persona in team.personas.values()}:
-            if self.system.ref(breaker_address(engine)) is None:
+        for name in {persona.breaker for persona in team.personas.values()}:
+            if self.system.ref(breaker_address(name)) is None:
                 self.system.spawn(
                     CircuitBreaker,
                     self._ports,
-                    engine,
+                    name,
                     self._options.breaker,
-                    address=breaker_address(engine),
+                    address=breaker_address(name),
                 )
         self.system.spawn(
             Coordinator, self._ports, session_id, team, address=coordinator_address(session_id)
@@ -335,6 +338,16 @@ class Runtime:
             if path is not None and str(path.absolute()) != known:
                 raise SessionConflict(session_id, what, str(known), str(path.absolute()))
         return record
+
+    def _with_endpoints(self, team: Team) -> Team:
+        """Return the team with what its engines know of its personas: who fails together."""
+        personas = {
+            persona_id: msgspec.structs.replace(
+                persona, endpoint=self.registry.get(persona.engine).endpoint(persona)
+            )
+            for persona_id, persona in team.personas.items()
+        }
+        return msgspec.structs.replace(team, personas=personas)
 
     def _preflight(self, team: Team) -> None:
         used = {contract.provider_persona_id for contract in team.contracts}

@@ -222,6 +222,8 @@ class BreakerRecord(Record, frozen=True, kw_only=True):
     retry_at_ms: int | None = None
     """When an open breaker lets one probe through."""
     epoch: int = 0
+    opened_total: int = 0
+    """Times it has opened since there are records of it."""
 
     @property
     def key(self) -> bytes:

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from maestro_actors.circuit_breaker import BreakerPolicy
+from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.engine import Outcome, Usage
 from maestro_actors.team import Contract, Persona, Team
 from maestro_storage.records import (
@@ -21,7 +21,7 @@ from maestro_storage.records import (
     WaitsFor,
 )
 
-POLICY: Final = BreakerPolicy()
+POLICY: Final = BreakerPolicy(jitter=0.0)
 PERMANENT: Final = frozenset({"limit", "refused", "permanent", "stuck"})
 SESSION_ENDS: Final[dict[str, SessionState]] = {
     "session_done": "done",

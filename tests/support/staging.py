@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_actors.circuit_breaker import BreakerPolicy, BreakerProxy, CircuitBreaker
+from maestro_actors.breaker import BreakerPolicy
+from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address

@@ -12,6 +12,7 @@ object, `Request`. The environment holds what `driver` passes on, what the perso
 import asyncio
 import os
 import shutil
+from pathlib import PurePath
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -110,6 +111,12 @@ class CommandEngine:
         if not is_relative and shutil.which(program, path=path) is None:
             return Health(ok=False, detail=f"program {program!r} is not found or not executable")
         return Health(ok=True)
+
+    def endpoint(self, persona: Persona) -> str:
+        """Return the program, or the script that it interprets, by its file name."""
+        argv = () if persona.command is None else persona.command.argv[:2]
+        scripts = [item for item in argv[1:] if item.startswith("/")]
+        return PurePath((scripts or list(argv) or [""])[0]).name
 
     def estimate(self, order: CallOrder) -> int:
         """Return the tokens of the request; what the program adds cannot be told before."""

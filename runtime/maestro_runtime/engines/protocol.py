@@ -80,6 +80,13 @@ class Engine(Protocol):
     def preflight(self, persona: Persona) -> Health:
         """Check, before the first call and from any thread, what can be checked for free."""
 
+    def endpoint(self, persona: Persona) -> str:
+        """Return what of the engine the persona uses: a program, a function, an address.
+
+        Personas with the same endpoint share a circuit breaker, so it must not change between
+        starts. Empty if all of the engine fails together.
+        """
+
     def estimate(self, order: CallOrder) -> int:
         """Return the tokens the call may need, at least 0: what will be reserved for it.
 

@@ -81,6 +81,10 @@ class PythonEngine:
             return Health(ok=False, detail=error.detail)
         return Health(ok=True)
 
+    def endpoint(self, persona: Persona) -> str:
+        """Return the function: one that fails says nothing of the others."""
+        return persona.callable or ""
+
     def estimate(self, order: CallOrder) -> int:  # noqa: ARG002 - protocol
         """Return 0: what a function will spend cannot be told from outside."""
         return 0

@@ -65,6 +65,10 @@ class RehearsalEngine:
         allowed = ", ".join(SCRIPT_STEPS)
         return Health(ok=False, detail=f"script step must be one of {allowed}, got {unknown[0]!r}")
 
+    def endpoint(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
+        """Return nothing: it rehearses the same for all."""
+        return ""
+
     def estimate(self, order: CallOrder) -> int:
         """Return exactly what an attempt that goes well will use."""
         return _input_tokens(order) + _output_tokens(_files(order))

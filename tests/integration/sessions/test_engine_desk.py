@@ -59,6 +59,9 @@ class Foreign:
     def preflight(self, _persona: Persona) -> Health:
         return Health(ok=True)
 
+    def endpoint(self, _persona: Persona) -> str:
+        return ""
+
     def estimate(self, _order: CallOrder) -> int:
         if isinstance(self.tokens, Exception):
             raise self.tokens

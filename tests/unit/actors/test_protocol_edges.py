@@ -10,7 +10,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from maestro_actors.circuit_breaker import BreakerPolicy
+from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.engine import Outcome, Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, persona_address
 from maestro_actors.messages import (

@@ -43,6 +43,9 @@ class ProbeEngine:
     def preflight(self, persona: Persona) -> Health:
         return Health(ok=True)
 
+    def endpoint(self, persona: Persona) -> str:
+        return ""
+
     def estimate(self, order: CallOrder) -> int:
         return 1
 
