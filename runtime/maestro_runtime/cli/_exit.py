@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     CANNOT_START = 3
     """The state directory cannot be used: not writable, of a newer schema, on a network disk."""
     OWNED = 4
-    """Another process owns the state directory."""
+    """Another process owns the state directory, or has taken it over."""
     NOT_FOUND = 5
     """No such session or state."""
     CONFLICT = 6
@@ -49,6 +49,7 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 def _code_of(error: Exception) -> ExitCode | None:
     from maestro_runtime import config, errors, workspace
+    from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
     from maestro_storage import errors as storage
 
@@ -67,9 +68,10 @@ def _code_of(error: Exception) -> ExitCode | None:
         ExitCode.CANNOT_START: (
             storage.StateNotWritable,
             storage.StateTooNew,
+            storage.RecordTooNew,
             storage.NetworkFileSystem,
         ),
-        ExitCode.OWNED: (storage.StateOwned,),
+        ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),
         ExitCode.CONFLICT: (errors.SessionConflict,),
         ExitCode.DAMAGED: (
@@ -81,7 +83,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.StoreFull,
             storage.StoreFailed,
             storage.QuotaExceeded,
-            storage.OwnerFenced,
+            OutputFailed,
         ),
         ExitCode.NOT_FULFILLED: (errors.ActorFailed, errors.RuntimeStopped),
     }

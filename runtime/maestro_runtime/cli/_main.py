@@ -1,6 +1,7 @@
 """The root command. Sub-commands are loaded when they are called, so that help is quick."""
 
 import importlib
+import io
 import sys
 from typing import Final
 
@@ -8,6 +9,7 @@ import click
 
 from maestro_runtime import __version__
 from maestro_runtime.cli._exit import ExitCode, explain_error
+from maestro_runtime.cli._output import prepare_streams, say
 
 _COMMANDS: Final = {
     "checkpoint": ("checkpoint", "Checkpoints of a session."),
@@ -36,6 +38,17 @@ class _LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click knows only the commands it has loaded, and so has none to suggest.
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=_COMMANDS, ctx=ctx
+            ) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
@@ -44,7 +57,8 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 contract not fulfilled, 2 bad usage or team file, 3 cannot "
+    epilog="Example: maestro-runtime run team.toml --state-dir ./state\n\n"
+    "Exit codes: 0 done, 1 contract not fulfilled, 2 bad usage or team file, 3 cannot "
     "start, 4 state owned by another process, 5 not found, 6 conflict, 7 token budget exceeded, "
     "8 a person is needed, 9 damaged state, 74 storage failed, 130 and 143 interrupted.",
 )
@@ -55,6 +69,7 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line and exit with the code that tells what happened."""
+    prepare_streams()
     try:
         code = _root.main(prog_name="maestro-runtime", standalone_mode=False)
     except click.exceptions.Abort:
@@ -62,9 +77,11 @@ def main() -> None:
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        with io.StringIO() as text_of_error:
+            error.show(file=text_of_error)
+            say(text_of_error.getvalue().rstrip())
         code = ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
         code, text = explain_error(error)
-        click.echo(text, err=True)
+        say(text)
     sys.exit(code or ExitCode.DONE)

@@ -1,5 +1,6 @@
 """Progress of a run on stderr: a live tree on a terminal, one line for each change elsewhere."""
 
+import os
 import sys
 import threading
 import time
@@ -8,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
 import msgspec
 
-from maestro_runtime.cli._output import instant, printable
+from maestro_runtime.cli._output import instant, json_text, printable, say
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import EventRecord
 
@@ -136,15 +136,21 @@ def progress(report: SessionReport, epoch: int, *, as_json: bool) -> Iterator[Li
         as_json: One JSON object for each event, instead of text.
     """
     show = _print_json if as_json else _print_line
-    if not as_json and sys.stderr.isatty():
+    if not as_json and _can_draw():
         with _live(report) as listener:
             yield listener
     else:
         yield lambda event: show(event) if event.epoch == epoch else None
 
 
+def _can_draw() -> bool:
+    """Whether stderr is a terminal that moves its cursor, and its user wants that."""
+    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"}
+    return sys.stderr.isatty() and not dumb and not os.environ.get("NO_COLOR")
+
+
 def _print_line(event: EventRecord) -> None:
-    click.echo(event_text(event), err=True)
+    say(event_text(event))
 
 
 def _print_json(event: EventRecord) -> None:
@@ -157,7 +163,7 @@ def _print_json(event: EventRecord) -> None:
         task_id=event.task_id,
         data=event.data,
     )
-    click.echo(msgspec.json.encode(line), err=True)
+    say(json_text(line))
 
 
 @dataclass(slots=True)

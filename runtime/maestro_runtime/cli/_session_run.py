@@ -6,14 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
+
+import pykka
 
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._output import print_json, print_table, printable, say
+from maestro_runtime.cli._output import print_json, print_table, printable, say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
+from maestro_runtime.log import configure_logs
 from maestro_runtime.report import SessionReport
 from maestro_runtime.runtime import Runtime, Session, open_runtime
 from maestro_storage.records import SESSION_FINAL
+
+SIGNAL_SECONDS: Final = 0.2
+"""Longest delay of Ctrl-C and SIGTERM."""
 
 
 class _Terminated(BaseException):
@@ -24,10 +30,11 @@ def run_in_foreground(
     state_dir: Path, start: Callable[[Runtime], Session], *, as_json: bool
 ) -> NoReturn:
     """Open the state, run one session to its end, print its report and exit with its code."""
+    configure_logs(as_json=as_json)
     with _terminable():
         session_id = ""
         try:
-            with open_runtime(state_dir) as runtime:
+            with stdout_reserved(), open_runtime(state_dir) as runtime:
                 # Subscribed before the session starts, so that no event of it is missed.
                 feed = Feed()
                 runtime.subscribe(feed)
@@ -93,13 +100,28 @@ def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> 
     """Show progress until nothing more can run in the session."""
     report = session.report()
     if report.state in SESSION_FINAL:
-        say(f"session {session.session_id} has already ended; --session NAME starts another")
+        say(f"session {session.session_id} has already ended; run --session NAME starts another")
         return report
-    verb = "resumed" if any(task.attempts for task in report.tasks) else "started"
+    first = next(runtime.store.events.scan(session.session_id, limit=1))
+    # Not "has attempts": a new session may have begun some by now.
+    verb = "started" if first.epoch == runtime.store.epoch else "resumed"
     say(f"session {session.session_id} {verb}; workspace {report.output_dir}")
     with progress(report, runtime.store.epoch, as_json=as_json) as listener:
         feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
-        return session.result()
+        return _result(session)
+
+
+def _result(session: Session) -> SessionReport:
+    """Wait for the end, never deaf to a signal for long.
+
+    The kernel may hand a signal to any thread, but Python runs its handler in the main thread,
+    which nothing wakes from a lock: it has to look up by itself.
+    """
+    while True:
+        try:
+            return session.result(SIGNAL_SECONDS)
+        except pykka.Timeout:
+            continue
 
 
 def _say_resume(session_id: str, what: str) -> None:

@@ -6,14 +6,15 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import instant, print_json, print_table
+from maestro_runtime.cli._sessions import find_session
 
 
-@click.group("checkpoint")
+@click.group("checkpoint", epilog="Example: maestro-runtime checkpoint list @last")
 def command() -> None:
     """Checkpoints of a session."""
 
 
-@command.command("list")
+@command.command("list", epilog="Example: maestro-runtime checkpoint list @last")
 @click.argument("session_id", metavar="SESSION")
 @state_dir_option
 @json_option
@@ -22,7 +23,7 @@ def list_checkpoints(session_id: str, state_dir: str | None, **options: Any) -> 
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
-        store.require_session(session_id)
+        session_id = store.require_session(find_session(store, session_id)).session_id
         records = list(store.checkpoints.scan(session_id))
     if options["as_json"]:
         checkpoints = [

@@ -11,12 +11,12 @@ from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import print_json, print_table
 
 
-@click.group("config")
+@click.group("config", epilog="Example: maestro-runtime config show")
 def command() -> None:
     """What is configured, and where it came from."""
 
 
-@command.command("show")
+@command.command("show", epilog="Example: maestro-runtime config show team.toml --max-attempts 5")
 @click.argument("team_file", metavar="[TEAM.toml]", type=click.Path(path_type=Path), required=False)
 @click.option("--requirement", metavar="TEXT|@FILE", help="As for run.")
 @click.option("--max-attempts", metavar="N", help="As for run.")
@@ -31,7 +31,10 @@ def show(
     state_dir: str | None,
     **options: Any,
 ) -> None:
-    """Print every value in force and where it came from: flag, environment, team file, built-in."""
+    """Print every value in force and where it came from.
+
+    The first of flag, environment, team file and built-in value wins.
+    """
     from maestro_runtime.config import (
         Flags,
         explain,

@@ -30,11 +30,14 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
-@click.command("doctor")
+@click.command("doctor", epilog="Example: maestro-runtime doctor --state-dir ./state")
 @state_dir_option
 @json_option
 def command(state_dir: str | None, **options: Any) -> None:
-    """Check the installation: versions, permissions, file system, room, limits. Writes nothing."""
+    """Check whether this machine can keep state safely; exits 3 if not. Writes nothing.
+
+    Looks at versions, permissions, file system, room and limits.
+    """
     path = state_path(state_dir)
     findings = [*_versions(), *_directory(path), *_limits()]
     if options["as_json"]:
@@ -63,8 +66,11 @@ def _versions() -> Iterator[Finding]:
 def _directory(path: Path) -> Iterator[Finding]:
     from maestro_storage import network_kind
 
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
+    # Path.exists would raise where a parent may not be searched.
+    existing = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 - see above
+    if not existing.is_dir():
+        yield Finding("state directory", "failed", f"{existing} is not a directory")
+    elif os.access(existing, os.W_OK | os.X_OK):
         detail = str(path) if existing == path else f"{path} can be created in {existing}"
         yield Finding("state directory", "ok", detail)
     else:

@@ -8,7 +8,9 @@ import click
 from maestro_runtime.cli._options import json_option, state_dir_option
 
 
-@click.command("run")
+@click.command(
+    "run", epilog="Example: maestro-runtime run examples/todo-api/team.toml --state-dir ./state"
+)
 @click.argument("team_file", metavar="TEAM.toml", type=click.Path(path_type=Path))
 @click.option("--requirement", metavar="TEXT|@FILE", help="What to build, instead of the team's.")
 @click.option(
@@ -46,8 +48,6 @@ def command(
 
     The same command after a crash goes on with the same session. A session that has ended just
     prints its result.
-
-    Example: maestro-runtime run examples/todo-api/team.toml --state-dir ./state
     """
     from maestro_runtime.cli._session_run import run_in_foreground
     from maestro_runtime.config import (

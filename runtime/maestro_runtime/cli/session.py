@@ -7,14 +7,18 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._sessions import find_session
 
 
-@click.group("session")
+@click.group("session", epilog="Example: maestro-runtime session list")
 def command() -> None:
-    """List, show and resume sessions."""
+    """List, show and resume sessions.
+
+    SESSION is an id, the beginning of one, or @last.
+    """
 
 
-@command.command("list")
+@command.command("list", epilog="Example: maestro-runtime session list --json")
 @state_dir_option
 @json_option
 def list_sessions(state_dir: str | None, **options: Any) -> None:
@@ -54,23 +58,24 @@ def list_sessions(state_dir: str | None, **options: Any) -> None:
             )
             for summary in summaries
         ],
+        empty="no sessions yet",
     )
     for session_id, damaged in quarantined.items():
         say(f"session {session_id} is quarantined: {len(damaged)} damaged records")
 
 
-@command.command("show")
+@command.command("show", epilog="Example: maestro-runtime session show @last")
 @click.argument("session_id", metavar="SESSION")
 @state_dir_option
 @json_option
 def show(session_id: str, state_dir: str | None, **options: Any) -> None:
-    """Show where a session stands: each task, its attempts, and what it waits for."""
+    """Show the tasks of a session and what each waits for."""
     from maestro_runtime.cli._session_run import print_report
     from maestro_runtime.report import session_report
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
-        report = session_report(store, session_id)
+        report = session_report(store, find_session(store, session_id))
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
@@ -91,21 +96,22 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
             for task in report.tasks
             for attempt in task.attempts
         ],
+        empty="no attempts yet",
     )
 
 
-@command.command("result")
+@command.command("result", epilog="Example: maestro-runtime session result todo-api --json")
 @click.argument("session_id", metavar="SESSION")
 @state_dir_option
 @json_option
 def result(session_id: str, state_dir: str | None, **options: Any) -> None:
-    """Print what a session delivered; the exit code is that of the run."""
+    """Print what a session delivered, with the exit code of its run."""
     from maestro_runtime.cli._session_run import exit_code, print_report
     from maestro_runtime.report import session_report
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
-        report = session_report(store, session_id)
+        report = session_report(store, find_session(store, session_id))
     if options["as_json"]:
         print_report(report, as_json=True)
     else:
@@ -116,20 +122,21 @@ def result(session_id: str, state_dir: str | None, **options: Any) -> None:
                 for task in report.tasks
                 for artifact in task.artifacts
             ],
+            empty="no artifacts yet",
         )
     sys.exit(exit_code(report))
 
 
-@command.command("resume")
+@command.command("resume", epilog="Example: maestro-runtime session resume @last")
 @click.argument("session_id", metavar="SESSION")
 @state_dir_option
 @json_option
 def resume(session_id: str, state_dir: str | None, **options: Any) -> None:
-    """Go on with a session; team and directories are in its records."""
+    """Go on with a session: team and directories are in its records."""
     from maestro_runtime.cli._session_run import run_in_foreground
 
     run_in_foreground(
         state_path(state_dir),
-        lambda runtime: runtime.resume(session_id),
+        lambda runtime: runtime.resume(find_session(runtime.store, session_id)),
         as_json=options["as_json"],
     )

@@ -11,12 +11,12 @@ from maestro_runtime.cli._options import json_option, state_dir_option, state_pa
 from maestro_runtime.cli._output import print_json, print_table, say
 
 
-@click.group("state")
+@click.group("state", epilog="Example: maestro-runtime state verify")
 def command() -> None:
     """Look after the state directory."""
 
 
-@command.command("info")
+@command.command("info", epilog="Example: maestro-runtime state info --json")
 @state_dir_option
 @json_option
 def info(state_dir: str | None, **options: Any) -> None:
@@ -27,19 +27,22 @@ def info(state_dir: str | None, **options: Any) -> None:
 
     with Store.inspect(state_path(state_dir)) as store:
         figures = msgspec.structs.asdict(store.info())
+    # "schema" names the shape of the JSON, here as everywhere.
+    figures["state_schema"] = figures.pop("schema")
     if options["as_json"]:
         print_json({"schema": "maestro.state/1", **figures})
         return
     counts = figures.pop("counts")
-    rows = [*figures.items(), *((f"{kind} stored", count) for kind, count in counts.items())]
-    print_table(("KEY", "VALUE"), rows)
+    figures["quarantined"] = ", ".join(sorted(figures["quarantined"]))
+    rows = [(key, "-" if value in ("", None) else value) for key, value in figures.items()]
+    print_table(("KEY", "VALUE"), rows + [(f"{kind} stored", n) for kind, n in counts.items()])
 
 
-@command.command("verify")
+@command.command("verify", epilog="Example: maestro-runtime state verify --state-dir ./state")
 @state_dir_option
 @json_option
 def verify(state_dir: str | None, **options: Any) -> None:
-    """Check the structure of the store and the digest of every record; exits 9 on damage."""
+    """Check the structure and every record; exits 9 on damage."""
     import msgspec
 
     from maestro_storage import verify as verify_state
@@ -56,12 +59,12 @@ def verify(state_dir: str | None, **options: Any) -> None:
     sys.exit(ExitCode.DONE if report.intact else ExitCode.DAMAGED)
 
 
-@command.command("backup")
+@command.command("backup", epilog="Example: maestro-runtime state backup /backups/today")
 @click.argument("destination", metavar="DIR", type=click.Path(path_type=Path))
 @state_dir_option
 @json_option
 def backup(destination: Path, state_dir: str | None, **options: Any) -> None:
-    """Write a compact, verified copy of the state into an empty directory."""
+    """Copy the state, compact and verified, into an empty directory."""
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
@@ -72,11 +75,14 @@ def backup(destination: Path, state_dir: str | None, **options: Any) -> None:
         say(f"backed up to {destination}")
 
 
-@command.command("compact")
+@command.command("compact", epilog="Example: maestro-runtime state compact --state-dir ./state")
 @state_dir_option
 @json_option
 def compact(state_dir: str | None, **options: Any) -> None:
-    """Rewrite the store without its free pages; the old one stays until the new is verified."""
+    """Rewrite the store without its free pages.
+
+    The old one stays until the new one is verified.
+    """
     from maestro_storage import compact as compact_state
 
     path = state_path(state_dir)

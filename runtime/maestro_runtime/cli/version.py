@@ -11,7 +11,7 @@ from maestro_runtime.cli._options import json_option
 from maestro_runtime.cli._output import print_json, print_table
 
 
-@click.command("version")
+@click.command("version", epilog="Example: maestro-runtime version --json")
 @json_option
 def command(**options: Any) -> None:
     """Print the versions of the runtime and of what it stands on."""

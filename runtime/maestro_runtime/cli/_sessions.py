@@ -1,0 +1,50 @@
+"""Which session a user means: an id, the beginning of one, or `@last`."""
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from maestro_storage import StateView
+
+LAST: Final = "@last"
+"""Stands for the session that was started last."""
+
+CANDIDATES_NAMED: Final = 10
+"""Most sessions that the message about an ambiguous prefix lists."""
+
+
+def find_session(store: "StateView", given: str) -> str:
+    """Return the id of the session that `given` stands for.
+
+    Args:
+        store: Where to look; its damaged sessions can be named too.
+        given: A session id, a prefix that only one session has, or `@last`.
+
+    Raises:
+        NotFound: No session is meant.
+        click.UsageError: Several sessions begin like this.
+    """
+    from maestro_storage.errors import NotFound
+
+    if given == LAST:
+        newest = max(store.sessions.scan(), key=lambda record: record.created_ms, default=None)
+        if newest is None:
+            raise NotFound("session", given)
+        return newest.session_id
+    known = {record.session_id for record in store.sessions.scan()} | set(store.quarantined)
+    if given in known:
+        return given
+    candidates = sorted(session_id for session_id in known if session_id.startswith(given))
+    if not candidates:
+        raise NotFound("session", given)
+    if len(candidates) > 1:
+        raise click.UsageError(_ambiguous(given, candidates))
+    return candidates[0]
+
+
+def _ambiguous(given: str, candidates: list[str]) -> str:
+    names = ", ".join(candidates[:CANDIDATES_NAMED])
+    if len(candidates) > CANDIDATES_NAMED:
+        names += f" and {len(candidates) - CANDIDATES_NAMED} more"
+    return f"several sessions begin with {given!r}: {names}"
