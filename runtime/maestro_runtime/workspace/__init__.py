@@ -8,7 +8,7 @@ from maestro_runtime.workspace._manifest import (
     Manifest,
     diff,
 )
-from maestro_runtime.workspace._workspace import Workspace
+from maestro_runtime.workspace._workspace import Workspace, canonical_path
 from maestro_runtime.workspace.errors import (
     GlobEscapes,
     PathEscapes,
@@ -27,6 +27,7 @@ __all__ = [
     "Workspace",
     "WorkspaceError",
     "WorkspaceTooLarge",
+    "canonical_path",
     "check_glob",
     "diff",
 ]

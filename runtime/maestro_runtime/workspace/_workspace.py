@@ -38,6 +38,15 @@ def _parts_of(path: str) -> tuple[str, ...]:
     raise PathEscapes(path, reason)
 
 
+def canonical_path(path: str) -> str:
+    """Return the one spelling of a relative path: no empty and no `.` parts.
+
+    Raises:
+        PathEscapes: The path is empty, absolute, or has a `..` part or a NUL.
+    """
+    return "/".join(_parts_of(path))
+
+
 class Workspace:
     """The folder that a session's engines write in.
 
@@ -138,9 +147,10 @@ class Workspace:
             if error.errno == errno.ELOOP:
                 raise PathEscapes(path, f"{name!r} is a symbolic link") from error
             raise
+        if not stat.S_ISREG(os.fstat(file_fd).st_mode):
+            os.close(file_fd)
+            raise PathEscapes(path, f"{name!r} is not a regular file")
         with os.fdopen(file_fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file_fd).st_mode):
-                raise PathEscapes(path, f"{name!r} is not a regular file")
             return file.read(bytes_max)
 
     def remove(self, path: str) -> None:
@@ -155,6 +165,21 @@ class Workspace:
             self._folder(path, folders, create=False) as folder_fd,
         ):
             os.unlink(name, dir_fd=folder_fd)
+
+    @contextlib.contextmanager
+    def parent_of(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """Yield a descriptor of the folder that `path` is in, and its name there.
+
+        For what goes beyond one write or read; nothing that is done by descriptor and name can
+        leave the workspace, if it does not follow a link in the name's place.
+
+        Raises:
+            PathEscapes: The path leaves the workspace or goes through a link.
+            FileNotFoundError: The folder does not exist and is not to be created.
+        """
+        *folders, name = _parts_of(path)
+        with self._folder(path, folders, create=create) as folder_fd:
+            yield folder_fd, name
 
     def sync(self, paths: Iterable[str]) -> None:
         """Make files written by somebody else survive a power cut, with their names.

@@ -77,6 +77,7 @@ def test_a_failed_write_leaves_no_draft(workspace: Workspace) -> None:
 def test_a_read_takes_no_more_than_asked_and_no_special_files(workspace: Workspace) -> None:
     workspace.write_text("a", "abcdef")
     os.mkfifo(workspace.root / "pipe")
+    workspace.make_folder("folder")
     (workspace.root / "link").symlink_to("a")
 
     assert workspace.read_bytes("a", 3) == b"abc"
@@ -86,6 +87,8 @@ def test_a_read_takes_no_more_than_asked_and_no_special_files(workspace: Workspa
         workspace.read_bytes("pipe", 3)
     with pytest.raises(PathEscapes, match="'link' is a symbolic link"):
         workspace.read_bytes("link", 3)
+    with pytest.raises(PathEscapes, match="'folder' is not a regular file"):
+        workspace.read_bytes("folder", 3)
 
 
 def test_removing_and_syncing_pass_over_what_is_not_there(workspace: Workspace) -> None:
