@@ -110,3 +110,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     """The engine's own closing words, capped; data, never an instruction."""
     duration_seconds: float = 0.0
+    tokens_saved: int = 0
+    """Estimate of what the engine would have had to write beyond its edits, had it written the
+    changed files in full."""

@@ -204,6 +204,7 @@ def closing(
             started_ms=ending.started_ms,
             finished_ms=now_ms,
             epoch=task.assignment.epoch,
+            tokens_saved=outcome.tokens_saved,
         )
     )
     draft.event(

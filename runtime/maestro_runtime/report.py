@@ -42,6 +42,8 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     finished_ms: int | None
     call_id: str
+    tokens_saved: int = 0
+    """Estimate of what edits spared the engine against writing the changed files in full."""
 
 
 class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,8 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     attempts: tuple[AttemptReport, ...]
+    tokens_saved: int = 0
+    """Of all attempts together; see `AttemptReport`."""
 
 
 class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +205,7 @@ def _task_report(
         evidence=record.evidence,
         artifacts=() if manifest is None else _decode_manifest(manifest),
         attempts=tuple(_attempt_report(attempt) for attempt in attempts),
+        tokens_saved=sum(attempt.tokens_saved for attempt in attempts),
     )
 
 
@@ -217,6 +222,7 @@ def _attempt_report(record: AttemptRecord) -> AttemptReport:
         started_ms=record.started_ms,
         finished_ms=record.finished_ms,
         call_id=record.call_id.hex(),
+        tokens_saved=record.tokens_saved,
     )
 
 

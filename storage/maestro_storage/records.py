@@ -149,6 +149,8 @@ class AttemptRecord(Record, frozen=True, kw_only=True):
     started_ms: int = 0
     finished_ms: int | None = None
     epoch: int = 0
+    tokens_saved: int = 0
+    """Estimate of what edits spared the engine against writing the changed files in full."""
 
     @property
     def key(self) -> bytes:

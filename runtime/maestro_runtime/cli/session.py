@@ -79,8 +79,13 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
+    headers = ["CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS"]
+    headers += ["DELAY", "STARTED", "CALL"]
+    with_saved = any(task.tokens_saved for task in report.tasks)
+    if with_saved:
+        headers.append("SAVED")
     print_table(
-        ("CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS", "DELAY", "STARTED", "CALL"),
+        headers,
         [
             (
                 task.task_id,
@@ -92,6 +97,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
                 "-" if attempt.delay_seconds is None else f"{attempt.delay_seconds:.1f} s",
                 instant(attempt.started_ms),
                 attempt.call_id[:8],
+                *([attempt.tokens_saved] if with_saved else []),
             )
             for task in report.tasks
             for attempt in task.attempts

@@ -8,6 +8,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.team import Persona
+from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
 from maestro_runtime.engines.errors import (
     EngineCrashed,
     EngineError,
@@ -16,7 +17,7 @@ from maestro_runtime.engines.errors import (
     Permanent,
     UnknownEngine,
 )
-from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult
+from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult, tokens_in
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.workspace import (
     Fingerprint,
@@ -57,6 +58,8 @@ class Call:
         self._reason: StopReason | None = None
         self._task: asyncio.Task[EngineResult] | None = None
         self._abandoned: asyncio.Future[None] | None = None
+        self._notes: tuple[str, ...] = ()
+        """What edit plans could not do, though they are done with."""
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the engine; the first reason counts, and one that is done stays done."""
@@ -86,14 +89,21 @@ class Call:
             )
         except Exception as error:  # noqa: BLE001 - every call is answered, also if we are wrong
             outcome = _failed(error, self._context.usage)
-        return msgspec.structs.replace(outcome, duration_seconds=loop.time() - begun_seconds)
+        return msgspec.structs.replace(
+            outcome,
+            evidence=outcome.evidence + self._notes,
+            duration_seconds=loop.time() - begun_seconds,
+        )
 
     async def _observed(self) -> Outcome:
         """Run the engine between two looks at the disk; none without deliverables."""
         globs = self._order.contract.globs
+        workspace = Workspace(self._order.workspace)
+        if has_journal(workspace):
+            # A crash may have left a plan half applied; nobody is to work on that.
+            self._notes = await asyncio.to_thread(roll_forward, workspace)
         if not globs:
             return await self._worked()
-        workspace = Workspace(self._order.workspace)
         before = await asyncio.to_thread(workspace.manifest, globs)
         outcome = await self._worked()
         # If looking fails now, the tokens are spent all the same.
@@ -142,7 +152,25 @@ class Call:
         ends: set[asyncio.Future[Any]] = {self._task, self._abandoned}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
-        return self._judged(self._task, limit_seconds)
+        outcome = self._judged(self._task, limit_seconds)
+        if outcome.failure is None and (edits := self._task.result().edits):
+            outcome = await self._edited(outcome, edits)
+        return outcome
+
+    async def _edited(self, outcome: Outcome, edits: EditPlan) -> Outcome:
+        """Apply what the engine wants changed."""
+        # If the disk refuses now, the tokens are spent all the same.
+        self._context.usage = outcome.usage
+        order = self._order
+        workspace = Workspace(order.workspace)
+        try:
+            applied = await asyncio.to_thread(apply_plan, workspace, order.call_id, edits)
+        except EditRejected as error:
+            rejected = _failed(MalformedOutput(str(error)), outcome.usage)
+            return msgspec.structs.replace(rejected, message=outcome.message)
+        self._notes += applied.notes
+        saved = tokens_in(applied.full_bytes) - tokens_in(applied.plan_bytes)
+        return msgspec.structs.replace(outcome, tokens_saved=max(0, saved))
 
     def _judged(self, task: asyncio.Task[EngineResult], limit_seconds: float) -> Outcome:
         """Turn the end of the engine's task into an outcome."""
@@ -185,7 +213,11 @@ async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> Engi
     counts = (result.usage.input_tokens, result.usage.output_tokens)
     if not all(0 <= count <= TOKENS_MAX for count in counts):
         raise MalformedOutput(f"token counts must be from 0 to {TOKENS_MAX}, got {counts}")
-    return result
+    try:
+        edits = msgspec.convert(msgspec.to_builtins(result.edits), EditPlan | None)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise MalformedOutput(f"edits returned by engine: {error}", result.usage) from error
+    return msgspec.structs.replace(result, edits=edits)
 
 
 def _observe(workspace: Workspace, order: CallOrder, before: Mapping[str, Fingerprint]) -> Manifest:

@@ -19,6 +19,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
 from maestro_actors.team import CommandSpec, Contract, Persona
+from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
 from maestro_runtime.engines.errors import (
     EngineCrashed,
@@ -37,8 +38,8 @@ from maestro_runtime.workspace import Workspace
 
 REPORTS_FOLDER: Final = ".maestro/calls"
 
-REPORT_BYTES_MAX: Final = 1 << 18
-"""Largest report that is read (256 KiB)."""
+REPORT_BYTES_MAX: Final = 8 << 20
+"""Largest report that is read (8 MiB): room for the largest edit plan, escaped."""
 
 EVIDENCE_BYTES_MAX: Final = 2_000
 """How much of the end of the output becomes evidence."""
@@ -85,6 +86,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None: tokens are estimated from the bytes of request and output."""
     message: str | None = None
     """None: the end of standard output is the message."""
+    edits: msgspec.Raw = msgspec.Raw(b"null")
+    """An `EditPlan`. Read last, so that a wrong edit does not cost the count of tokens."""
 
 
 class CommandEngine:
@@ -265,4 +268,8 @@ def _judge(completion: Completion, report: Report | str, context: EngineContext)
     message = report.message
     if message is None:
         message = completion.stdout.tail[-MESSAGE_BYTES_MAX:].decode(errors="replace")
-    return EngineResult(usage=usage, message=message)
+    try:
+        edits = msgspec.json.decode(report.edits, type=EditPlan | None)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedOutput(f"edits of the report are not valid: {error}", usage) from error
+    return EngineResult(usage=usage, message=message, edits=edits)

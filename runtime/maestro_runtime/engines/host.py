@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call
 from maestro_runtime.engines.errors import CallInFlight, HostClosed
 from maestro_runtime.engines.protocol import EngineContext
 from maestro_runtime.engines.registry import EngineRegistry
+from maestro_runtime.workspace import Workspace
 
 FILE_THREADS: Final = 4
 """Threads for manifests, artifact writes and process sweeps, over all calls."""
@@ -79,6 +81,8 @@ class EngineHost:
 
     def recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
         """Ask the engine what an interrupted call used; `reply` gets None if it cannot tell.
+
+        Before that, an edit plan the call may have been applying is finished.
 
         Raises:
             HostClosed: The host is closed.
@@ -176,6 +180,10 @@ class EngineHost:
     async def _recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
         """Ask one engine; an engine that fails cannot tell."""
         usage: Usage | None = None
+        try:
+            await asyncio.to_thread(roll_forward, Workspace(order.workspace))
+        except Exception as error:  # noqa: BLE001 - the next call tries again, and shows it
+            _report("edit plan of an interrupted call cannot be finished", error)
         try:
             usage = await self._registry.get(order.persona.engine).recover(order)
         except Exception as error:  # noqa: BLE001 - foreign code; the reply must follow

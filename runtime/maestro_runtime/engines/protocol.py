@@ -7,6 +7,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
 from maestro_actors.team import Persona
+from maestro_runtime.edits.plan import EditPlan
 
 BYTES_PER_TOKEN: Final = 3
 """Used where nobody counts tokens: about what mixed code and prose come to, on the safe side."""
@@ -41,6 +42,9 @@ class EngineResult(msgspec.Struct, frozen=True, kw_only=True):
 
     usage: Usage = Usage()
     message: str = ""
+    edits: EditPlan | None = None
+    """Changes that the runtime is to make in the workspace, all or none, before it looks what is
+    there. If one does not fit, the call has failed with malformed output."""
 
 
 class EngineContext:

@@ -15,6 +15,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.team import Contract, Persona
+from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines._thread_pool import ThreadPool
 from maestro_runtime.engines.errors import EngineUnavailable, MalformedOutput
 from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
@@ -51,6 +52,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     message: str = ""
     input_tokens: TokenCount = 0
     output_tokens: TokenCount = 0
+    edits: Any = None
+    """An `EditPlan`, or a list of dictionaries with `kind` and the fields of that kind of edit."""
 
 
 class PythonEngine:
@@ -238,4 +241,9 @@ def _result_of(answer: object) -> EngineResult:
         output_tokens=fields.output_tokens,
         basis="provider" if counted else "estimated",
     )
-    return EngineResult(usage=usage, message=fields.message)
+    try:
+        edits = msgspec.convert(fields.edits, EditPlan | None)
+    except msgspec.ValidationError as error:
+        # Whoever sends a wrong edit has spent the tokens all the same.
+        raise MalformedOutput(f"edits returned by callable: {error}", usage) from error
+    return EngineResult(usage=usage, message=fields.message, edits=edits)

@@ -173,6 +173,28 @@ def test_a_report_that_cannot_be_believed_is_malformed_output(
     assert outcome.usage.basis == "estimated"
 
 
+def test_edits_of_a_report_are_applied(commands: Commands) -> None:
+    commands.workspace.mkdir()
+    (commands.workspace / "a.txt").write_text("old text")
+    edit = {"kind": "search_replace", "path": "a.txt", "search": "old", "replace": "new"}
+    report = json.dumps({"edits": [edit]})
+
+    outcome = commands.shell(f"echo '{report}' > $MAESTRO_RESULT")
+
+    assert (outcome.failure, outcome.tokens_saved) == (None, 1)
+    assert (commands.workspace / "a.txt").read_text() == "new text"
+
+
+def test_wrong_edits_of_a_report_do_not_cost_the_count_of_tokens(commands: Commands) -> None:
+    report = json.dumps({**json.loads(REPORT), "edits": [{"kind": "delete", "path": "a"}]})
+
+    outcome = commands.shell(f"echo '{report}' > $MAESTRO_RESULT")
+
+    assert outcome.failure == "malformed_output"
+    assert "edits of the report are not valid: Invalid value 'delete'" in outcome.evidence[0]
+    assert outcome.usage == COUNTED
+
+
 def test_a_report_of_somebody_else_is_removed_before_the_call(commands: Commands) -> None:
     order = commands.order("true")
     place = commands.workspace / ".maestro" / "calls" / f"{order.call_id}.json"

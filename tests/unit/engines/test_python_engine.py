@@ -15,6 +15,7 @@ Serve = Callable[[Engine, CallOrder], Outcome]
 MODULE = """
 import sys
 import threading
+from maestro_runtime.edits import WholeFile
 from maestro_runtime.engines import EngineResult, RateLimited
 
 from maestro_engine_neighbour import WORD
@@ -24,6 +25,10 @@ def message(task): return f"{WORD} {task.task_id} {task.ordinal} {task.options['
 def thread(task): return threading.current_thread().name
 async def loop(task): return threading.current_thread().name
 def counted(task): return {"message": "m", "input_tokens": 4, "output_tokens": 5}
+def edits(task): return {"edits": [{"kind": "whole_file", "path": "a", "content": "x"}]}
+def struct(task): return {"edits": (WholeFile(path="a", content="x"),)}
+def wrong_edits(task): return {"output_tokens": 5, "edits": [{"kind": "whole_file", "path": "a"}]}
+def unknown_edits(task): return {"output_tokens": 5, "edits": [{"kind": "delete", "path": "a"}]}
 def negative(task): return {"input_tokens": -4}
 def unknown(task): return {"tokens": 4}
 def number(task): return 7
@@ -119,6 +124,31 @@ def test_whatever_a_function_does_becomes_an_outcome(
 
     assert outcome.failure == failure
     assert evidence in outcome.evidence[0]
+
+
+@pytest.mark.parametrize("function", ["edits", "struct"])
+def test_edits_a_function_returns_are_applied(
+    call: Callable[[str], Outcome], tmp_path: Path, function: str
+) -> None:
+    assert call(function).failure is None
+    assert (tmp_path / "workspace/a").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("function", "evidence"),
+    [
+        ("wrong_edits", "Object missing required field `content` - at `$[0]`"),
+        ("unknown_edits", "Invalid value 'delete' - at `$[0].kind`"),
+    ],
+)
+def test_a_wrong_edit_does_not_cost_the_count_of_tokens(
+    call: Callable[[str], Outcome], function: str, evidence: str
+) -> None:
+    outcome = call(function)
+
+    assert outcome.failure == "malformed_output"
+    assert outcome.evidence[0] == f"output is malformed: edits returned by callable: {evidence}"
+    assert outcome.usage == Usage(output_tokens=5, basis="provider")
 
 
 def test_an_exception_of_the_function_speaks_against_nobody(
