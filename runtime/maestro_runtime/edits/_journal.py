@@ -50,7 +50,7 @@ class AppliedPlan(msgspec.Struct, frozen=True, kw_only=True):
     plan_bytes: int = 0
     """Text of the plan."""
     full_bytes: int = 0
-    """Text of all its files after it: what an author without edits would have had to write."""
+    """Text of these files after it: what an author without edits would have had to write."""
     notes: tuple[str, ...] = ()
     """As `roll_forward` returns them, also about plans before it."""
 
@@ -83,14 +83,18 @@ def apply_plan(
 
     Args:
         workspace: Where the files are.
-        call_id: Names the plan on disk; at most one plan a call.
+        call_id: Names the plan on disk: 32 hex digits, at most one plan a call.
         plan: The edits, in order.
         observer: Sees every step.
 
     Raises:
         EditRejected: An edit does not fit; nothing was changed.
+        PathEscapes: Somebody put a link where the journal goes.
+        ValueError: The call id is none.
         OSError: The disk refused. Nothing was changed, or the rest follows by `roll_forward`.
     """
+    if not CALL_ID.fullmatch(call_id):
+        raise ValueError(f"call id must be 32 hex digits, got {call_id!r}")
     if not plan:
         return AppliedPlan()
     with _locked(workspace):
@@ -104,7 +108,7 @@ def apply_plan(
         notes=tuple(notes),
         paths=tuple(change.path for change in changed),
         plan_bytes=sum(len(text.encode()) for edit in plan for text in texts_of(edit)),
-        full_bytes=sum(len(change.content or b"") for change in changes),
+        full_bytes=sum(len(change.content or b"") for change in changed),
     )
 
 

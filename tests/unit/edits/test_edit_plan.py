@@ -94,8 +94,15 @@ def test_an_empty_plan_does_not_touch_the_disk_and_one_without_effect_no_file(
     workspace.write_text("a", "old")
     before = (workspace.root / "a").stat()
 
-    assert apply_plan(workspace, CALL, (whole("a", "old"),)).paths == ()
+    applied = apply_plan(workspace, CALL, (search("a", "old", "old"),))
+
+    assert (applied.paths, applied.full_bytes) == ((), 0)
     assert (workspace.root / "a").stat() == before
+
+
+def test_a_plan_is_named_by_a_call_id(workspace: Workspace) -> None:
+    with pytest.raises(ValueError, match=r"call id must be 32 hex digits, got '\.\./x'"):
+        apply_plan(workspace, "../x", (whole("a"),))
 
 
 def test_permissions_of_an_edited_file_stay(workspace: Workspace) -> None:
