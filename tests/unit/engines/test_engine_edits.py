@@ -40,6 +40,9 @@ class EditingEngine:
     def preflight(self, persona: Persona) -> Health:
         return Health(ok=True)
 
+    def endpoint(self, persona: Persona) -> str:
+        return ""
+
     def estimate(self, order: CallOrder) -> int:
         return 1
 
