@@ -2,7 +2,8 @@
 
 import msgspec
 
-from maestro_actors.engine import Outcome
+from maestro_actors.checks import Check, CheckResult, Human
+from maestro_actors.engine import FailureClass, Outcome
 from maestro_actors.team import Contract
 
 
@@ -10,24 +11,89 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The result of holding an outcome against its contract."""
 
     quality_score: float
-    """Share of the artifact globs that are matched, averaged over the deliverables; 0..1."""
+    """Weighted mean of all scores, 0..1: each deliverable weighs 1, shared by its globs, each
+    check its own weight. A check that was not evaluated scores 0; one that waits for a person is
+    left out."""
     contract_fulfilled: bool
-    """The engine finished, and every glob of every deliverable matches a file."""
+    """The engine finished, every glob matches a file, and every required check passed."""
+    failure: FailureClass | None = None
+    """Why another attempt is needed; None also while only a person's answer is missing."""
+    evidence: tuple[str, ...] = ()
+    """Checks that did not pass, one sentence each, the required ones first."""
+    questions: tuple[str, ...] = ()
+    """What a person has to answer before the contract can be fulfilled."""
 
 
 def judge(contract: Contract, outcome: Outcome) -> Verdict:
-    """Return the verdict on `outcome`; a contract that names no file asks only for an end."""
-    fulfilled = outcome.failure is None and not outcome.missing
-    if not contract.globs:
-        return Verdict(quality_score=1.0 if fulfilled else 0.0, contract_fulfilled=fulfilled)
+    """Return the verdict on `outcome`; a contract that owes nothing asks only for an end."""
+    results = {result.index: result for result in outcome.checks}
+    answered = [
+        (check, results.get(index)) for index, (check, _) in enumerate(contract.owed_checks)
+    ]
+    not_passed = sum(check.required and not _passed(result) for check, result in answered)
+    # What waits for a person, another attempt cannot mend.
+    questions = [
+        check.question
+        for check, result in answered
+        if isinstance(check, Human) and check.required and _is_open(result)
+    ]
+    failure = outcome.failure
+    if failure is None:
+        if any(score < 1.0 for _, score in _globs(contract, outcome)):
+            failure = "missing_deliverable"
+        elif len(questions) < not_passed:
+            failure = "failed_check"
+    asked = () if failure else tuple(f"a person must answer: {text}" for text in questions)
+    return Verdict(
+        quality_score=_quality(contract, outcome, answered),
+        contract_fulfilled=failure is None and not asked,
+        failure=failure,
+        evidence=_evidence(outcome),
+        questions=asked,
+    )
+
+
+def _passed(result: CheckResult | None) -> bool:
+    return result is not None and result.verdict == "pass"
+
+
+def _is_open(result: CheckResult | None) -> bool:
+    return result is None or result.verdict == "pending"
+
+
+def _globs(contract: Contract, outcome: Outcome) -> list[tuple[float, float]]:
+    """Return weight and score of each glob: an implicit check that a file exists."""
     # Nothing listed as missing means something only if somebody looked: a call that never got to
     # the workspace has no artifacts either.
-    if not outcome.artifacts:
-        return Verdict(quality_score=0.0, contract_fulfilled=False)
+    looked = bool(outcome.artifacts)
     missing = frozenset(outcome.missing)
-    shares = [
-        sum(glob not in missing for glob in item.artifacts) / len(item.artifacts)
+    return [
+        (1 / len(item.artifacts), float(looked and glob not in missing))
         for item in contract.deliverables
-        if item.artifacts
+        for glob in item.artifacts
     ]
-    return Verdict(quality_score=sum(shares) / len(shares), contract_fulfilled=fulfilled)
+
+
+def _quality(
+    contract: Contract, outcome: Outcome, answered: list[tuple[Check, CheckResult | None]]
+) -> float:
+    parts = _globs(contract, outcome)
+    for check, result in answered:
+        if result is None:
+            parts.append((check.weight, 0.0))
+        elif result.verdict != "pending":
+            parts.append((check.weight, result.score))
+    if not parts:
+        return float(outcome.failure is None)
+    return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
+
+
+def _evidence(outcome: Outcome) -> tuple[str, ...]:
+    failed = [result for result in outcome.checks if result.verdict in ("fail", "error")]
+    failed.sort(key=lambda result: not result.required)
+    return tuple(
+        f"{'check' if result.required else 'optional check'} {result.name!r} "
+        f"{'failed' if result.verdict == 'fail' else 'could not be evaluated'}: "
+        f"expected {result.expected}, got {result.got}"
+        for result in failed
+    )

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from maestro_actors.checks import CheckResult
 from maestro_actors.team import Contract, Persona
 
 FailureClass = Literal[
@@ -21,6 +22,7 @@ FailureClass = Literal[
     "permanent",
     "stuck",
     "interrupted",
+    "unanswered",
 ]
 """Why an attempt did not do it; decides whether, and how, it is tried again."""
 
@@ -80,6 +82,8 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
     token_budget: int = 0
     """Tokens this call may spend: what was reserved for it."""
     seed: int = 0
+    known_checks: tuple[CheckResult, ...] = ()
+    """Of the last attempt that was checked: they hold while the files have the same hashes."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +111,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Files of the contract's globs that are on disk after the call."""
     missing: tuple[str, ...] = ()
     """Globs that match no file."""
+    checks: tuple[CheckResult, ...] = ()
+    """Of the contract's checks; none unless the engine itself ended well."""
+    claimed_missing: tuple[str, ...] = ()
+    """Files of the contract that `message` names and that are not on disk."""
     message: str = ""
     """The engine's own closing words, capped; data, never an instruction."""
     duration_seconds: float = 0.0

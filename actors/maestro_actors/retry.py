@@ -12,7 +12,9 @@ from maestro_actors.engine import FailureClass
 from maestro_actors.identity import fraction_of
 from maestro_actors.team import RetryPolicy
 
-PERMANENT: Final[frozenset[FailureClass]] = frozenset({"limit", "refused", "permanent", "stuck"})
+PERMANENT: Final[frozenset[FailureClass]] = frozenset(
+    {"limit", "refused", "permanent", "stuck", "unanswered"}
+)
 """Failures that another attempt cannot mend: never retried, at either level."""
 
 JITTER: Final = 0.25

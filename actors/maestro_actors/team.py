@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from maestro_actors.checks import Check
+
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often, and with which pauses, a task is tried.
@@ -83,6 +85,8 @@ class Deliverable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     name: str
     artifacts: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    """Of this deliverable's files, unless a check names others."""
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,6 +99,18 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after: tuple[str, ...] = ()
     """Contracts of the same phase that must be done before."""
     deliverables: tuple[Deliverable, ...] = ()
+    checks: tuple[Check, ...] = ()
+    """Of the files of all deliverables, unless a check names others."""
+
+    @property
+    def owed_checks(self) -> tuple[tuple[Check, tuple[str, ...]], ...]:
+        """All checks with the globs each looks at, those of the deliverables first."""
+        of_deliverables = (
+            (check, check.looks_at(item.artifacts))
+            for item in self.deliverables
+            for check in item.checks
+        )
+        return (*of_deliverables, *((check, check.looks_at(self.globs)) for check in self.checks))
 
     @property
     def globs(self) -> tuple[str, ...]:

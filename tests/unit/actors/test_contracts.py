@@ -33,7 +33,9 @@ def test_quality_is_the_mean_over_the_deliverables() -> None:
 
     verdict = judge(wanted, Outcome(artifacts=SEEN, missing=("b",)))
 
-    assert verdict == Verdict(quality_score=0.75, contract_fulfilled=False)
+    assert verdict == Verdict(
+        quality_score=0.75, contract_fulfilled=False, failure="missing_deliverable"
+    )
 
 
 @pytest.mark.parametrize("missing", [(), ("a",)])
@@ -46,7 +48,9 @@ def test_a_failed_engine_never_fulfils_a_contract(missing: tuple[str, ...]) -> N
 def test_a_claim_without_a_file_is_worth_nothing() -> None:
     verdict = judge(contract(("a",)), Outcome(message="I wrote everything"))
 
-    assert verdict == Verdict(quality_score=0.0, contract_fulfilled=False)
+    assert verdict == Verdict(
+        quality_score=0.0, contract_fulfilled=False, failure="missing_deliverable"
+    )
 
 
 def test_a_contract_without_deliverables_asks_only_for_an_end() -> None:
