@@ -1,14 +1,8 @@
 """The `python` engine: a function does the persona's work."""
 
-import importlib
 import inspect
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +10,7 @@ import msgspec
 from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.team import Contract, Persona
 from maestro_runtime.edits import EditPlan
+from maestro_runtime.engines._importing import import_callable
 from maestro_runtime.engines._thread_pool import ThreadPool
 from maestro_runtime.engines.errors import EngineUnavailable, MalformedOutput
 from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
@@ -129,66 +124,14 @@ class PythonEngine:
         known = self._functions.get(_place(persona))
         if known is not None:
             return known
-        module_name, _, attribute = reference.partition(":")
-        if not module_name or not attribute:
-            raise EngineUnavailable(f"callable must be 'module:function', got {reference!r}")
-        try:
-            with _importing_from(persona.import_dir):
-                function = importlib.import_module(module_name)
-                _check_origin(function, persona.import_dir)
-                for name in attribute.split("."):
-                    function = getattr(function, name)
-        except (Exception, SystemExit) as error:
-            # Foreign code runs at import; whatever it raises makes the function unavailable.
-            detail = f"callable {reference!r} cannot be imported: {type(error).__name__}: {error}"
-            raise EngineUnavailable(detail) from error
-        if not callable(function):
-            raise EngineUnavailable(f"callable {reference!r} is not callable")
+        function = import_callable(reference, persona.import_dir)
         self._functions[_place(persona)] = function
         return function
-
-
-_import_lock = threading.Lock()
 
 
 def _place(persona: Persona) -> tuple[str, str | None]:
     """Return what tells one function from another of the same name."""
     return persona.import_dir, persona.callable
-
-
-@contextmanager
-def _importing_from(folder: str) -> Iterator[None]:
-    """Put `folder` first on the module path for as long as one import takes."""
-    with _import_lock:
-        if not folder:
-            yield
-            return
-        sys.path.insert(0, folder)
-        # Nothing is written outside the workspace: not even bytecode next to the team file.
-        quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        # A file written a moment ago must be seen.
-        importlib.invalidate_caches()
-        try:
-            yield
-        finally:
-            sys.dont_write_bytecode = quiet
-            sys.path.remove(folder)
-
-
-def _check_origin(module: ModuleType, folder: str) -> None:
-    """Refuse a module of the same name that another team has loaded from elsewhere.
-
-    Raises:
-        ImportError: The interpreter knows the name already, for another file.
-    """
-    if not folder:
-        return
-    top = module.__name__.partition(".")[0]
-    if not any((Path(folder) / name).exists() for name in (top, f"{top}.py")):
-        return
-    origin = getattr(module, "__file__", None) or str(next(iter(module.__path__), ""))
-    if not Path(origin).resolve().is_relative_to(Path(folder).resolve()):
-        raise ImportError(f"module {module.__name__!r} is already loaded from {origin!r}")
 
 
 def _is_async(function: Callable[[Task], Any]) -> bool:
