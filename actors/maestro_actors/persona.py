@@ -141,7 +141,9 @@ class Persona(MessageActor):
         now_ms = self._ports.now_ms()
         running = steps.begun(self._task, self._record, now_ms)
         need_tokens = max(1, self._ports.engines.estimate(self._task.order(running)))
-        self._order = self._task.order(running, token_budget=need_tokens)
+        self._order = self._task.order(
+            running, token_budget=need_tokens, known_checks=self._ports.memory.known_checks(running)
+        )
         self._started_ms = now_ms
         self._step = "opening"
         self._breaker.acquire(

@@ -6,6 +6,7 @@ Time, storage and engines enter here and nowhere else, so a test can replace eac
 from dataclasses import dataclass
 from typing import Protocol
 
+from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder
 from maestro_actors.kernel import ActorSystem
 from maestro_storage.records import (
@@ -27,7 +28,7 @@ class Journal(Protocol):
 
 
 class Memory(Protocol):
-    """What is durable, read by an actor that starts or restarts."""
+    """What is durable, read by an actor that starts or restarts, or begins an attempt."""
 
     def session(self, session_id: str) -> SessionRecord:
         """Return the session; it exists."""
@@ -37,6 +38,9 @@ class Memory(Protocol):
 
     def task(self, session_id: str, task_id: str) -> TaskRecord:
         """Return one task; it exists."""
+
+    def known_checks(self, record: TaskRecord) -> tuple[CheckResult, ...]:
+        """Return the results of the task's last attempt that was checked."""
 
     def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
         """Return one row of the ledger."""

@@ -10,7 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from maestro_actors import retry
-from maestro_actors.contracts import judge
+from maestro_actors.checks import Checked, CheckResult
+from maestro_actors.contracts import Verdict, judge
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.identity import (
@@ -71,7 +72,13 @@ class Task:
         """Where the coordinator of its session lives."""
         return coordinator_address(self.assignment.session_id)
 
-    def order(self, record: TaskRecord, *, token_budget: int = 0) -> CallOrder:
+    def order(
+        self,
+        record: TaskRecord,
+        *,
+        token_budget: int = 0,
+        known_checks: tuple[CheckResult, ...] = (),
+    ) -> CallOrder:
         """Return the order of the attempt that `record` says is running."""
         return CallOrder(
             session_id=record.session_id,
@@ -88,6 +95,7 @@ class Task:
             feedback=record.evidence,
             token_budget=token_budget,
             seed=self.assignment.seed,
+            known_checks=known_checks,
         )
 
     def event(
@@ -164,9 +172,7 @@ def closing(
     """Return what follows the attempt of `running`: the end of the task, or its next deadline."""
     outcome = ending.outcome
     verdict = judge(task.contract, outcome)
-    failure = outcome.failure
-    if failure is None and not verdict.contract_fulfilled:
-        failure = "missing_deliverable"
+    failure = verdict.failure
     draft = Transition()
     after = msgspec.structs.replace(
         running,
@@ -174,13 +180,18 @@ def closing(
         quality_score=verdict.quality_score,
         contract_fulfilled=verdict.contract_fulfilled,
         tokens_used=running.tokens_used + ending.tokens,
+        checks=_checked(running, outcome, draft),
         epoch=task.assignment.epoch,
     )
-    evidence = _capped(outcome.evidence)
+    findings = [outcome.evidence, verdict.evidence]
+    if failure == "failed_check":
+        # What made the attempt fail comes first: one sentence is all that a line of history shows.
+        findings.reverse()
+    evidence = _capped((*findings[0], *findings[1]))
     delay_ms = None
     if failure is None:
         manifest = draft.payload(after.session_id, encode(outcome.artifacts))
-        after = _ended(msgspec.structs.replace(after, artifacts=manifest), "done", now_ms)
+        after = _delivered(msgspec.structs.replace(after, artifacts=manifest), verdict, now_ms)
     else:
         after = msgspec.structs.replace(after, failure=failure, evidence=evidence)
         after, delay_ms = _decided(task, after, failure, outcome.retry_after_seconds, now_ms)
@@ -305,6 +316,23 @@ def _decided(
         ),
         delay_ms,
     )
+
+
+def _checked(running: TaskRecord, outcome: Outcome, draft: Transition) -> bytes | None:
+    """Keep what was found; an attempt that was not checked leaves the findings before it."""
+    if not outcome.checks and not outcome.claimed_missing:
+        return running.checks
+    found = Checked(results=outcome.checks, claimed_missing=outcome.claimed_missing)
+    return draft.payload(running.session_id, encode(found))
+
+
+def _delivered(after: TaskRecord, verdict: Verdict, now_ms: int) -> TaskRecord:
+    """Return the end of a task that owes nothing more, or only a person's answer."""
+    if not verdict.questions:
+        return _ended(after, "done", now_ms)
+    # No further attempt could answer it, so the task waits whatever `give_up_on_failure` says.
+    unanswered = msgspec.structs.replace(after, failure="unanswered", evidence=verdict.questions)
+    return _ended(unanswered, "help_needed", now_ms)
 
 
 def _given_up(task: Task, after: TaskRecord, now_ms: int) -> TaskRecord:

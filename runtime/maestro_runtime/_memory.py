@@ -1,5 +1,6 @@
 """What is durable, as the actors read it when they start."""
 
+from maestro_actors.checks import CheckResult, decode_checked
 from maestro_storage import Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
@@ -32,6 +33,12 @@ class StoreMemory:
         if record is None:
             raise NotFound("task", f"{session_id}/{task_id}")
         return record
+
+    def known_checks(self, record: TaskRecord) -> tuple[CheckResult, ...]:
+        """Return the results of the task's last attempt that was checked."""
+        if record.checks is None:
+            return ()
+        return decode_checked(self._store.payloads.require(record.checks)).results
 
     def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
         """Return one row of the ledger."""

@@ -34,6 +34,8 @@ from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._listeners import EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
+from maestro_runtime.checks import Checks
+from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
@@ -156,7 +158,7 @@ class Runtime:
             ),
         )
         self.registry = EngineRegistry(builtin_engines(self.store.state_id))
-        self._host = EngineHost(self.registry)
+        self._host = EngineHost(self.registry, Checks(Driver(self.store.state_id)))
         self._channel = LocalChannel(self.system)
         self._ports = Ports(
             system=self.system,

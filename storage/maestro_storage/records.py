@@ -120,6 +120,8 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     started_ms: int | None = None
     finished_ms: int | None = None
     epoch: int = 0
+    checks: bytes | None = None
+    """Digest of the payload with what was found after the last attempt that was checked."""
 
     @property
     def key(self) -> bytes:

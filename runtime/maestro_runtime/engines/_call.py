@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final, Literal
 
 import msgspec
 
+from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.team import Persona
 from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
+from maestro_runtime.engines._claims import claimed_missing
 from maestro_runtime.engines.errors import (
     EngineCrashed,
     EngineError,
@@ -17,7 +20,13 @@ from maestro_runtime.engines.errors import (
     Permanent,
     UnknownEngine,
 )
-from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult, tokens_in
+from maestro_runtime.engines.protocol import (
+    Checker,
+    Engine,
+    EngineContext,
+    EngineResult,
+    tokens_in,
+)
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.workspace import (
     Fingerprint,
@@ -51,18 +60,25 @@ INTERRUPTIONS: Final = {"cancelled": "call was cancelled", "closed": "engine hos
 class Call:
     """One use of an engine. Belongs to the host's event loop."""
 
-    def __init__(self, order: CallOrder, registry: EngineRegistry, context: EngineContext) -> None:
+    def __init__(
+        self,
+        order: CallOrder,
+        registry: EngineRegistry,
+        context: EngineContext,
+        checker: Checker | None,
+    ) -> None:
         self._order = order
         self._registry = registry
         self._context = context
+        self._checker = checker
         self._reason: StopReason | None = None
-        self._task: asyncio.Task[EngineResult] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._abandoned: asyncio.Future[None] | None = None
         self._notes: tuple[str, ...] = ()
         """What edit plans could not do, though they are done with."""
 
     def stop(self, reason: StopReason) -> None:
-        """Cancel the engine; the first reason counts, and one that is done stays done."""
+        """Cancel engine or checks; the first reason counts, and what is done stays done."""
         if self._reason is not None or (self._task is not None and self._task.done()):
             return
         self._reason = reason
@@ -96,22 +112,42 @@ class Call:
         )
 
     async def _observed(self) -> Outcome:
-        """Run the engine between two looks at the disk; none without deliverables."""
-        globs = self._order.contract.globs
+        """Run the engine between two looks at the disk; none without deliverables or checks."""
+        contract = self._order.contract
+        owed = contract.owed_checks
         workspace = Workspace(self._order.workspace)
         if has_journal(workspace):
             # A crash may have left a plan half applied; nobody is to work on that.
             self._notes = await asyncio.to_thread(roll_forward, workspace)
-        if not globs:
+        if not contract.globs and not owed:
             return await self._worked()
-        before = await asyncio.to_thread(workspace.manifest, globs)
+        compared = [globs for check, globs in owed if isinstance(check, ChangedSinceStart)]
+        looked_at = tuple(dict.fromkeys(chain(contract.globs, *compared)))
+        before = await asyncio.to_thread(workspace.manifest, looked_at)
         outcome = await self._worked()
         # If looking fails now, the tokens are spent all the same.
         self._context.usage = outcome.usage
         if outcome.failure == "interrupted":
             return outcome
         after = await asyncio.to_thread(_observe, workspace, self._order, before.files)
-        return self._held_against(outcome, before.files, after)
+        held = self._held_against(outcome, before.files, after)
+        return held if outcome.failure is not None else await self._checked(held, before.files)
+
+    async def _checked(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
+        """Add what came of the contract's checks; each of them has a time limit of its own."""
+        if self._checker is None or not self._order.contract.owed_checks:
+            return outcome
+        if self._reason is not None:
+            return self._cut_short(outcome.usage)
+        checking = self._checker.check(self._order, before, self._context)
+        self._task = asyncio.get_running_loop().create_task(checking)
+        await asyncio.wait({self._task})
+        if self._task.cancelled():
+            return self._cut_short(outcome.usage)
+        return msgspec.structs.replace(outcome, checks=self._task.result())
+
+    def _cut_short(self, usage: Usage) -> Outcome:
+        return _interrupted(self._reason or "cancelled", usage)
 
     def _held_against(
         self, outcome: Outcome, before: Mapping[str, Fingerprint], after: Manifest
@@ -126,12 +162,17 @@ class Call:
         failure = outcome.failure
         if failure is None and missing:
             failure = "missing_deliverable"
+        claimed = claimed_missing(
+            outcome.message, self._order.workspace, self._order.contract.globs, after.files
+        )
+        unfounded = tuple(f"engine names {path!r}, and there is no such file" for path in claimed)
         return msgspec.structs.replace(
             outcome,
             failure=failure,
-            evidence=(*outcome.evidence, *missing, *after.refused),
+            evidence=(*outcome.evidence, *missing, *unfounded, *after.refused),
             artifacts=diff(before, after),
             missing=after.missing,
+            claimed_missing=claimed,
         )
 
     async def _worked(self) -> Outcome:
@@ -152,8 +193,9 @@ class Call:
         ends: set[asyncio.Future[Any]] = {self._task, self._abandoned}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
-        outcome = self._judged(self._task, limit_seconds)
-        if outcome.failure is None and (edits := self._task.result().edits):
+        task, self._task = self._task, None
+        outcome = self._judged(task, limit_seconds)
+        if outcome.failure is None and (edits := task.result().edits):
             outcome = await self._edited(outcome, edits)
         return outcome
 

@@ -1,13 +1,15 @@
 """What an engine is: the seam between the runtime and whatever does a persona's work."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import msgspec
 
+from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
 from maestro_actors.team import Persona
 from maestro_runtime.edits.plan import EditPlan
+from maestro_runtime.workspace import Fingerprint
 
 BYTES_PER_TOKEN: Final = 3
 """Used where nobody counts tokens: about what mixed code and prose come to, on the safe side."""
@@ -109,3 +111,21 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of everything at once; calls that still run must end promptly."""
+
+
+class Checker(Protocol):
+    """Holds what an engine left on disk against the checks of its contract."""
+
+    async def check(
+        self, order: CallOrder, before: Mapping[str, Fingerprint], context: EngineContext
+    ) -> tuple[CheckResult, ...]:
+        """Evaluate every check once, after the engine ended well, on the host's event loop.
+
+        Args:
+            order: The call; its `known_checks` are taken over where the files are still the same.
+            before: What the globs of the order matched before the engine ran.
+            context: Records the processes that checks start.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything at once."""
