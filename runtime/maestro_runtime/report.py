@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from maestro_actors.checks import Checked, CheckResult, decode_checked
 from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
 from maestro_actors.session import decode_team
@@ -67,6 +68,10 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     attempts: tuple[AttemptReport, ...]
+    checks: tuple[CheckResult, ...]
+    """Of the last attempt that was checked; empty if there was none."""
+    claimed_missing: tuple[str, ...]
+    """Files of the contract that the engine then said it wrote, and that were not there."""
     tokens_saved: int = 0
     """Of all attempts together; see `AttemptReport`."""
 
@@ -188,6 +193,9 @@ def _task_report(
     attempts: list[AttemptRecord],
 ) -> TaskReport:
     manifest = None if record.artifacts is None else store.payloads.require(record.artifacts)
+    found = Checked()
+    if record.checks is not None:
+        found = decode_checked(store.payloads.require(record.checks))
     return TaskReport(
         task_id=record.task_id,
         contract=contract,
@@ -205,6 +213,8 @@ def _task_report(
         evidence=record.evidence,
         artifacts=() if manifest is None else _decode_manifest(manifest),
         attempts=tuple(_attempt_report(attempt) for attempt in attempts),
+        checks=found.results,
+        claimed_missing=found.claimed_missing,
         tokens_saved=sum(attempt.tokens_saved for attempt in attempts),
     )
 

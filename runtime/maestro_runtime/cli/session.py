@@ -1,6 +1,7 @@
 """`maestro-runtime session`: list, show, result, resume."""
 
 import sys
+import textwrap
 from typing import Any
 
 import click
@@ -104,6 +105,28 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         ],
         empty="no attempts yet",
     )
+    if not any(task.checks for task in report.tasks):
+        return
+    print_table(
+        ("CONTRACT", "CHECK", "VERDICT", "SCORE", "EXPECTED", "GOT"),
+        [
+            (
+                task.task_id,
+                check.name,
+                f"{check.verdict} (kept)" if check.reused else check.verdict,
+                f"{check.score:.2f}",
+                _shortened(check.expected),
+                _shortened(check.got),
+            )
+            for task in report.tasks
+            for check in task.checks
+        ],
+    )
+
+
+def _shortened(text: str) -> str:
+    """Return what fits beside other columns; --json has the whole."""
+    return textwrap.shorten(text, 60, placeholder=" ...")
 
 
 @command.command("result", epilog="Example: maestro-runtime session result todo-api --json")

@@ -39,7 +39,7 @@ def _check_table(table: PersonaTable, path: KeyPath, problems: Problems) -> None
         check_name(table.engine, (*path, "engine"), problems)
     if table.round_backoff_seconds == ():
         problems.add((*path, "round_backoff_seconds"), "must have at least one number")
-    if table.callable is not UNSET and not _is_callable(table.callable):
+    if table.callable is not UNSET and not is_callable(table.callable):
         problems.add(
             (*path, "callable"), f"must be written module:function, got {shown(table.callable)}"
         )
@@ -50,7 +50,7 @@ def _check_table(table: PersonaTable, path: KeyPath, problems: Problems) -> None
         _check_command(table.command, (*path, "command"), problems)
 
 
-def _is_callable(text: str) -> bool:
+def is_callable(text: str) -> bool:
     """Tell whether the text has the form `package.module:function`."""
     module, colon, function = text.partition(":")
     return bool(colon) and all(
@@ -58,13 +58,18 @@ def _is_callable(text: str) -> bool:
     )
 
 
+def check_argv(argv: tuple[str, ...], path: KeyPath, problems: Problems) -> None:
+    """Note a command line that cannot be started."""
+    if not argv or not argv[0]:
+        problems.add(path, "must name a program")
+    for at, argument in enumerate(argv):
+        if "\0" in argument:
+            problems.add((*path, at), f"must have no NUL, got {shown(argument)}")
+
+
 def _check_command(command: CommandTable, path: KeyPath, problems: Problems) -> None:
     """Note what the system would refuse when the command starts."""
-    if not command.argv or not command.argv[0]:
-        problems.add((*path, "argv"), "must name a program")
-    for at, argument in enumerate(command.argv):
-        if "\0" in argument:
-            problems.add((*path, "argv", at), f"must have no NUL, got {shown(argument)}")
+    check_argv(command.argv, (*path, "argv"), problems)
     for name, value in (command.environment or {}).items():
         key = (*path, "environment", name)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

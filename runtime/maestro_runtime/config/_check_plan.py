@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Mapping
 from itertools import pairwise
 
+from maestro_runtime.config._check_checks import check_checks
 from maestro_runtime.config._graph import Graph, comes_before, cycles, ranks
 from maestro_runtime.config._names import check_name, check_title, check_unique
 from maestro_runtime.config._problems import KeyPath, Problems, shown, unknown
@@ -81,6 +82,7 @@ def _check_contracts(
                 problems.add(after_path, _other_phase(contract, contracts[name]))
         for position, deliverable in enumerate(contract.deliverables):
             _check_deliverable(deliverable, (*path, "deliverables", position), problems)
+        check_checks(contract, path, problems)
     check_unique(ids, problems)
 
 

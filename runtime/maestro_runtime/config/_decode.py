@@ -2,10 +2,12 @@
 
 msgspec stops at the first error, so this walks the containers itself and leaves only the single
 values to msgspec. A kind is a Struct all of whose fields have defaults, `dict[str, kind]`,
-`tuple[kind, ...]`, `Any` (plain data), or a scalar, with `msgspec.Meta` or without.
+`tuple[kind, ...]`, `Any` (plain data), or a scalar, with `msgspec.Meta` or without. If a Struct has
+`KINDS`, the table's own key `kind` chooses among those.
 """
 
 import math
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,6 +30,14 @@ def decode_table(value: object, kind: type[S], path: KeyPath, problems: Problems
     if not isinstance(value, dict):
         problems.add(path, f"must be a table, got {shown(value)}")
         return kind()
+    kinds: dict[str, type[S]] | None = getattr(kind, "KINDS", None)
+    if kinds is not None:
+        chosen = value.get("kind")
+        if not isinstance(chosen, str) or chosen not in kinds:
+            problems.add((*path, "kind"), _unknown_kind(chosen, kinds))
+            # Which keys it may have cannot be told, so nothing is said of them.
+            return kind()
+        kind = kinds[chosen]
     known = _fields(kind)
     given = {}
     for name, item in value.items():
@@ -44,7 +54,16 @@ def decode_table(value: object, kind: type[S], path: KeyPath, problems: Problems
 def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the type of each field, without the `UnsetType` that says it may be left out."""
     hints = get_type_hints(kind, include_extras=True)
-    return {name: _without_unset(hint) for name, hint in hints.items()}
+    return {name: _without_unset(hints[name]) for name in kind.__struct_fields__}
+
+
+def _unknown_kind(chosen: object, kinds: Collection[str]) -> str:
+    """Word that a table does not say, or says wrongly, of which kind it is."""
+    if chosen is None:
+        return f"is required (known: {', '.join(sorted(kinds))})"
+    if not isinstance(chosen, str):
+        return f"must be a string, got {shown(chosen)}"
+    return unknown(chosen, "kind of check", kinds)
 
 
 def _without_unset(hint: Any) -> Any:

@@ -4,7 +4,7 @@ The words are those of `maestro_actors.team`; a key that is left out stays UNSET
 "inherited" and "set to the built-in value" remain two things.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,10 +14,12 @@ from maestro_runtime.config.settings import MAX_ATTEMPTS_MAX, TOKEN_BUDGET_MAX
 SECONDS_MAX: Final = 31_536_000
 """Longest time a team file can ask for: 365 days."""
 WORKERS_MAX: Final = 1_024
+WEIGHT_MAX: Final = 1_000_000
 
 Tries = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS_MAX)]
 Pause = Annotated[float, Meta(ge=0, le=SECONDS_MAX)]
 Limit = Annotated[float, Meta(gt=0, le=SECONDS_MAX)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TeamTable(msgspec.Struct, frozen=True):
@@ -63,11 +65,104 @@ class PhaseTable(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
 
 
+class CheckTable(msgspec.Struct, frozen=True):
+    """One item of `checks`; `kind` says which of the tables below it is."""
+
+    KINDS: ClassVar[dict[str, type["CheckTable"]]] = {}
+
+    kind: str = ""
+    name: str | UnsetType = UNSET
+    weight: Annotated[float, Meta(gt=0, le=WEIGHT_MAX)] | UnsetType = UNSET
+    required: bool | UnsetType = UNSET
+
+
+class FilesCheckTable(CheckTable, frozen=True):
+    """A check that looks at files: `changed_since_start`, `python_compiles`."""
+
+    files: tuple[str, ...] | UnsetType = UNSET
+
+
+class ExistsTable(FilesCheckTable, frozen=True):
+    """`exists`."""
+
+    min: Count | UnsetType = UNSET
+    max: Count | UnsetType = UNSET
+
+
+class BytesTable(FilesCheckTable, frozen=True):
+    """`min_bytes` and `max_bytes`."""
+
+    bytes: Count | UnsetType = UNSET
+
+
+class TextRegexTable(FilesCheckTable, frozen=True):
+    """`text_regex`."""
+
+    pattern: str | UnsetType = UNSET
+
+
+class JsonSchemaTable(FilesCheckTable, frozen=True):
+    """`json_schema`."""
+
+    schema: dict[str, Any] | UnsetType = UNSET
+
+
+class ParsesTable(FilesCheckTable, frozen=True):
+    """`parses`."""
+
+    format: str | UnsetType = UNSET
+
+
+class CommandCheckTable(FilesCheckTable, frozen=True):
+    """`command`."""
+
+    argv: tuple[str, ...] | UnsetType = UNSET
+    timeout_seconds: Limit | UnsetType = UNSET
+    expect_exit: Annotated[int, Meta(ge=0, le=255)] | UnsetType = UNSET
+
+
+class NoForbiddenTable(CheckTable, frozen=True):
+    """`no_forbidden`."""
+
+    glob: str | UnsetType = UNSET
+
+
+class CallableCheckTable(FilesCheckTable, frozen=True):
+    """`callable`."""
+
+    callable: str | UnsetType = UNSET
+
+
+class HumanTable(FilesCheckTable, frozen=True):
+    """`human`."""
+
+    question: str | UnsetType = UNSET
+
+
+CheckTable.KINDS.update(
+    {
+        "callable": CallableCheckTable,
+        "changed_since_start": FilesCheckTable,
+        "command": CommandCheckTable,
+        "exists": ExistsTable,
+        "human": HumanTable,
+        "json_schema": JsonSchemaTable,
+        "max_bytes": BytesTable,
+        "min_bytes": BytesTable,
+        "no_forbidden": NoForbiddenTable,
+        "parses": ParsesTable,
+        "python_compiles": FilesCheckTable,
+        "text_regex": TextRegexTable,
+    }
+)
+
+
 class DeliverableTable(msgspec.Struct, frozen=True):
     """One item of a contract's `deliverables`."""
 
     name: str = ""
     artifacts: tuple[str, ...] = ()
+    checks: tuple[CheckTable, ...] = ()
 
 
 class ContractTable(msgspec.Struct, frozen=True):
@@ -79,6 +174,7 @@ class ContractTable(msgspec.Struct, frozen=True):
     provider_persona_id: str = ""
     after: tuple[str, ...] = ()
     deliverables: tuple[DeliverableTable, ...] = ()
+    checks: tuple[CheckTable, ...] = ()
 
 
 class TeamFile(msgspec.Struct, frozen=True):

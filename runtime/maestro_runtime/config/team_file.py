@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from maestro_actors.checks import Check
 from maestro_actors.team import (
     CommandSpec,
     Contract,
@@ -22,6 +23,7 @@ from maestro_runtime.config._decode import decode_table
 from maestro_runtime.config._names import check_name
 from maestro_runtime.config._problems import Problems
 from maestro_runtime.config._tables import (
+    CheckTable,
     CommandTable,
     ContractTable,
     PersonaTable,
@@ -142,7 +144,7 @@ def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Setti
         **team_keys,
         personas=personas,
         phases=tuple(Phase(name=item.name, after=item.after) for item in file.phases),
-        contracts=tuple(_contract(item) for item in file.contracts),
+        contracts=tuple(_contract(item, base_dir) for item in file.contracts),
     )
     return LoadedTeam(team=team, path=str(path), base_dir=base_dir, sources=sources)
 
@@ -192,9 +194,26 @@ def _located(argument: str, base_dir: Path) -> str:
     return str(candidate) if os.path.isfile(candidate) else argument  # noqa: PTH113 - see above
 
 
-def _contract(table: ContractTable) -> Contract:
+def _contract(table: ContractTable, base_dir: Path) -> Contract:
     """Build the runtime's contract."""
     deliverables = tuple(
-        Deliverable(name=item.name, artifacts=item.artifacts) for item in table.deliverables
+        Deliverable(name=item.name, artifacts=item.artifacts, checks=_checks(item.checks, base_dir))
+        for item in table.deliverables
     )
-    return Contract(**{**given(table), "deliverables": deliverables})
+    checks = _checks(table.checks, base_dir)
+    return Contract(**{**given(table), "deliverables": deliverables, "checks": checks})
+
+
+def _checks(tables: tuple[CheckTable, ...], base_dir: Path) -> tuple[Check, ...]:
+    """Build the runtime's checks."""
+    return tuple(_check(given(table), base_dir) for table in tables)
+
+
+def _check(keys: dict[str, Any], base_dir: Path) -> Check:
+    """Build one check; programs and modules of the team are found where the team file lies."""
+    if "argv" in keys:
+        keys["argv"] = tuple(_located(argument, base_dir) for argument in keys["argv"])
+    if "callable" in keys:
+        keys["import_dir"] = str(base_dir)
+    check: Check = msgspec.convert(keys, Check)
+    return check

@@ -162,7 +162,7 @@ def test_a_date_is_no_free_parameter(
         (
             ["contracts", 0, "deliverables", 0],
             "zzz",
-            "'zzz' is not a known key (known: artifacts, name)",
+            "'zzz' is not a known key (known: artifacts, checks, name)",
         ),
     ],
 )
