@@ -1,11 +1,14 @@
 """One task through its attempts and rounds, on real actors and a real store."""
 
 from collections.abc import Callable
+from typing import Literal
 
+import msgspec
 import pytest
 
+from maestro_actors.checks import Check, CheckResult, Human, Parses, decode_checked
 from maestro_actors.engine import Outcome, Usage
-from maestro_actors.team import Phase
+from maestro_actors.team import Phase, Team
 from staging import (
     MALFORMED,
     NO_WAIT,
@@ -386,3 +389,68 @@ def test_a_handler_bug_restarts_the_persona_from_its_record(stage: Stage) -> Non
 
     assert stage.engines.recovered[0].call_id == order.call_id
     assert [row.state for row in stage.attempts()] == ["interrupted", "ok"]
+
+
+def _checked(
+    verdict: Literal["pass", "fail", "pending"], *, claimed: tuple[str, ...] = ()
+) -> Outcome:
+    result = CheckResult(
+        index=0,
+        name="taste",
+        kind="human" if verdict == "pending" else "parses",
+        required=True,
+        verdict=verdict,
+        score=float(verdict == "pass"),
+        expected="good taste",
+        got="none",
+        evidence={"a.md": "00"},
+    )
+    return msgspec.structs.replace(OK, checks=(result,), claimed_missing=claimed)
+
+
+def _team_with(check: Check) -> Team:
+    return team(msgspec.structs.replace(contract("c1"), checks=(check,)))
+
+
+def test_a_failed_check_is_the_feedback_and_its_result_the_knowledge_of_the_next_attempt(
+    stage: Stage,
+) -> None:
+    wanted = _team_with(Parses(format="json", name="taste"))
+    failed, passed = _checked("fail", claimed=("b.md",)), _checked("pass")
+    stage.engines.outcomes.extend([failed, MALFORMED, passed])
+    stage.create(wanted)
+    stage.run(wanted)
+
+    (event,) = stage.wait_for("attempt_failed")
+    stage.advance_until("session_done")
+
+    sentence = "check 'taste' failed: expected good taste, got none"
+    assert (event.data["failure"], event.data["evidence"]) == ("failed_check", sentence)
+    first, second, third = stage.engines.started
+    assert first.known_checks == ()
+    assert second.feedback == (sentence,)
+    # An attempt that was not checked leaves what is known as it is.
+    assert second.known_checks == third.known_checks == failed.checks
+    assert stage.task().contract_fulfilled
+    digest = stage.task().checks
+    assert digest is not None
+    found = decode_checked(stage.store.payloads.require(digest))
+    assert (found.results, found.claimed_missing) == (passed.checks, ())
+
+
+def test_a_question_makes_the_task_wait_for_a_person_after_an_attempt_that_went_well(
+    stage: Stage,
+) -> None:
+    wanted = _team_with(Human(question="Nice?"))
+    stage.engines.outcomes.append(_checked("pending"))
+    stage.create(wanted)
+    stage.run(wanted)
+
+    stage.wait_for("session_help_needed")
+
+    task = stage.task()
+    assert (task.state, task.waits_for, task.failure) == ("help_needed", "person", "unanswered")
+    assert task.evidence == ("a person must answer: Nice?",)
+    assert not task.contract_fulfilled
+    assert task.artifacts is not None
+    assert [(row.state, row.failure) for row in stage.attempts()] == [("ok", "")]

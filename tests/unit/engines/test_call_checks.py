@@ -1,0 +1,201 @@
+"""What a call makes of the checks of its contract: when they run, and how they are stopped."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from maestro_actors import checks
+from maestro_actors.checks import CheckResult
+from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.team import Persona
+from maestro_runtime.engines import (
+    Capabilities,
+    EngineContext,
+    EngineHost,
+    EngineRegistry,
+    EngineResult,
+    Health,
+    Transient,
+)
+from maestro_runtime.workspace import Fingerprint, Workspace
+
+PASS = CheckResult(
+    index=0,
+    name="exists",
+    kind="exists",
+    required=True,
+    verdict="pass",
+    score=1.0,
+    expected="",
+    got="",
+)
+
+
+class StubChecker:
+    """Says that all is well, at once or never."""
+
+    def __init__(self) -> None:
+        self.orders: list[CallOrder] = []
+        self.before: list[Mapping[str, Fingerprint]] = []
+        self.begun = threading.Event()
+        self.endless = False
+        self.closed = False
+
+    async def check(
+        self, order: CallOrder, before: Mapping[str, Fingerprint], context: EngineContext
+    ) -> tuple[CheckResult, ...]:
+        assert context.usage.input_tokens == 7
+        self.orders.append(order)
+        self.before.append(before)
+        self.begun.set()
+        if self.endless:
+            await asyncio.Event().wait()
+        return (PASS,)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class CheckedHost:
+    """A host with a checker, and an engine that does what the test says."""
+
+    def __init__(self) -> None:
+        self.checker = StubChecker()
+        self.host = EngineHost(EngineRegistry([WritingEngine()]), self.checker)
+        self.outcomes: queue.Queue[Outcome] = queue.Queue()
+
+    def submit(self, order: CallOrder) -> None:
+        async def recorded(process: ProcessIdentity) -> None:
+            """Accept any process at once."""
+
+        self.host.submit(order, self.outcomes.put, recorded)
+
+    def answer(self) -> Outcome:
+        return self.outcomes.get(timeout=20)
+
+
+@pytest.fixture
+def checked() -> Iterator[CheckedHost]:
+    host = CheckedHost()
+    yield host
+    host.host.close(grace_seconds=1)
+
+
+class WritingEngine:
+    """Writes `a.md`, or does what the persona's options say instead."""
+
+    name = "writing"
+    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
+
+    def preflight(self, persona: Persona) -> Health:
+        return Health(ok=True)
+
+    def estimate(self, order: CallOrder) -> int:
+        return 0
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+        if order.persona.options.get("fails"):
+            raise Transient("no idea")
+        if order.persona.options.get("writes", True):
+            Workspace(order.workspace).write_text("a.md", "a")
+        return EngineResult(usage=Usage(input_tokens=7), message="wrote `a.md` and `b.md`")
+
+    async def recover(self, order: CallOrder) -> Usage | None:
+        return None
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def order_with_checks(make_order: Any, *globs: str, **options: Any) -> CallOrder:
+    persona = {"engine": "writing", "options": options}
+    order: CallOrder = make_order(*globs, persona=persona)
+    owed = (checks.Exists(), checks.ChangedSinceStart(files=("*.txt",)))
+    return msgspec.structs.replace(
+        order, contract=msgspec.structs.replace(order.contract, checks=owed)
+    )
+
+
+def test_the_results_and_the_unfounded_claims_travel_in_the_outcome(
+    checked: CheckedHost, make_order: Any
+) -> None:
+    checked.submit(order_with_checks(make_order, "*.md"))
+
+    outcome = checked.answer()
+
+    assert (outcome.failure, outcome.checks) == (None, (PASS,))
+    assert outcome.claimed_missing == ("b.md",)
+    assert outcome.evidence == ("engine names 'b.md', and there is no such file",)
+
+
+def test_what_a_check_compares_with_is_looked_at_before_the_engine(
+    checked: CheckedHost, make_order: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "old.txt").write_text("old")
+    checked.submit(order_with_checks(make_order, "*.md"))
+
+    outcome = checked.answer()
+
+    assert [list(before) for before in checked.checker.before] == [["old.txt"]]
+    assert [artifact.path for artifact in outcome.artifacts] == ["a.md"]
+
+
+def test_checks_run_although_a_file_is_missing_so_that_all_is_told_at_once(
+    checked: CheckedHost, make_order: Any
+) -> None:
+    checked.submit(order_with_checks(make_order, "*.md", writes=False))
+
+    outcome = checked.answer()
+
+    assert outcome.failure == "missing_deliverable"
+    assert outcome.checks == (PASS,)
+
+
+def test_after_an_engine_that_failed_nothing_is_checked(
+    checked: CheckedHost, make_order: Any
+) -> None:
+    checked.submit(order_with_checks(make_order, "*.md", fails=True))
+
+    assert checked.answer().failure == "transient"
+    assert checked.checker.orders == []
+
+
+def test_a_contract_with_checks_alone_is_checked_too(checked: CheckedHost, make_order: Any) -> None:
+    checked.submit(order_with_checks(make_order))
+
+    assert checked.answer().checks == (PASS,)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+def test_a_call_that_is_stopped_while_it_is_checked_is_interrupted_and_keeps_its_tokens(
+    checked: CheckedHost, make_order: Any, how: str
+) -> None:
+    checked.checker.endless = True
+    order = order_with_checks(make_order, "*.md")
+    checked.submit(order)
+    assert checked.checker.begun.wait(timeout=20)
+
+    if how == "cancelled":
+        checked.host.cancel(order.call_id)
+    else:
+        checked.host.close(grace_seconds=5)
+    outcome = checked.answer()
+
+    assert outcome.failure == "interrupted"
+    assert outcome.usage == Usage(input_tokens=7)
+
+
+def test_the_checker_is_closed_with_its_host(checked: CheckedHost, make_order: Any) -> None:
+    checked.submit(order_with_checks(make_order, "*.md"))
+    checked.answer()
+
+    checked.host.close(grace_seconds=1)
+
+    assert checked.checker.closed
