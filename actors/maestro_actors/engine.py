@@ -24,7 +24,10 @@ FailureClass = Literal[
     "interrupted",
     "unanswered",
 ]
-"""Why an attempt did not do it; decides whether, and how, it is tried again."""
+"""Why an attempt did not do it; decides whether, and how, it is tried again.
+
+"unanswered" is the class of a task, never of an attempt: only a person's answer is missing.
+"""
 
 FAILURE_CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
 

@@ -8,7 +8,10 @@ import pytest
 
 from maestro_actors import checks
 from maestro_actors.checks import Check
+from maestro_actors.engine import ProcessIdentity
 from maestro_runtime.checks import _content, _worker
+from maestro_runtime.checks._look import Look
+from maestro_runtime.workspace import Workspace
 
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
 
@@ -160,3 +163,19 @@ def test_a_score_counts_every_fault_and_the_text_tells_of_the_first(bench: Any) 
     assert result.score == pytest.approx(1 / 31)
     assert result.got.startswith("00.json: ")
     assert result.got.endswith("; 27 more")
+
+
+def test_a_file_that_changes_while_it_is_checked_is_judged_by_nothing_else(bench: Any) -> None:
+    bench.write({"a.json": "1"})
+    workspace = Workspace(bench.root)
+    manifest = workspace.manifest(("*",))
+    bench.write({"a.json": "2"})
+    check = checks.Parses(format="json")
+
+    request = _content._request(check, Look(bench.order(check), workspace, {}, manifest, recorded))
+
+    assert request == "a.json: changed while it was checked"
+
+
+async def recorded(process: ProcessIdentity) -> None:
+    """Accept any process at once."""
