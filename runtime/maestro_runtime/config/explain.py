@@ -1,12 +1,15 @@
 """Which value applies, and who said so."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from maestro_actors.team import Persona
 from maestro_runtime.config.settings import Settings
 from maestro_runtime.config.team_file import LoadedTeam
+
+DERIVED: Final = frozenset({"persona_id", "retry", "import_dir", "endpoint"})
+"""Fields of a persona that no key of a team file sets."""
 
 
 class ConfigValue(msgspec.Struct, frozen=True):
@@ -52,5 +55,5 @@ def _flat(persona: Persona) -> dict[str, Any]:
     return {
         key: msgspec.to_builtins(value)
         for key, value in flat.items()
-        if key not in {"persona_id", "retry", "import_dir"}
+        if key not in DERIVED
     }

@@ -96,6 +96,9 @@ class WritingEngine:
     def preflight(self, persona: Persona) -> Health:
         return Health(ok=True)
 
+    def endpoint(self, persona: Persona) -> str:
+        return ""
+
     def estimate(self, order: CallOrder) -> int:
         return 0
 
