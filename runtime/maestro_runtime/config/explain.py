@@ -52,8 +52,4 @@ def _flat(persona: Persona) -> dict[str, Any]:
     """Return a persona with the flat keys of the team file."""
     retry = msgspec.structs.asdict(persona.retry)
     flat = {**msgspec.structs.asdict(persona), **retry}
-    return {
-        key: msgspec.to_builtins(value)
-        for key, value in flat.items()
-        if key not in DERIVED
-    }
+    return {key: msgspec.to_builtins(value) for key, value in flat.items() if key not in DERIVED}
