@@ -168,6 +168,10 @@ def test_the_whole_tree_dies_when_the_runtime_is_killed(
         [sys.executable, "-c", RUNTIME, msgspec.json.encode(order), commands.state_id],
         stdout=subprocess.PIPE,
     ) as runtime:
+        assert runtime.stdout is not None
+        # Printed when the tree is on record, so the guard knows it: before, a program that runs
+        # at once and carries no marker could not be told from any other.
+        assert runtime.stdout.readline()
         alive = lifeline.read()
         runtime.kill()
         runtime.wait()
