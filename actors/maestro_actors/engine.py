@@ -8,7 +8,11 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+<<<<<<< HEAD
 from maestro_actors.checks import CheckResult
+=======
+from maestro_actors.errors import UsageInvalid
+>>>>>>> 4578621 (Add the ledger core: budgets, counters, prices)
 from maestro_actors.team import Contract, Persona
 
 FailureClass = Literal[
@@ -36,16 +40,45 @@ Basis = Literal["provider", "estimated", "reserved"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one call, in integers. The total is the sum of the two fields."""
+    """Tokens of one call, in integers. Buckets are inclusive: the total is input plus output.
+
+    Raises:
+        UsageInvalid: A figure is not an integer of at least 0, or a part exceeds its whole.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     basis: Basis = "estimated"
+    cache_read_tokens: int = 0
+    """Part of the input that the provider had in its cache."""
+    cache_write_tokens: int = 0
+    """Part of the input that the provider put into its cache."""
+    reasoning_tokens: int = 0
+    """Part of the output that was thought, not said."""
+    requests: int = 1
+    """Requests to the provider that the call has made."""
+
+    def __post_init__(self) -> None:
+        """Refuse figures that cannot be added up."""
+        for name in _FIGURES:
+            figure = getattr(self, name)
+            if type(figure) is not int or figure < 0:
+                raise UsageInvalid(name, "must be an integer of at least 0", figure)
+        cached = self.cache_read_tokens + self.cache_write_tokens
+        if cached > self.input_tokens:
+            rule = f"must have the cached {cached} tokens in it"
+            raise UsageInvalid("input_tokens", rule, self.input_tokens)
+        if self.reasoning_tokens > self.output_tokens:
+            rule = f"must have the {self.reasoning_tokens} reasoning tokens in it"
+            raise UsageInvalid("output_tokens", rule, self.output_tokens)
 
     @property
     def total(self) -> int:
         """Tokens of the call, input and output together."""
         return self.input_tokens + self.output_tokens
+
+
+_FIGURES: Final = tuple(name for name in Usage.__struct_fields__ if name != "basis")
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

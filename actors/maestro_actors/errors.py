@@ -41,6 +41,19 @@ class TokenBudgetExceeded(ActorError):
         )
 
 
+class UsageInvalid(ActorError, ValueError):
+    """What a call is said to have used cannot be."""
+
+    def __init__(self, name: str, rule: str, given: object) -> None:
+        super().__init__(name, rule, given)
+        self.name = name
+        self.rule = rule
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.rule}, got {self.given!r}"
+
+
 class InternalError(ActorError):
     """A rule of the runtime itself was broken: our bug, never the caller's."""
 

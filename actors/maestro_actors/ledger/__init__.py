@@ -1,0 +1,1 @@
+"""Token accounting without actors and without I/O: budgets, counters, prices."""

@@ -1,0 +1,361 @@
+"""The ledger: which calls may be made, and what they have taken from which budget.
+
+Plain state, without time, threads or storage. Every operation says which counters it changed; who
+keeps a ledger makes those rows durable, with the call, before anything follows from them. A ledger
+made anew from the rows is the same ledger.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from maestro_actors.ledger.amounts import METRICS, Amounts
+from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
+from maestro_actors.ledger.counter import Alert, Counter, CounterKey
+from maestro_actors.ledger.errors import LedgerConflict
+
+LostPolicy = Literal["reserved", "floor", "zero"]
+"""What a call is booked with when nobody can tell what it used."""
+
+Load = Callable[[CounterKey], Counter | None]
+"""Returns the counter as its row says, None if there is no such row."""
+
+_METRIC_INDEX: Final = {metric: index for index, metric in enumerate(METRICS)}
+
+
+class Hold(NamedTuple):
+    """What an open call has reserved in one counter. Kept in the row of the call."""
+
+    key: CounterKey
+    step_ms: int | None
+    """The step of a rolling window that the call was opened in."""
+    metric: int
+    """Index into `METRICS`."""
+    amount: int
+    floor: int
+
+
+class Change(NamedTuple):
+    """What an operation has changed."""
+
+    counters: tuple[Counter, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
+class Grant(NamedTuple):
+    """The call may be made, with everything it asked for."""
+
+    tokens: int
+    holds: tuple[Hold, ...]
+    counters: tuple[Counter, ...]
+
+
+class Clamp(NamedTuple):
+    """The call may be made if it takes no more than `tokens`: fewer than it asked for."""
+
+    tokens: int
+    holds: tuple[Hold, ...]
+    counters: tuple[Counter, ...]
+
+
+class Wait(NamedTuple):
+    """Only what other calls hold is in the way: ask again when this counter has changed."""
+
+    key: CounterKey
+
+
+class Deny(NamedTuple):
+    """This budget cannot pay for the call in its window."""
+
+    budget: Budget
+    key: CounterKey
+    limit: int
+    spent: int
+    held: int
+    need: int | None
+    """In units of the metric. None: the call has no price, and the budget counts money."""
+    resets_at_ms: int | None
+    """When the next window begins, or a rolling one may have forgotten enough; None: never."""
+
+
+@dataclass(slots=True, frozen=True)
+class _Check:
+    """One budget that counts the call."""
+
+    budget: Budget
+    counter: Counter
+    span: Span
+    metric: int
+    need: int
+    floor: int
+
+    @property
+    def enforced(self) -> bool:
+        return self.budget.action != "warn"
+
+    @property
+    def left(self) -> int:
+        """What could be had if every open call gave back what it holds."""
+        return self.counter.limit - self.counter.spent
+
+    @property
+    def free(self) -> int:
+        """What can be had now."""
+        return self.left - self.counter.held
+
+
+class Ledger:
+    """Counters of budgets, and the open calls that hold a part of them. One thread."""
+
+    def __init__(self, load: Load, latest_ms: int = 0) -> None:
+        """Make a ledger over the rows that `load` reads.
+
+        Args:
+            load: Called once for each counter, when it is first needed.
+            latest_ms: Latest instant the rows know of: windows before it are never opened again.
+        """
+        self._load = load
+        self._latest_ms = latest_ms
+        self._spans: dict[str, Span] = {}
+        self._current: dict[tuple[str, str, str, str], Counter] = {}
+        """The newest window of each counter."""
+        self._older: dict[CounterKey, Counter] = {}
+        """Windows that have ended, for as long as open calls hold a part of them."""
+        self._open: dict[bytes, tuple[Hold, ...]] = {}
+
+    def reserve(
+        self,
+        call_id: bytes,
+        caller: Caller,
+        budgets: Sequence[Budget],
+        *,
+        need: Amounts,
+        floor: Amounts,
+        at_ms: int,
+    ) -> Grant | Clamp | Wait | Deny:
+        """Hold what a call may take in all budgets that count it, or in none.
+
+        Args:
+            call_id: Not used by any other call.
+            caller: Who makes the call.
+            budgets: Budgets that may count it.
+            need: The most it may take.
+            floor: The least it can do with, at most `need` everywhere. What lies between the two
+                are output tokens, which a smaller order saves.
+            at_ms: Wall clock; fixes the windows for the rest of the call's life. An earlier
+                instant than a former one counts as that one.
+
+        Raises:
+            LedgerConflict: The call is open.
+        """
+        if call_id in self._open:
+            raise LedgerConflict(f"call {call_id.hex()}", "is open, it cannot be opened again")
+        self._latest_ms = now_ms = max(self._latest_ms, at_ms)
+        if need.total == floor.total:
+            floor = need
+        checks = []
+        for budget in budgets:
+            check = self._check(budget, caller, need, floor, now_ms)
+            if isinstance(check, Deny):
+                return check
+            if check is not None:
+                checks.append(check)
+        answer = _refusal(checks, now_ms)
+        if answer is not None:
+            return answer
+        cut = max((_cut(check, need.total - floor.total) for check in checks), default=0)
+        return self._hold(call_id, checks, need.total, need.total - floor.total, cut)
+
+    def adopt(self, call_id: bytes, holds: Iterable[Hold]) -> None:
+        """Take up an open call of another life, whose counters count its holds already."""
+        self._open[call_id] = tuple(holds)
+
+    def settle(self, call_id: bytes, used: Amounts) -> Change:
+        """Book what a call has taken, in the windows it was opened in. It may exceed its holds.
+
+        Raises:
+            LedgerConflict: The call is not open.
+        """
+        holds = self._closed(call_id)
+        return self._book([(hold, -hold.amount, used[hold.metric] or 0) for hold in holds])
+
+    def release(self, call_id: bytes) -> Change:
+        """Give back what a call held: it is certain that it was never made.
+
+        Raises:
+            LedgerConflict: The call is not open.
+        """
+        return self._book([(hold, -hold.amount, 0) for hold in self._closed(call_id)])
+
+    def lose(self, call_id: bytes, policy: LostPolicy = "reserved") -> Change:
+        """Book a call of which nobody knows what it took.
+
+        Raises:
+            LedgerConflict: The call is not open.
+        """
+        return self._book(
+            [
+                (
+                    hold,
+                    -hold.amount,
+                    {"reserved": hold.amount, "floor": hold.floor, "zero": 0}[policy],
+                )
+                for hold in self._closed(call_id)
+            ]
+        )
+
+    def correct(self, holds: Iterable[Hold], delta: Amounts) -> Change:
+        """Add to what a closed call was booked with; `holds` are those of its row."""
+        return self._book([(hold, 0, delta[hold.metric] or 0) for hold in holds])
+
+    def top_up(self, budget: Budget, caller: Caller, amount: int, at_ms: int) -> Change:
+        """Raise a limit in the running window, for everyone the counter counts.
+
+        Raises:
+            LedgerConflict: The budget does not count this caller.
+        """
+        self._latest_ms = now_ms = max(self._latest_ms, at_ms)
+        check = self._check(budget, caller, Amounts(), Amounts(), now_ms)
+        if not isinstance(check, _Check):
+            raise LedgerConflict(
+                f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
+            )
+        check.counter.top_up(amount)
+        return Change((check.counter,))
+
+    def forget_session(self, session_id: str) -> None:
+        """Drop the counters whose window is this session; their rows stay."""
+        for place in [place for place in self._current if place[0] == session_id]:
+            del self._current[place]
+
+    def counters(self, session_id: str) -> list[Counter]:
+        """Return the counters whose window is this session, as far as they were needed."""
+        return [counter for place, counter in self._current.items() if place[0] == session_id]
+
+    def _check(
+        self, budget: Budget, caller: Caller, need: Amounts, floor: Amounts, now_ms: int
+    ) -> _Check | Deny | None:
+        """Look up what a budget says to a call; None if it does not count it."""
+        subject = subject_of(budget, caller)
+        if subject is None:
+            return None
+        span = self._span(budget.window, now_ms)
+        key = CounterKey(
+            caller.session_id if budget.window == "session" else "",
+            budget.id,
+            f"{budget.window}/{budget.metric}",
+            subject,
+            0 if rolling_ms(budget.window) else span.start_ms,
+        )
+        counter = self._counter(key)
+        counter.apply(budget)
+        counter.forget(now_ms)
+        metric = _METRIC_INDEX[budget.metric]
+        wanted, least = need[metric], floor[metric]
+        if wanted is None or least is None:
+            if budget.action == "warn":
+                return None
+            return Deny(budget, key, counter.limit, counter.spent, counter.held, None, None)
+        return _Check(budget, counter, span, metric, wanted, least)
+
+    def _hold(
+        self, call_id: bytes, checks: list[_Check], tokens: int, spare: int, cut: int
+    ) -> Grant | Clamp:
+        holds = []
+        for check in checks:
+            saved = cut * (check.need - check.floor) // spare if cut else 0
+            amount = check.need - saved
+            check.counter.held += amount
+            step_ms = check.span.start_ms if rolling_ms(check.budget.window) else None
+            holds.append(Hold(check.counter.key, step_ms, check.metric, amount, check.floor))
+        self._open[call_id] = tuple(holds)
+        counters = tuple(check.counter for check in checks)
+        if cut:
+            return Clamp(tokens - cut, tuple(holds), counters)
+        return Grant(tokens, tuple(holds), counters)
+
+    def _closed(self, call_id: bytes) -> tuple[Hold, ...]:
+        holds = self._open.pop(call_id, None)
+        if holds is None:
+            raise LedgerConflict(f"call {call_id.hex()}", "is not open")
+        return holds
+
+    def _book(self, entries: list[tuple[Hold, int, int]]) -> Change:
+        counters: list[Counter] = []
+        alerts: list[Alert] = []
+        for hold, held, spent in entries:
+            counter = self._counter(hold.key)
+            counter.held += held
+            counter.forget(self._latest_ms)
+            alerts += counter.book(spent, hold.step_ms)
+            counters.append(counter)
+            if not counter.held:
+                self._older.pop(hold.key, None)
+        return Change(tuple(counters), tuple(alerts))
+
+    def _span(self, window: str, now_ms: int) -> Span:
+        span = self._spans.get(window)
+        if span is None or (span.end_ms is not None and now_ms >= span.end_ms):
+            span = self._spans[window] = span_of(window, now_ms)
+        return span
+
+    def _counter(self, key: CounterKey) -> Counter:
+        place = key[:4]
+        current = self._current.get(place)
+        if current is not None and current.key == key:
+            return current
+        counter = self._older.get(key)
+        if counter is None:
+            counter = self._load(key) or Counter(key)
+            if current is not None and current.key.start_ms > key.start_ms:
+                self._older[key] = counter
+                return counter
+            self._current[place] = counter
+            if current is not None and current.held:
+                self._older[current.key] = current
+        return counter
+
+
+def _refusal(checks: list[_Check], now_ms: int) -> Wait | Deny | None:
+    """Return why a call cannot be made, None if it can, whole or cut."""
+    enforced = [check for check in checks if check.enforced]
+    if all(check.need <= check.free for check in enforced):
+        return None
+    for check in enforced:
+        if check.floor > check.left:
+            counter = check.counter
+            return Deny(
+                check.budget,
+                counter.key,
+                counter.limit,
+                counter.spent,
+                counter.held,
+                check.need,
+                _resets_at_ms(check, now_ms),
+            )
+    # A call is cut down to what is not spent; what is only held comes back, so it waits for that.
+    whole_later = all(check.need <= check.left for check in enforced)
+    for check in enforced:
+        if (check.need if whole_later else check.floor) > check.free:
+            return Wait(check.counter.key)
+    return None
+
+
+def _cut(check: _Check, spare: int) -> int:
+    """Return how many tokens a call has to give up for one budget."""
+    over = check.need - check.free
+    if not check.enforced or over <= 0:
+        return 0
+    # Rounded up in tokens, so that what is held, rounded down, still fits.
+    return -(-over * spare // (check.need - check.floor))
+
+
+def _resets_at_ms(check: _Check, now_ms: int) -> int | None:
+    length_ms = rolling_ms(check.budget.window)
+    if not length_ms:
+        return check.span.end_ms
+    if not check.counter.steps:
+        return None
+    # The oldest step is the first to be forgotten.
+    step_ms = check.span.end_ms - check.span.start_ms if check.span.end_ms else 0
+    return max(now_ms + 1, min(check.counter.steps) + length_ms + step_ms)
