@@ -71,7 +71,10 @@ class _Scan:
     def damages(self) -> list[Damage]:
         """Return what was found, with the sessions it belongs to."""
         return [
-            msgspec.structs.replace(damage, session_ids=tuple(sorted(claimants & self._sound)))
+            # Counters that belong to no session have an empty one in their key.
+            msgspec.structs.replace(
+                damage, session_ids=tuple(sorted((claimants & self._sound) - {""}))
+            )
             for damage, claimants in self._found
         ]
 

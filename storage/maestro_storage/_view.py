@@ -17,16 +17,19 @@ from maestro_storage._verify import examine, quarantined_by
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
     SCHEMA_VERSION,
+    AlertRecord,
     AttemptRecord,
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
+    CounterRecord,
     EventRecord,
     OutboxRecord,
     Record,
     SessionRecord,
     TaskRecord,
+    UsageRecord,
 )
 
 R = TypeVar("R", bound=Record)
@@ -85,6 +88,9 @@ class StateView:
         self.attempts = self._repository(AttemptRecord)
         self.calls = self._repository(CallRecord)
         self.budgets = self._repository(BudgetRecord)
+        self.counters = self._repository(CounterRecord)
+        self.alerts = self._repository(AlertRecord)
+        self.usage = self._repository(UsageRecord)
         self.breakers = self._repository(BreakerRecord)
         self.events = self._repository(EventRecord)
         self.checkpoints = self._repository(CheckpointRecord)

@@ -7,7 +7,8 @@ by every released version keep decoding. `VERSION` grows when the meaning of a f
 Instants are wall-clock milliseconds since the epoch, durations milliseconds, digests raw bytes.
 """
 
-from typing import ClassVar, Final, Literal
+import hashlib
+from typing import ClassVar, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -46,6 +47,40 @@ def key_of(*parts: str | bytes | int) -> bytes:
         else part.encode() + b"\0"
         for part in parts
     )
+
+
+class CounterKey(NamedTuple):
+    """Names one counter of a budget."""
+
+    session_id: str
+    """Empty unless the window is the session: such counters outlive every session."""
+    budget_id: str
+    rule: str
+    """Window and metric: what counts something else is another counter."""
+    subject: str
+    """Whom it counts for; empty for a global budget."""
+    start_ms: int
+    """Start of the window; 0 for a session, for ever, and for all steps of a rolling one."""
+
+
+class Hold(NamedTuple):
+    """What an open call has reserved in one counter."""
+
+    key: CounterKey
+    step_ms: int | None
+    """The step of a rolling window that the call was opened in; None for other windows."""
+    metric: int
+    """Index of the metric: total, fresh, output, requests, money."""
+    amount: int
+    floor: int
+
+
+class Fired(NamedTuple):
+    """An alert that was raised: once for each version and limit of a counter."""
+
+    version: int
+    limit: int
+    permille: int
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -186,6 +221,22 @@ class CallRecord(Record, frozen=True, kw_only=True):
     pid_start_ticks: int = 0
     boot_id: str = ""
     epoch: int = 0
+    phase: str = ""
+    model: str = ""
+    """Asked for; empty if the engine has none."""
+    requests: int = 0
+    cache_read_tokens: int = 0
+    """Part of the input tokens, like the next one."""
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Part of the output tokens."""
+    cost_nano_usd: int = 0
+    cost_basis: str = ""
+    """Where the price came from: "table", "list", or "unpriced", when the cost is not known."""
+    outcome: str = ""
+    """ "ok", or the class of the failure, once closed."""
+    holds: tuple[Hold, ...] = ()
+    """In every counter but that of the persona's budget, which holds `reserved_tokens`."""
 
     @property
     def key(self) -> bytes:
@@ -205,11 +256,116 @@ class BudgetRecord(Record, frozen=True, kw_only=True):
     held_tokens: int = 0
     """Reserved by open calls."""
     epoch: int = 0
+    topped_up_tokens: int = 0
+    """Part of the limit that was added to it in this session."""
+    fired: tuple[Fired, ...] = ()
+    """Alerts that were raised."""
 
     @property
     def key(self) -> bytes:
         """By session, then persona."""
         return key_of(self.session_id, self.persona_id)
+
+
+class CounterRecord(Record, frozen=True, kw_only=True):
+    """What a budget has counted in one window, and the rule it was last checked against."""
+
+    DATABASE: ClassVar[str] = "counters"
+
+    counter: CounterKey
+    limit: int
+    """In units of the metric, with what was topped up."""
+    spent: int
+    held: int
+    """Reserved by open calls."""
+    topped_up: int
+    version: int
+    alert_permille: tuple[int, ...]
+    fired: tuple[Fired, ...]
+    """Alerts that were raised."""
+    steps: tuple[tuple[int, int], ...]
+    """Start of each step of a rolling window, and what was spent in it."""
+    updated_ms: int
+    epoch: int
+
+    @property
+    def key(self) -> bytes:
+        """By session (empty if the window is none), budget, rule, subject, then window."""
+        return key_of(*self.counter)
+
+
+class AlertRecord(Record, frozen=True, kw_only=True):
+    """A budget has reached a share of its limit."""
+
+    DATABASE: ClassVar[str] = "alerts"
+
+    counter: CounterKey
+    version: int
+    limit: int
+    permille: int
+    """The share, in thousandths."""
+    spent: int
+    """By the call that crossed it."""
+    session_id: str
+    """Of that call."""
+    persona_id: str
+    at_ms: int
+    epoch: int
+
+    @property
+    def key(self) -> bytes:
+        """By counter, then version, limit and share: there is one for each."""
+        return key_of(*self.counter, self.version, self.limit, self.permille)
+
+
+class UsageRecord(Record, frozen=True, kw_only=True):
+    """What like calls that ended in the same hour have used together; outlives its session."""
+
+    DATABASE: ClassVar[str] = "usage"
+
+    hour_ms: int
+    """Start of the hour, UTC."""
+    session_id: str
+    phase: str
+    task_id: str
+    persona_id: str
+    engine: str
+    model: str
+    outcome: str
+    calls: int = 0
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano_usd: int = 0
+    unpriced_calls: int = 0
+    lost_calls: int = 0
+    """Nobody knows what they used: their reservations are among the input tokens."""
+    duration_ms: int = 0
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By hour, under no session; then by everything that tells the calls apart."""
+        return usage_key(
+            self.hour_ms,
+            self.session_id,
+            self.phase,
+            self.task_id,
+            self.persona_id,
+            self.engine,
+            self.model,
+            self.outcome,
+        )
+
+
+def usage_key(hour_ms: int, *names: str) -> bytes:
+    """Return the key of a usage record; `names` from its session to its outcome."""
+    # A digest: so many names could be longer than a key.
+    digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
+    return key_of("", hour_ms, digest)
 
 
 class BreakerRecord(Record, frozen=True, kw_only=True):
@@ -308,6 +464,9 @@ RECORD_TYPES: Final[tuple[type[Record], ...]] = (
     AttemptRecord,
     CallRecord,
     BudgetRecord,
+    CounterRecord,
+    AlertRecord,
+    UsageRecord,
     BreakerRecord,
     EventRecord,
     CheckpointRecord,

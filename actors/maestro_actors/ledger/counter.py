@@ -5,20 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from maestro_actors.ledger.budget import Budget, rolling_ms, rolling_step_ms
-
-
-class CounterKey(NamedTuple):
-    """Names a counter."""
-
-    session_id: str
-    """Empty unless the window is the session: such counters outlive every session."""
-    budget_id: str
-    rule: str
-    """Window and metric: what counts something else is another counter."""
-    subject: str
-    """Whom it counts for; empty for a global budget."""
-    start_ms: int
-    """Start of the window; 0 for a session, for ever, and for all steps of a rolling one."""
+from maestro_storage.records import CounterKey, Fired
 
 
 class Alert(NamedTuple):
@@ -29,14 +16,6 @@ class Alert(NamedTuple):
     limit: int
     permille: int
     spent: int
-
-
-class Fired(NamedTuple):
-    """An alert that was raised before."""
-
-    version: int
-    limit: int
-    permille: int
 
 
 @dataclass(slots=True)

@@ -11,8 +11,9 @@ from typing import Final, Literal, NamedTuple
 
 from maestro_actors.ledger.amounts import METRICS, Amounts
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
-from maestro_actors.ledger.counter import Alert, Counter, CounterKey
+from maestro_actors.ledger.counter import Alert, Counter
 from maestro_actors.ledger.errors import LedgerConflict
+from maestro_storage.records import CounterKey, Hold
 
 LostPolicy = Literal["reserved", "floor", "zero"]
 """What a call is booked with when nobody can tell what it used."""
@@ -21,18 +22,6 @@ Load = Callable[[CounterKey], Counter | None]
 """Returns the counter as its row says, None if there is no such row."""
 
 _METRIC_INDEX: Final = {metric: index for index, metric in enumerate(METRICS)}
-
-
-class Hold(NamedTuple):
-    """What an open call has reserved in one counter. Kept in the row of the call."""
-
-    key: CounterKey
-    step_ms: int | None
-    """The step of a rolling window that the call was opened in."""
-    metric: int
-    """Index into `METRICS`."""
-    amount: int
-    floor: int
 
 
 class Change(NamedTuple):

@@ -17,10 +17,11 @@ from hypothesis.stateful import (
 
 from maestro_actors.ledger.amounts import METRICS, Amounts
 from maestro_actors.ledger.budget import Budget, Caller
-from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Hold, Ledger, Wait
+from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
 
 if TYPE_CHECKING:
-    from maestro_actors.ledger.counter import Alert, Counter, CounterKey
+    from maestro_actors.ledger.counter import Alert, Counter
+    from maestro_storage.records import CounterKey, Hold
 
 START_MS = 1_700_000_000_000
 
@@ -37,7 +38,7 @@ class Call:
     """Where each budget counts it, and the step it was opened in."""
     reserved: Amounts
     floor: Amounts
-    holds: tuple[Hold, ...]
+    holds: "tuple[Hold, ...]"
     booked: Amounts | None = None
 
 

@@ -11,21 +11,27 @@ from maestro_storage._repository import Decoder
 from maestro_storage._seal import unseal
 from maestro_storage.records import (
     RECORD_TYPES,
+    AlertRecord,
     AttemptRecord,
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
+    CounterKey,
+    CounterRecord,
     EventRecord,
+    Fired,
     OutboxRecord,
     Record,
     SessionRecord,
     TaskRecord,
+    UsageRecord,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
 CALL_ID = bytes(range(16))
 DIGEST = bytes(range(32))
+COUNTER = CounterKey("", "daily", "day/total", "backend_developer", 1_699_920_000_000)
 
 EXPECTED: dict[str, Record] = {
     "sessions-v1": SessionRecord(
@@ -107,6 +113,52 @@ EXPECTED: dict[str, Record] = {
         limit_tokens=100_000,
         spent_tokens=40,
         held_tokens=60,
+        epoch=3,
+    ),
+    "counters-v1": CounterRecord(
+        counter=COUNTER,
+        limit=1_500,
+        spent=40,
+        held=60,
+        topped_up=500,
+        version=2,
+        alert_permille=(500, 1000),
+        fired=(Fired(1, 1_000, 500),),
+        steps=((1_700_000_000_000, 40),),
+        updated_ms=1_700_000_000_001,
+        epoch=3,
+    ),
+    "alerts-v1": AlertRecord(
+        counter=COUNTER,
+        version=2,
+        limit=1_500,
+        permille=500,
+        spent=800,
+        session_id="s-1",
+        persona_id="backend_developer",
+        at_ms=1_700_000_000_001,
+        epoch=3,
+    ),
+    "usage-v1": UsageRecord(
+        hour_ms=1_699_999_200_000,
+        session_id="s-1",
+        phase="implementation",
+        task_id="contract_001",
+        persona_id="backend_developer",
+        engine="command",
+        model="m-1",
+        outcome="ok",
+        calls=2,
+        requests=3,
+        input_tokens=100,
+        output_tokens=50,
+        cache_read_tokens=60,
+        cache_write_tokens=20,
+        reasoning_tokens=10,
+        cost_nano_usd=7,
+        unpriced_calls=1,
+        lost_calls=1,
+        duration_ms=1234,
         epoch=3,
     ),
     "breakers-v1": BreakerRecord(
