@@ -107,6 +107,7 @@ class Coordinator(MessageActor):
             input_dir=self._session.input_dir,
             seed=self._team.seed,
             epoch=self._ports.epoch,
+            budgets=self._team.budgets,
         )
         self._graph = SessionGraph(
             self._team,

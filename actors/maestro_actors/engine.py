@@ -40,11 +40,7 @@ Basis = Literal["provider", "estimated", "reserved"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one call, in integers. Buckets are inclusive: the total is input plus output.
-
-    Raises:
-        UsageInvalid: A figure is not an integer of at least 0, or a part exceeds its whole.
-    """
+    """Tokens of one call, in integers. Buckets are inclusive: the total is input plus output."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -58,8 +54,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 1
     """Requests to the provider that the call has made."""
 
-    def __post_init__(self) -> None:
-        """Refuse figures that cannot be added up."""
+    def check(self) -> None:
+        """Refuse figures that cannot be added up: they come from outside.
+
+        Raises:
+            UsageInvalid: A figure is not an integer of at least 0, or a part exceeds its whole.
+        """
         for name in _FIGURES:
             figure = getattr(self, name)
             if type(figure) is not int or figure < 0:

@@ -1,5 +1,7 @@
 """Errors of the actors, split by who can act on them."""
 
+import datetime as dt
+
 
 class ActorError(Exception):
     """Root of the errors of this package."""
@@ -21,24 +23,45 @@ class MessageTooLarge(ActorError, ValueError):
 
 
 class TokenBudgetExceeded(ActorError):
-    """The budget of a persona cannot pay for another call.
+    """A budget cannot pay for another call of a persona.
 
-    Never retried and never counted by a circuit breaker.
+    Never retried and never counted by a circuit breaker. The figures are in units of the budget's
+    metric; `need` is None for a call without a price under a budget that counts money.
     """
 
-    def __init__(self, persona_id: str, limit: int, spent: int, held: int, need: int) -> None:
-        super().__init__(persona_id, limit, spent, held, need)
+    def __init__(  # noqa: PLR0917 - the fields are the args, or it would not survive pickling
+        self,
+        persona_id: str,
+        limit: int,
+        spent: int,
+        held: int,
+        need: int | None,
+        budget_id: str = "",
+        resets_at_ms: int | None = None,
+    ) -> None:
+        """Name a budget by its id; an empty one is the token budget of the persona."""
+        super().__init__(persona_id, limit, spent, held, need, budget_id, resets_at_ms)
         self.persona_id = persona_id
         self.limit = limit
         self.spent = spent
         self.held = held
         self.need = need
+        self.budget_id = budget_id
+        self.resets_at_ms = resets_at_ms
+        """When the budget's next window begins (wall clock); None if it has no other."""
 
     def __str__(self) -> str:
-        return (
-            f"token budget of persona {self.persona_id!r} cannot pay for another call: "
-            f"limit {self.limit}, spent {self.spent}, reserved {self.held}, needed {self.need}"
+        what = (
+            f"budget {self.budget_id!r} cannot pay for another call of persona {self.persona_id!r}"
+            if self.budget_id
+            else f"token budget of persona {self.persona_id!r} cannot pay for another call"
         )
+        need = "an unknown price" if self.need is None else self.need
+        figures = f"limit {self.limit}, spent {self.spent}, reserved {self.held}, needed {need}"
+        if self.resets_at_ms is None:
+            return f"{what}: {figures}"
+        at = dt.datetime.fromtimestamp(self.resets_at_ms / 1000, dt.UTC)
+        return f"{what}: {figures}; it begins anew at {at.isoformat(timespec='seconds')}"
 
 
 class UsageInvalid(ActorError, ValueError):

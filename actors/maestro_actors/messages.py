@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.engine import Outcome, ProcessIdentity, Usage
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_storage.records import BreakerState, CallState, SessionState, TaskState, WaitsFor
 from maestro_storage.transition import Transition
 
@@ -49,6 +50,13 @@ class OpenCall(Message, frozen=True, kw_only=True):
     reply_to: str
     draft: Transition
     """The records of task and attempt; the accountant adds call and budget."""
+    floor_tokens: int = 0
+    """Fewest tokens the call can do with, so that it may be cut down; 0: all it needs."""
+    phase: str = ""
+    model: str = ""
+    tags: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    """Of the team; those that do not count this call are passed over."""
 
 
 class CloseCall(Message, frozen=True, kw_only=True):
@@ -62,6 +70,8 @@ class CloseCall(Message, frozen=True, kw_only=True):
     """Ignored for a "lost" call: the reservation is booked instead."""
     at_ms: int
     draft: Transition
+    outcome: str = ""
+    """ "ok", or the class of the failure."""
 
 
 class RecordProcess(Message, frozen=True, kw_only=True):
@@ -79,13 +89,25 @@ class ForgetSession(Message, frozen=True, kw_only=True):
     session_id: str
 
 
+class TopUp(Message, frozen=True, kw_only=True):
+    """Raise the limit of a budget in its running window; wakes the calls that wait for it."""
+
+    budget: Budget
+    caller: Caller
+    """Somebody the counter counts; the event goes into the history of its session."""
+    amount: int
+    """In units of the metric; at least 1."""
+    reason: str
+    at_ms: int
+
+
 class GetUsage(Message, frozen=True, kw_only=True):
     """Ask what the personas of a session have spent; answered by `SessionUsage`."""
 
     session_id: str
 
 
-AccountantMessage = OpenCall | CloseCall | RecordProcess | ForgetSession | GetUsage
+AccountantMessage = OpenCall | CloseCall | RecordProcess | ForgetSession | TopUp | GetUsage
 
 
 class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,6 +203,8 @@ class CallOpened(Message, frozen=True, kw_only=True):
     """Attempt, call and reservation are durable: the engine may start."""
 
     call_id: bytes
+    reserved_tokens: int
+    """What the call may use: less than it asked for, if it was cut down."""
 
 
 class CallRefused(Message, frozen=True, kw_only=True):
@@ -191,24 +215,32 @@ class CallRefused(Message, frozen=True, kw_only=True):
 
 
 class CallParked(Message, frozen=True, kw_only=True):
-    """Other calls of the persona hold the tokens this one needs; `BudgetFreed` follows."""
+    """What this call needs is held by others, or comes back later; `BudgetFreed` may follow."""
 
     call_id: bytes
     probe: bool = False
+    retry_at_ms: int | None = None
+    """When the budget begins anew, on the wall clock; None: it is only held."""
 
 
 class CallDenied(Message, frozen=True, kw_only=True):
-    """The budget cannot pay for this call, now or later."""
+    """A budget cannot pay for this call in its window. Figures in units of its metric."""
 
     call_id: bytes
-    limit_tokens: int
-    spent_tokens: int
-    held_tokens: int
-    need_tokens: int
+    limit: int
+    spent: int
+    held: int
+    need: int | None
+    """None: the call has no price, and the budget counts money."""
+    budget_id: str
+    """Empty: the token budget of the persona."""
+    resets_at_ms: int | None
+    park: bool
+    """A person has to decide, even if the persona gives up on failure."""
 
 
 class BudgetFreed(Message, frozen=True, kw_only=True):
-    """A call of the persona was settled: a parked call may ask again."""
+    """A budget has changed: a call parked for it may ask again."""
 
 
 class BreakerClosed(Message, frozen=True, kw_only=True):

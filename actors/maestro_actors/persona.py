@@ -85,7 +85,7 @@ class Persona(MessageActor):
                     self._close(message.outcome)
             case CallOpened():
                 if self._expects("opening", message.call_id):
-                    self._start_engine()
+                    self._start_engine(message.reserved_tokens)
             case AttemptClosed() | WaitRecorded():
                 if self._step == "recording":
                     self._settle_down()
@@ -105,7 +105,7 @@ class Persona(MessageActor):
             case CallParked():
                 if self._expects("opening", message.call_id):
                     self._breaker.return_probe(message.call_id)
-                    self._wait("budget", None)
+                    self._wait("budget", message.retry_at_ms)
             case CallDenied():
                 if self._expects("opening", message.call_id):
                     self._breaker.return_probe(message.call_id)
@@ -140,10 +140,10 @@ class Persona(MessageActor):
         """Ask for a call: the breaker first, then the budget, then the journal."""
         now_ms = self._ports.now_ms()
         running = steps.begun(self._task, self._record, now_ms)
-        need_tokens = max(1, self._ports.engines.estimate(self._task.order(running)))
         self._order = self._task.order(
-            running, token_budget=need_tokens, known_checks=self._ports.memory.known_checks(running)
+            running, known_checks=self._ports.memory.known_checks(running)
         )
+        need_tokens = max(1, self._ports.engines.estimate(self._order))
         self._started_ms = now_ms
         self._step = "opening"
         self._breaker.acquire(
@@ -160,14 +160,19 @@ class Persona(MessageActor):
                 at_ms=now_ms,
                 reply_to=self._task.address,
                 draft=steps.opening(self._task, running, need_tokens, now_ms),
+                phase=running.phase,
+                model=self._task.persona.model,
+                tags=self._task.persona.tags,
+                budgets=self._task.assignment.budgets,
             )
         )
 
-    def _start_engine(self) -> None:
+    def _start_engine(self, reserved_tokens: int) -> None:
         """The attempt is durable: only now may anything leave the process for it."""
         self._record = steps.begun(self._task, self._record, self._started_ms)
         self._step = "running"
         if self._order is not None:
+            self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)
             self._ports.engines.start(self._order, self._task.address)
 
     def _record_process(self, started: EngineStarted) -> None:
@@ -217,6 +222,7 @@ class Persona(MessageActor):
                 usage=ending.outcome.usage,
                 at_ms=now_ms,
                 draft=draft,
+                outcome="ok" if self._record.state == "done" else self._record.failure,
             ),
         )
 

@@ -3,19 +3,23 @@
 Time, storage and engines enter here and nowhere else, so a test can replace each of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder
 from maestro_actors.kernel import ActorSystem
+from maestro_actors.ledger.prices import PriceBook
 from maestro_storage.records import (
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
+    CounterKey,
+    CounterRecord,
     SessionRecord,
     TaskRecord,
+    UsageRecord,
 )
 from maestro_storage.transition import Transition
 
@@ -47,6 +51,15 @@ class Memory(Protocol):
 
     def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
         """Return what a persona has spent, or None before its first call."""
+
+    def counter(self, key: CounterKey) -> CounterRecord | None:
+        """Return a counter of a budget, or None before its first call."""
+
+    def counted_until_ms(self) -> int:
+        """Return when a counter that belongs to no session changed last, 0 if there is none."""
+
+    def usage(self, hour_ms: int, *names: str) -> UsageRecord | None:
+        """Return what like calls have used in an hour; `names` as in its key."""
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""
@@ -87,6 +100,7 @@ class Ports:
     engines: Engines
     epoch: int
     """This start of the state directory; every record written carries it."""
+    prices: PriceBook = field(default_factory=lambda: PriceBook({}))
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""

@@ -20,10 +20,10 @@ from maestro_actors.identity import (
     fraction_of,
     persona_address,
 )
+from maestro_actors.ledger.budget import Budget
 from maestro_actors.messages import (
     AttemptClosed,
     CallDenied,
-    CallOpened,
     TaskFinished,
     TaskWaiting,
     WaitRecorded,
@@ -52,6 +52,8 @@ class Assignment:
     seed: int
     epoch: int
     """Start of the state directory that writes the records."""
+    budgets: tuple[Budget, ...] = ()
+    """Of the team."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,7 @@ class Task:
         return coordinator_address(self.assignment.session_id)
 
     def order(
-        self,
-        record: TaskRecord,
-        *,
-        token_budget: int = 0,
-        known_checks: tuple[CheckResult, ...] = (),
+        self, record: TaskRecord, *, known_checks: tuple[CheckResult, ...] = ()
     ) -> CallOrder:
         """Return the order of the attempt that `record` says is running."""
         return CallOrder(
@@ -93,7 +91,6 @@ class Task:
             workspace=self.assignment.workspace,
             input_dir=self.assignment.input_dir,
             feedback=record.evidence,
-            token_budget=token_budget,
             seed=self.assignment.seed,
             known_checks=known_checks,
         )
@@ -162,7 +159,6 @@ def opening(task: Task, running: TaskRecord, need_tokens: int, now_ms: int) -> T
             {"round": running.round, "attempt": running.attempt, "reserved_tokens": need_tokens},
         )
     )
-    draft.then(task.address, encoded(CallOpened(call_id=call_id)))
     return draft
 
 
@@ -271,15 +267,19 @@ def unaffordable(
     """Return the end of a task whose budget cannot pay for another attempt."""
     error = TokenBudgetExceeded(
         before.persona_id,
-        denied.limit_tokens,
-        denied.spent_tokens,
-        denied.held_tokens,
-        denied.need_tokens,
+        denied.limit,
+        denied.spent,
+        denied.held,
+        denied.need,
+        denied.budget_id,
+        denied.resets_at_ms,
     )
     failed = msgspec.structs.replace(
         before, failure="limit", evidence=(str(error),), epoch=task.assignment.epoch
     )
-    after = _given_up(task, failed, now_ms)
+    after = (
+        _ended(failed, "help_needed", now_ms) if denied.park else _given_up(task, failed, now_ms)
+    )
     draft = Transition()
     draft.put(after)
     _announce(task, draft, after, now_ms)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from maestro_actors.checks import Check
+from maestro_actors.ledger.budget import Budget
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,6 +67,10 @@ class Persona(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     endpoint: str = ""
     """What of its engine the persona uses, as the engine names it: personas with the same
     endpoint fail together and share a circuit breaker."""
+    model: str = ""
+    """Asks the engine for this model; budgets and prices go by it."""
+    tags: tuple[str, ...] = ()
+    """Words by which budgets can count calls."""
 
     @property
     def breaker(self) -> str:
@@ -128,5 +133,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     contracts: tuple[Contract, ...]
     max_parallel_workers: int = 4
     """Most tasks with an attempt in flight at the same time."""
+    budgets: tuple[Budget, ...] = ()
+    """What the calls of the team may take, besides the token budget of each persona."""
     seed: int = 0
     """Drives every random choice of a session: jitter and the rehearsal engine."""

@@ -1,12 +1,12 @@
 """The token accountant: no call leaves unreserved, none is booked twice.
 
-Every opening and closing of a call passes through this one actor, last before the journal. It adds
-the call's row and the persona's counters to the draft it is handed, so that they become durable
-together with the attempt, and it keeps the order: a counter in the journal is never older than the
-one before it.
+Every opening and closing of a call passes through this one actor, last before the journal. It asks
+the ledger, adds the call's row and the counters to the draft it is handed, so that they become
+durable together with the attempt, and it keeps the order: a counter in the journal is never older
+than the one before it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import ClassVar, Final, assert_never
 
 import msgspec
@@ -14,12 +14,21 @@ import pykka
 
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
+from maestro_actors.ledger.amounts import METRICS, Amounts, reserved, used
+from maestro_actors.ledger.budget import Budget, Caller, subject_of
+from maestro_actors.ledger.counter import Alert, Counter
+from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
+from maestro_actors.ledger.history import History
+from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
+from maestro_actors.ledger.prices import cost_at_most, cost_of
+from maestro_actors.ledger.rows import counter_of, holds_of, persona_budget, persona_of, row_of
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AccountantInbox,
     AppendDraft,
     BudgetFreed,
     CallDenied,
+    CallOpened,
     CallParked,
     CloseCall,
     ForgetSession,
@@ -28,24 +37,14 @@ from maestro_actors.messages import (
     PersonaUsage,
     RecordProcess,
     SessionUsage,
+    TopUp,
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, encoded
-from maestro_storage.records import BudgetRecord, CallRecord
-from maestro_storage.transition import Transition
+from maestro_storage.records import AlertRecord, CallRecord, CounterKey, Hold
+from maestro_storage.transition import Event, Transition
 
 _FREED: Final = encoded(BudgetFreed())
-
-
-@dataclass(slots=True)
-class _Budget:
-    """The counters of one persona in one session, mirrored from its record."""
-
-    limit: int
-    spent: int = 0
-    held: int = 0
-    parked: list[str] = field(default_factory=list)
-    """Addresses whose calls wait for tokens that are only held, not spent."""
 
 
 class TokenAccountant(MessageActor):
@@ -60,8 +59,13 @@ class TokenAccountant(MessageActor):
     def __init__(self, ports: Ports) -> None:
         super().__init__()
         self._ports = ports
-        self._budgets: dict[tuple[str, str], _Budget] = {}
+        self._ledger = Ledger(self._load, ports.memory.counted_until_ms())
+        self._history = History(ports.memory.usage)
         self._open: dict[bytes, CallRecord] = {}
+        self._parked: dict[CounterKey, dict[str, None]] = {}
+        """Addresses whose calls wait for a counter to change, the oldest first."""
+        self._waits: dict[str, CounterKey] = {}
+        """The counter that each of them waits for."""
 
     def handle(self, message: AccountantInbox) -> SessionUsage | None:
         """Dispatch one message; only `GetUsage` is answered."""
@@ -75,8 +79,9 @@ class TokenAccountant(MessageActor):
             case AppendDraft():
                 self._ports.journal.append(message.draft)
             case ForgetSession():
-                for key in [key for key in self._budgets if key[0] == message.session_id]:
-                    del self._budgets[key]
+                self._ledger.forget_session(message.session_id)
+            case TopUp():
+                self._top_up(message)
             case GetUsage():
                 return self._usage(message.session_id)
             case _:
@@ -84,11 +89,40 @@ class TokenAccountant(MessageActor):
         return None
 
     def _open_call(self, order: OpenCall) -> None:
-        budget = self._budget(order.session_id, order.persona_id, order.limit_tokens)
-        if budget.spent + budget.held + order.need_tokens > budget.limit:
-            self._refuse(order, budget)
-            return
-        budget.held += order.need_tokens
+        self._unpark(order.reply_to)
+        need_tokens = order.need_tokens
+        answer = self._ledger.reserve(
+            order.call_id,
+            Caller(
+                order.session_id,
+                order.persona_id,
+                order.phase,
+                order.task_id,
+                order.engine,
+                order.model,
+                order.tags,
+            ),
+            (persona_budget(order.persona_id, order.limit_tokens), *order.budgets),
+            need=self._amounts(order, need_tokens),
+            floor=self._amounts(order, min(order.floor_tokens or need_tokens, need_tokens)),
+            at_ms=order.at_ms,
+        )
+        match answer:
+            case Wait():
+                self._park(order, answer.key, None)
+            case Deny():
+                self._refuse(order, answer)
+            case Grant() | Clamp():
+                self._grant(order, answer)
+
+    def _amounts(self, order: OpenCall, tokens: int) -> Amounts:
+        """Return the most that a call of so many tokens may take."""
+        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
+        return reserved(tokens, None if card is None else cost_at_most(tokens, card))
+
+    def _grant(self, order: OpenCall, granted: Grant | Clamp) -> None:
+        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
+        worst = 0 if card is None else cost_at_most(granted.tokens, card)
         call = CallRecord(
             session_id=order.session_id,
             call_id=order.call_id,
@@ -98,52 +132,172 @@ class TokenAccountant(MessageActor):
             round=order.round,
             attempt=order.attempt,
             state="open",
-            reserved_tokens=order.need_tokens,
+            reserved_tokens=granted.tokens,
             opened_ms=order.at_ms,
             epoch=self._ports.epoch,
+            phase=order.phase,
+            model=order.model,
+            cost_nano_usd=next((hold.amount for hold in granted.holds if _is_money(hold)), worst),
+            cost_basis="unpriced" if card is None else card.basis,
+            holds=tuple(hold for hold in granted.holds if not persona_of(hold.key)),
         )
         self._open[order.call_id] = call
-        self._commit(order.draft, call, budget)
-
-    def _refuse(self, order: OpenCall, budget: _Budget) -> None:
-        """Park a call that only reservations stand in the way of; deny any other."""
-        if budget.spent + order.need_tokens <= budget.limit:
-            budget.parked.append(order.reply_to)
-            answer = encoded(CallParked(call_id=order.call_id))
-        else:
-            answer = encoded(
-                CallDenied(
-                    call_id=order.call_id,
-                    limit_tokens=budget.limit,
-                    spent_tokens=budget.spent,
-                    held_tokens=budget.held,
-                    need_tokens=order.need_tokens,
+        draft = order.draft
+        draft.put(call)
+        self._put(draft, granted.counters, order.at_ms)
+        if isinstance(granted, Clamp):
+            draft.event(
+                Event(
+                    order.session_id,
+                    "call_cut",
+                    order.at_ms,
+                    order.task_id,
+                    {
+                        "persona_id": order.persona_id,
+                        "needed_tokens": order.need_tokens,
+                        "reserved_tokens": granted.tokens,
+                    },
                 )
             )
-        self._ports.system.deliver(order.reply_to, answer)
+        opened = CallOpened(call_id=order.call_id, reserved_tokens=granted.tokens)
+        draft.then(order.reply_to, encoded(opened))
+        self._ports.journal.append(draft)
+
+    def _refuse(self, order: OpenCall, denied: Deny) -> None:
+        """Deny a call, or park it until its budget begins anew, if it ever does."""
+        park = denied.budget.action == "park"
+        if park and denied.resets_at_ms is not None:
+            self._park(order, denied.key, denied.resets_at_ms)
+            return
+        message = CallDenied(
+            call_id=order.call_id,
+            limit=denied.limit,
+            spent=denied.spent,
+            held=denied.held,
+            need=denied.need,
+            budget_id="" if persona_of(denied.key) else denied.budget.id,
+            resets_at_ms=denied.resets_at_ms,
+            park=park,
+        )
+        self._ports.system.deliver(order.reply_to, encoded(message))
+
+    def _park(self, order: OpenCall, key: CounterKey, retry_at_ms: int | None) -> None:
+        self._parked.setdefault(key, {})[order.reply_to] = None
+        self._waits[order.reply_to] = key
+        parked = CallParked(call_id=order.call_id, retry_at_ms=retry_at_ms)
+        self._ports.system.deliver(order.reply_to, encoded(parked))
+
+    def _unpark(self, address: str) -> None:
+        """Forget that somebody waits who asks anew: the deadline of the wait came first."""
+        key = self._waits.pop(address, None)
+        if key is not None:
+            self._parked[key].pop(address, None)
 
     def _close_call(self, order: CloseCall) -> None:
         call = self._call(order.session_id, order.call_id)
-        budget = self._budget(order.session_id, order.persona_id, 0)
-        lost = order.state == "lost"
-        closed = msgspec.structs.replace(
-            call,
-            state=order.state,
+        if order.state == "settled":
+            closed, money = self._settled(call, order)
+            change = self._ledger.settle(order.call_id, used(order.usage, money))
+        elif order.state == "lost":
             # Nobody knows what a lost call cost: its whole reservation is booked, visibly.
-            input_tokens=call.reserved_tokens if lost else order.usage.input_tokens,
-            output_tokens=0 if lost else order.usage.output_tokens,
-            basis="reserved" if lost else order.usage.basis,
+            closed = msgspec.structs.replace(
+                call, input_tokens=call.reserved_tokens, basis="reserved"
+            )
+            change = self._ledger.lose(order.call_id)
+        else:
+            closed = msgspec.structs.replace(call, cost_nano_usd=0)
+            change = self._ledger.release(order.call_id)
+        closed = msgspec.structs.replace(
+            closed,
+            state=order.state,
+            outcome=order.outcome,
             closed_ms=order.at_ms,
             epoch=self._ports.epoch,
         )
-        budget.held -= call.reserved_tokens
-        budget.spent += closed.input_tokens + closed.output_tokens
         del self._open[order.call_id]
-        self._commit(order.draft, closed, budget)
-        # Whoever still finds no room parks again: the close that frees it is yet to come.
-        parked, budget.parked = budget.parked, []
-        for address in parked:
-            self._ports.system.deliver(address, _FREED)
+        order.draft.put(closed)
+        order.draft.put(self._history.add(closed, self._ports.epoch))
+        self._put(order.draft, change.counters, order.at_ms)
+        for alert in change.alerts:
+            self._raise_alert(order.draft, alert, closed, order.at_ms)
+        self._ports.journal.append(order.draft)
+        self._wake(change)
+
+    def _settled(self, call: CallRecord, order: CloseCall) -> tuple[CallRecord, int | None]:
+        """Return the row of a call with what it used, and its cost, if there is a price."""
+        usage = order.usage
+        card = self._ports.prices.card(call.model or call.engine, call.opened_ms)
+        money = None if card is None else cost_of(usage, card)
+        settled = msgspec.structs.replace(
+            call,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            basis=usage.basis,
+            requests=usage.requests,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_nano_usd=money or 0,
+            cost_basis="unpriced" if card is None else card.basis,
+        )
+        return settled, money
+
+    def _raise_alert(self, draft: Transition, alert: Alert, call: CallRecord, at_ms: int) -> None:
+        draft.put(
+            AlertRecord(
+                counter=alert.key,
+                version=alert.version,
+                limit=alert.limit,
+                permille=alert.permille,
+                spent=alert.spent,
+                session_id=call.session_id,
+                persona_id=call.persona_id,
+                at_ms=at_ms,
+                epoch=self._ports.epoch,
+            )
+        )
+        draft.event(
+            Event(
+                call.session_id,
+                "budget_alert",
+                at_ms,
+                call.task_id,
+                {
+                    "persona_id": call.persona_id,
+                    "budget_id": alert.key.budget_id,
+                    "permille": alert.permille,
+                    "spent": alert.spent,
+                    "limit": alert.limit,
+                },
+            )
+        )
+
+    def _top_up(self, order: TopUp) -> None:
+        change = self._ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
+        draft = Transition()
+        self._put(draft, change.counters, order.at_ms)
+        draft.event(
+            Event(
+                order.caller.session_id,
+                "budget_topped_up",
+                order.at_ms,
+                data={
+                    "budget_id": order.budget.id,
+                    "amount": order.amount,
+                    "reason": order.reason,
+                },
+            )
+        )
+        self._ports.journal.append(draft)
+        self._wake(change)
+
+    def _wake(self, change: Change) -> None:
+        """Let the calls ask again that wait for what has changed."""
+        # Whoever still finds no room parks again: the change that makes room is yet to come.
+        for counter in change.counters:
+            for address in self._parked.pop(counter.key, ()):
+                del self._waits[address]
+                self._ports.system.deliver(address, _FREED)
 
     def _record_process(self, order: RecordProcess) -> None:
         call = msgspec.structs.replace(
@@ -156,19 +310,9 @@ class TokenAccountant(MessageActor):
         order.draft.put(call)
         self._ports.journal.append(order.draft)
 
-    def _commit(self, draft: Transition, call: CallRecord, budget: _Budget) -> None:
-        draft.put(call)
-        draft.put(
-            BudgetRecord(
-                session_id=call.session_id,
-                persona_id=call.persona_id,
-                limit_tokens=budget.limit,
-                spent_tokens=budget.spent,
-                held_tokens=budget.held,
-                epoch=self._ports.epoch,
-            )
-        )
-        self._ports.journal.append(draft)
+    def _put(self, draft: Transition, counters: Iterable[Counter], at_ms: int) -> None:
+        for counter in counters:
+            draft.put(row_of(counter, at_ms, self._ports.epoch))
 
     def _call(self, session_id: str, call_id: bytes) -> CallRecord:
         """Return an open call: from memory, or from the records if an older start opened it."""
@@ -179,23 +323,24 @@ class TokenAccountant(MessageActor):
                 state = "unknown" if call is None else call.state
                 raise InternalError(f"call {call_id.hex()} is {state}, only an open one is closed")
             self._open[call_id] = call
+            self._ledger.adopt(call_id, holds_of(call))
         return call
 
-    def _budget(self, session_id: str, persona_id: str, limit: int) -> _Budget:
-        key = (session_id, persona_id)
-        budget = self._budgets.get(key)
-        if budget is None:
-            record = self._ports.memory.budget(session_id, persona_id)
-            budget = (
-                _Budget(limit)
-                if record is None
-                else _Budget(record.limit_tokens, record.spent_tokens, record.held_tokens)
-            )
-            self._budgets[key] = budget
-        return budget
+    def _load(self, key: CounterKey) -> Counter | None:
+        persona_id = persona_of(key)
+        row = (
+            self._ports.memory.budget(key.session_id, persona_id)
+            if persona_id
+            else self._ports.memory.counter(key)
+        )
+        return None if row is None else counter_of(key, row)
 
     def _usage(self, session_id: str) -> SessionUsage:
-        rows = sorted((key[1], row) for key, row in self._budgets.items() if key[0] == session_id)
+        rows = sorted(
+            (persona_id, counter)
+            for counter in self._ledger.counters(session_id)
+            if (persona_id := persona_of(counter.key))
+        )
         return SessionUsage(
             session_id=session_id,
             personas=tuple(
@@ -208,6 +353,10 @@ class TokenAccountant(MessageActor):
                 for persona_id, row in rows
             ),
         )
+
+
+def _is_money(hold: Hold) -> bool:
+    return METRICS[hold.metric] == "money"
 
 
 class AccountantProxy(Proxy):
@@ -227,6 +376,24 @@ class AccountantProxy(Proxy):
     def record_process(self, order: RecordProcess) -> None:
         """Write the engine's process into the row of its call."""
         self._tell(order)
+
+    def top_up(
+        self, budget: Budget, caller: Caller, amount: int, *, reason: str, at_ms: int
+    ) -> None:
+        """Raise a limit in its running window; the event `budget_topped_up` says it is durable.
+
+        Raises:
+            BudgetInvalid: `amount` is below 1.
+            LedgerConflict: The budget does not count this caller.
+        """
+        # Here and not in the actor, whose failure would stop the process.
+        if amount < 1:
+            raise BudgetInvalid(budget.id, "top-up", "must be at least 1", amount)
+        if subject_of(budget, caller) is None:
+            raise LedgerConflict(
+                f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
+            )
+        self._tell(TopUp(budget=budget, caller=caller, amount=amount, reason=reason, at_ms=at_ms))
 
     def append(self, draft: Transition) -> None:
         """Make a draft durable after all that was sent to this proxy before."""

@@ -8,8 +8,12 @@ from maestro_storage.records import (
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
+    CounterKey,
+    CounterRecord,
     SessionRecord,
     TaskRecord,
+    UsageRecord,
+    usage_key,
 )
 
 
@@ -47,6 +51,18 @@ class StoreMemory:
     def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
         """Return what a persona has spent, or None before its first call."""
         return self._store.budgets.get(session_id, persona_id)
+
+    def counter(self, key: CounterKey) -> CounterRecord | None:
+        """Return a counter of a budget, or None before its first call."""
+        return self._store.counters.get(*key)
+
+    def counted_until_ms(self) -> int:
+        """Return when a counter that belongs to no session changed last, 0 if there is none."""
+        return max((row.updated_ms for row in self._store.counters.scan("")), default=0)
+
+    def usage(self, hour_ms: int, *names: str) -> UsageRecord | None:
+        """Return what like calls have used in an hour; `names` as in its key."""
+        return self._store.usage.get(usage_key(hour_ms, *names))
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""

@@ -46,6 +46,7 @@ from maestro_runtime.errors import (
     SessionConflict,
     SessionNameInvalid,
 )
+from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_runtime.report import SessionReport, session_report
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.errors import StorageError
@@ -132,6 +133,8 @@ class Runtime:
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
+        # First of all: a table that is not one must leave nothing open behind.
+        prices = open_prices(state_dir / PRICES_NAME)
         self._options = options
         self._listeners = Listeners()
         self._ended: dict[str, LaneFuture[None]] = {}
@@ -166,6 +169,7 @@ class Runtime:
             memory=StoreMemory(self.store),
             engines=EngineDesk(self.system, self._host, self.registry),
             epoch=self.store.epoch,
+            prices=prices,
         )
         try:
             self._kill_survivors()

@@ -231,6 +231,7 @@ class CallRecord(Record, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
     """Part of the output tokens."""
     cost_nano_usd: int = 0
+    """The most it may cost while it is open, and what a lost one is booked with."""
     cost_basis: str = ""
     """Where the price came from: "table", "list", or "unpriced", when the cost is not known."""
     outcome: str = ""

@@ -13,6 +13,7 @@ from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
 from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
+from maestro_actors.ledger.prices import PriceBook, RateCard
 from maestro_actors.messages import CallRecovered, EngineFinished
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
@@ -221,6 +222,12 @@ def changed_retry(wanted: Team, retry: RetryPolicy) -> Team:
     return msgspec.structs.replace(wanted, personas={"dev": persona})
 
 
+PRICES = PriceBook(
+    {"m-1": RateCard(input=2_000_000, output=4_000_000, cache_read=0, cache_write=0, reasoning=0)}
+)
+"""One token of model `m-1` costs 2 nano-USD, one of its output 4."""
+
+
 def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
     """Open a state directory as a start of the runtime would."""
     lane = AsyncLane("test")
@@ -242,5 +249,5 @@ def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
         ports=StorePorts(deliver=system.deliver, on_events=on_events, now_ms=clock.now_ms),
     )
     engines = ScriptedEngines(system)
-    ports = Ports(system, store.journal, StoreMemory(store), engines, store.epoch)
+    ports = Ports(system, store.journal, StoreMemory(store), engines, store.epoch, PRICES)
     return Stage(store, system, lane, clock, engines, ports, events, changed, escalations)

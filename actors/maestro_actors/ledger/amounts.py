@@ -1,8 +1,10 @@
 """What a call takes from budgets, in each of the ways a budget can count it."""
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
-from maestro_actors.engine import Usage
+if TYPE_CHECKING:
+    # At run time the engine imports the team, the team its budgets, and those this module.
+    from maestro_actors.engine import Usage
 
 Metric = Literal["total", "fresh", "output", "requests", "money"]
 """total: input and output tokens. fresh: the same without what came from the provider's cache.
@@ -27,7 +29,7 @@ def reserved(tokens: int, money: int | None) -> Amounts:
     return Amounts(tokens, tokens, tokens, 1, money)
 
 
-def used(usage: Usage, money: int | None) -> Amounts:
+def used(usage: "Usage", money: int | None) -> Amounts:
     """Return what a call has taken."""
     total = usage.input_tokens + usage.output_tokens
     return Amounts(

@@ -203,14 +203,23 @@ class Ledger:
         Raises:
             LedgerConflict: The budget does not count this caller.
         """
+        counter = self.counter(budget, caller, at_ms)
+        counter.top_up(amount)
+        return Change((counter,))
+
+    def counter(self, budget: Budget, caller: Caller, at_ms: int) -> Counter:
+        """Return the counter of a caller in the window of an instant; the caller only reads it.
+
+        Raises:
+            LedgerConflict: The budget does not count this caller.
+        """
         self._latest_ms = now_ms = max(self._latest_ms, at_ms)
         check = self._check(budget, caller, Amounts(), Amounts(), now_ms)
         if not isinstance(check, _Check):
             raise LedgerConflict(
                 f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
             )
-        check.counter.top_up(amount)
-        return Change((check.counter,))
+        return check.counter
 
     def forget_session(self, session_id: str) -> None:
         """Drop the counters whose window is this session; their rows stay."""

@@ -48,6 +48,7 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 
 def _code_of(error: Exception) -> ExitCode | None:
+    from maestro_actors.ledger.errors import PriceTableInvalid
     from maestro_runtime import config, errors, workspace
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
@@ -56,6 +57,7 @@ def _code_of(error: Exception) -> ExitCode | None:
     table: dict[ExitCode, tuple[type[Exception], ...]] = {
         ExitCode.USAGE: (
             config.ConfigError,
+            PriceTableInvalid,
             workspace.GlobEscapes,
             engines.UnknownEngine,
             errors.SessionNameInvalid,

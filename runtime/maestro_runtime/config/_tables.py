@@ -56,6 +56,8 @@ class PersonaTable(msgspec.Struct, frozen=True):
     script: tuple[str, ...] | UnsetType = UNSET
     latency_seconds: Pause | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
 
 
 class PhaseTable(msgspec.Struct, frozen=True):
@@ -177,6 +179,21 @@ class ContractTable(msgspec.Struct, frozen=True):
     checks: tuple[CheckTable, ...] = ()
 
 
+class BudgetTable(msgspec.Struct, frozen=True):
+    """`[[budgets]]`."""
+
+    id: str = ""
+    scope: str | UnsetType = UNSET
+    value: str | UnsetType = UNSET
+    window: str | UnsetType = UNSET
+    metric: str | UnsetType = UNSET
+    limit: Annotated[float, Meta(gt=0, le=TOKEN_BUDGET_MAX)] | UnsetType = UNSET
+    """USD if the metric is money, else a whole number."""
+    action: str | UnsetType = UNSET
+    thresholds: tuple[Annotated[float, Meta(gt=0, le=10)], ...] | UnsetType = UNSET
+    version: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+
+
 class TeamFile(msgspec.Struct, frozen=True):
     """The whole file."""
 
@@ -185,6 +202,7 @@ class TeamFile(msgspec.Struct, frozen=True):
     personas: dict[str, PersonaTable] = {}
     phases: tuple[PhaseTable, ...] = ()
     contracts: tuple[ContractTable, ...] = ()
+    budgets: tuple[BudgetTable, ...] = ()
 
 
 def given(table: msgspec.Struct) -> dict[str, Any]:

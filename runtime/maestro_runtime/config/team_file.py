@@ -17,6 +17,7 @@ from maestro_actors.team import (
     RetryPolicy,
     Team,
 )
+from maestro_runtime.config._budgets import budget_of, check_budgets
 from maestro_runtime.config._check_personas import check_personas
 from maestro_runtime.config._check_plan import check_plan
 from maestro_runtime.config._decode import decode_table
@@ -81,6 +82,7 @@ def load_team(
     check_name(file.team.name, ("team", "name"), problems)
     check_personas(file, problems)
     check_plan(file, problems)
+    check_budgets(file, problems)
     _check_requirement(file, requirement, problems)
     if found := problems.listed():
         raise TeamFileInvalid(str(path), found)
@@ -145,6 +147,7 @@ def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Setti
         personas=personas,
         phases=tuple(Phase(name=item.name, after=item.after) for item in file.phases),
         contracts=tuple(_contract(item, base_dir) for item in file.contracts),
+        budgets=tuple(budget_of(item) for item in file.budgets),
     )
     return LoadedTeam(team=team, path=str(path), base_dir=base_dir, sources=sources)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import Persona
 from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
 from maestro_runtime.engines._claims import claimed_missing
@@ -255,6 +256,10 @@ async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> Engi
     counts = (result.usage.input_tokens, result.usage.output_tokens)
     if not all(0 <= count <= TOKENS_MAX for count in counts):
         raise MalformedOutput(f"token counts must be from 0 to {TOKENS_MAX}, got {counts}")
+    try:
+        result.usage.check()
+    except UsageInvalid as error:
+        raise MalformedOutput(str(error)) from error
     try:
         edits = msgspec.convert(msgspec.to_builtins(result.edits), EditPlan | None)
     except (msgspec.MsgspecError, TypeError) as error:

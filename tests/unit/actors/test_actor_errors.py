@@ -8,7 +8,9 @@ from maestro_actors.errors import (
     InternalError,
     MessageTooLarge,
     TokenBudgetExceeded,
+    UsageInvalid,
 )
+from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict, PriceTableInvalid
 from maestro_actors.messages import MESSAGE_BYTES_MAX, CloseCall
 from maestro_actors.proxy import encoded
 from maestro_storage.transition import Transition
@@ -24,6 +26,26 @@ ERRORS = [
             "token budget of persona 'dev' cannot pay for another call: "
             "limit 9, spent 6, reserved 1, needed 4"
         ),
+    ),
+    (
+        TokenBudgetExceeded("dev", 9, 6, 1, None, "usd", 1_700_000_000_000),
+        (
+            "budget 'usd' cannot pay for another call of persona 'dev': limit 9, spent 6, "
+            "reserved 1, needed an unknown price; it begins anew at 2023-11-14T22:13:20+00:00"
+        ),
+    ),
+    (
+        UsageInvalid("requests", "must be an integer of at least 0", -1),
+        "requests must be an integer of at least 0, got -1",
+    ),
+    (
+        BudgetInvalid("daily", "limit", "must be at least 1", 0),
+        "limit of budget 'daily' must be at least 1, got 0",
+    ),
+    (LedgerConflict("call 00", "is not open"), "call 00 is not open"),
+    (
+        PriceTableInvalid("models.m", "must be a table", 1),
+        "price table: models.m must be a table, got 1",
     ),
     (
         InternalError("call 00 is settled, only an open one is closed"),

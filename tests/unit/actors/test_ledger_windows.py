@@ -1,5 +1,6 @@
 import datetime as dt
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from maestro_actors.ledger.amounts import Amounts
 from maestro_actors.ledger.budget import DAY_MS, HOUR_MS, Budget, Caller, span_of, subject_of
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
-from maestro_actors.ledger.ledger import Deny, Grant, Ledger, Wait
+from maestro_actors.ledger.ledger import Clamp, Deny, Grant, Ledger, Wait
 
 CALLER = Caller("s-1", "dev", engine="chat")
 
@@ -151,3 +152,31 @@ def test_a_top_up_needs_a_budget_that_counts_the_caller() -> None:
 
     with pytest.raises(LedgerConflict, match=r"^budget 'b' does not count persona 'dev'$"):
         Ledger(lambda _: None).top_up(other, CALLER, 1, 0)
+
+
+def test_a_call_is_cut_down_to_the_token_and_never_below_its_floor() -> None:
+    """Three output tokens cost 7 each, 11 are left of 30: one of them has to go for each 7."""
+    dollars = Budget(id="usd", metric="money", limit=30)
+    need, floor = Amounts(13, 13, 3, 1, 31), Amounts(10, 10, 0, 1, 10)
+
+    cut = Ledger(lambda _: None).reserve(b"1", CALLER, [dollars], need=need, floor=floor, at_ms=0)
+    assert isinstance(cut, Clamp)
+    assert (cut.tokens, cut.counters[0].held) == (12, 24)
+
+    exact = msgspec.structs.replace(dollars, limit=10)
+    least = Ledger(lambda _: None).reserve(b"1", CALLER, [exact], need=need, floor=floor, at_ms=0)
+    assert isinstance(least, Clamp)
+    assert (least.tokens, least.counters[0].held) == (10, 10)
+
+    short = msgspec.structs.replace(dollars, limit=9)
+    none = Ledger(lambda _: None).reserve(b"1", CALLER, [short], need=need, floor=floor, at_ms=0)
+    assert isinstance(none, Deny)
+
+
+def test_a_ledger_made_anew_opens_no_window_before_the_latest_instant_of_its_rows() -> None:
+    hourly = Budget(id="b", window="hour", limit=100)
+
+    granted = reserve(Ledger(lambda _: None, latest_ms=HOUR_MS), b"1", hourly, 1, HOUR_MS - 1)
+
+    assert isinstance(granted, Grant)
+    assert granted.counters[0].key.start_ms == HOUR_MS

@@ -122,7 +122,7 @@ def test_a_book_asks_its_list_once_a_day_and_its_own_table_wins() -> None:
 )
 def test_usage_that_cannot_be_is_refused(figures: dict[str, int], text: str) -> None:
     with pytest.raises(UsageInvalid) as raised:
-        Usage(**figures)  # type: ignore[arg-type]
+        Usage(**figures).check()  # type: ignore[arg-type]
 
     assert str(raised.value) == text
 

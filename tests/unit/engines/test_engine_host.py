@@ -299,6 +299,10 @@ def test_an_engine_that_does_not_stop_is_left_behind_visibly(
             EngineResult(usage=Usage(input_tokens=-1)),
             "output is malformed: token counts must be from 0 to 9007199254740992, got (-1, 0)",
         ),
+        (
+            EngineResult(usage=Usage(input_tokens=1, cache_read_tokens=2)),
+            "output is malformed: input_tokens must have the cached 2 tokens in it, got 1",
+        ),
     ],
 )
 def test_an_engine_is_held_to_its_protocol(

@@ -1,0 +1,67 @@
+"""What was used, by the hour: one cell for all calls of an hour that nothing tells apart."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from maestro_actors.ledger.budget import HOUR_MS
+from maestro_storage.records import CallRecord, UsageRecord
+
+
+class History:
+    """The cells of the running hour."""
+
+    def __init__(self, load: Callable[..., UsageRecord | None]) -> None:
+        """Make a history over the cells that `load` reads, by hour and names."""
+        self._load = load
+        self._hour_ms = 0
+        self._cells: dict[tuple[str, ...], UsageRecord] = {}
+
+    def add(self, call: CallRecord, epoch: int) -> UsageRecord:
+        """Return the cell of a closed call, with the call added to it."""
+        closed_ms = call.closed_ms or call.opened_ms
+        # A clock that steps back adds to the newest hour: older cells may not be durable yet.
+        hour_ms = max(self._hour_ms, closed_ms - closed_ms % HOUR_MS)
+        if hour_ms != self._hour_ms:
+            self._hour_ms, self._cells = hour_ms, {}
+        names = (
+            call.session_id,
+            call.phase,
+            call.task_id,
+            call.persona_id,
+            call.engine,
+            call.model,
+            call.outcome,
+        )
+        cell = self._cells.get(names) or self._load(hour_ms, *names) or _empty(hour_ms, names)
+        cell = msgspec.structs.replace(
+            cell,
+            calls=cell.calls + 1,
+            requests=cell.requests + call.requests,
+            input_tokens=cell.input_tokens + call.input_tokens,
+            output_tokens=cell.output_tokens + call.output_tokens,
+            cache_read_tokens=cell.cache_read_tokens + call.cache_read_tokens,
+            cache_write_tokens=cell.cache_write_tokens + call.cache_write_tokens,
+            reasoning_tokens=cell.reasoning_tokens + call.reasoning_tokens,
+            cost_nano_usd=cell.cost_nano_usd + call.cost_nano_usd,
+            unpriced_calls=cell.unpriced_calls + (call.cost_basis == "unpriced"),
+            lost_calls=cell.lost_calls + (call.state == "lost"),
+            duration_ms=cell.duration_ms + max(0, closed_ms - call.opened_ms),
+            epoch=epoch,
+        )
+        self._cells[names] = cell
+        return cell
+
+
+def _empty(hour_ms: int, names: tuple[str, ...]) -> UsageRecord:
+    session_id, phase, task_id, persona_id, engine, model, outcome = names
+    return UsageRecord(
+        hour_ms=hour_ms,
+        session_id=session_id,
+        phase=phase,
+        task_id=task_id,
+        persona_id=persona_id,
+        engine=engine,
+        model=model,
+        outcome=outcome,
+    )

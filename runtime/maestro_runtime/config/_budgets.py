@@ -1,0 +1,71 @@
+"""The `[[budgets]]` of a team file."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from maestro_actors.ledger.amounts import METRICS
+from maestro_actors.ledger.budget import ACTIONS, SCOPES, Budget
+from maestro_actors.ledger.errors import BudgetInvalid
+from maestro_actors.ledger.prices import NANO_PER_USD
+from maestro_runtime.config._names import check_name, check_unique
+from maestro_runtime.config._problems import KeyPath, Problems, shown, unknown
+from maestro_runtime.config._tables import BudgetTable, TeamFile, given
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_WORDS: Final = {"scope": SCOPES, "metric": METRICS, "action": ACTIONS}
+
+
+def check_budgets(file: TeamFile, problems: Problems) -> None:
+    """Note everything that is wrong with the budgets."""
+    names: list[tuple[str, KeyPath]] = []
+    for at, table in enumerate(file.budgets):
+        path = ("budgets", at)
+        check_name(table.id, (*path, "id"), problems)
+        names.append((table.id, (*path, "id")))
+        _check_budget(table, file, path, problems)
+    check_unique(names, problems)
+
+
+def budget_of(table: BudgetTable) -> Budget:
+    """Return the budget of a table without problems.
+
+    Raises:
+        BudgetInvalid: A field breaks a rule that only the budget knows.
+    """
+    keys: dict[str, Any] = given(table)
+    unit = NANO_PER_USD if keys.get("metric") == "money" else 1
+    keys["limit"] = round(keys["limit"] * unit)
+    if "thresholds" in keys:
+        shares = {round(share * 1000) for share in keys.pop("thresholds")}
+        keys["alert_permille"] = tuple(sorted(shares))
+    return Budget(**keys)
+
+
+def _check_budget(table: BudgetTable, file: TeamFile, path: KeyPath, problems: Problems) -> None:
+    known = True
+    for key, words in _WORDS.items():
+        word = getattr(table, key)
+        if word is not UNSET and word not in words:
+            problems.add((*path, key), unknown(word, key, words))
+            known = False
+    if table.limit is UNSET:
+        problems.add((*path, "limit"), "is required")
+        return
+    if table.metric != "money" and table.limit != int(table.limit):
+        problems.add((*path, "limit"), f"must be a whole number, got {shown(table.limit)}")
+    names: dict[object, Collection[str]] = {
+        "persona": file.personas,
+        "phase": [phase.name for phase in file.phases],
+        "contract": [contract.id for contract in file.contracts],
+    }
+    entries = names.get(table.scope)
+    if isinstance(table.value, str) and table.value and entries and table.value not in entries:
+        problems.add((*path, "value"), unknown(table.value, str(table.scope), entries))
+    if known and table.id:
+        try:
+            budget_of(table)
+        except BudgetInvalid as error:
+            problems.add((*path, error.field), f"{error.rule}, got {shown(error.given)}")
