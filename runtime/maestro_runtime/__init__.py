@@ -15,12 +15,15 @@ if TYPE_CHECKING:
         SessionOrder,
         open_runtime,
     )
+    from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
 
 __all__ = [
     "Runtime",
     "RuntimeOptions",
     "Session",
     "SessionOrder",
+    "TokenTracker",
+    "TrackedUsage",
     "__version__",
     "open_runtime",
 ]
@@ -30,6 +33,6 @@ def __getattr__(name: str) -> Any:
     """Load a public name at its first use: the command line must start without the runtime."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from maestro_runtime import runtime  # noqa: PLC0415 - the point of this function
+    from maestro_runtime import runtime, token_tracker  # noqa: PLC0415 - the point of this function
 
-    return getattr(runtime, name)
+    return getattr(token_tracker if hasattr(token_tracker, name) else runtime, name)

@@ -1,0 +1,95 @@
+"""Where a token tracker keeps its books: in memory, or in a state directory."""
+
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Protocol
+
+from maestro_storage import Store
+from maestro_storage.records import BudgetRecord, CallRecord
+from maestro_storage.transition import Transition
+
+
+class Books(Protocol):
+    """Calls and counters of one session, as far as they are durable."""
+
+    epoch: int
+    """Goes into every record."""
+
+    def call(self, call_id: bytes) -> CallRecord | None:
+        """Return a booked call."""
+
+    def budget(self, persona_id: str) -> BudgetRecord | None:
+        """Return the counter of a persona."""
+
+    def personas(self) -> list[str]:
+        """Return the personas that have made a call, sorted."""
+
+    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
+        """Write a call and the counter after it together; the future is set once durable."""
+
+    def close(self) -> None:
+        """Write what is queued and let go of the books."""
+
+
+class MemoryBooks:
+    """Books that end with the process."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._calls: dict[bytes, CallRecord] = {}
+        self._budgets: dict[str, BudgetRecord] = {}
+
+    def call(self, call_id: bytes) -> CallRecord | None:
+        """Return a booked call."""
+        return self._calls.get(call_id)
+
+    def budget(self, persona_id: str) -> BudgetRecord | None:
+        """Return the counter of a persona."""
+        return self._budgets.get(persona_id)
+
+    def personas(self) -> list[str]:
+        """Return the personas that have made a call, sorted."""
+        return sorted(self._budgets)
+
+    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
+        """Keep both; the future is set."""
+        self._calls[call.call_id] = call
+        self._budgets[budget.persona_id] = budget
+        written: Future[None] = Future()
+        written.set_result(None)
+        return written
+
+    def close(self) -> None:
+        """Do nothing: a program may ask for its figures after the end."""
+
+
+class StoreBooks:
+    """Books in a state directory, which this process owns until they are closed."""
+
+    def __init__(self, state_dir: Path | str, session_id: str) -> None:
+        self._store = Store.open(state_dir)
+        self._session_id = session_id
+        self.epoch = self._store.epoch
+
+    def call(self, call_id: bytes) -> CallRecord | None:
+        """Return a booked call."""
+        return self._store.calls.get(self._session_id, call_id)
+
+    def budget(self, persona_id: str) -> BudgetRecord | None:
+        """Return the counter of a persona."""
+        return self._store.budgets.get(self._session_id, persona_id)
+
+    def personas(self) -> list[str]:
+        """Return the personas that have made a call, sorted."""
+        return [row.persona_id for row in self._store.budgets.scan(self._session_id)]
+
+    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
+        """Hand both to the journal in one transition."""
+        draft = Transition()
+        draft.put(call)
+        draft.put(budget)
+        return self._store.journal.commit(draft)
+
+    def close(self) -> None:
+        """Write what is queued and give the state directory up."""
+        self._store.close()
