@@ -201,7 +201,7 @@ class TokenAccountant(MessageActor):
         elif order.state == "lost":
             # Nobody knows what a lost call cost: its whole reservation is booked, visibly.
             closed = msgspec.structs.replace(
-                call, input_tokens=call.reserved_tokens, basis="reserved"
+                call, input_tokens=call.reserved_tokens, basis="reserved", requests=1
             )
             change = self._ledger.lose(order.call_id)
         else:

@@ -51,6 +51,26 @@ token_budget = 1000000
 options = {{ log = {log}, fails_first = ["b"] }}
 [personas.dev]
 [personas.qa]
+[[budgets]]
+id = "all"
+window = "forever"
+limit = 1000000
+[[budgets]]
+id = "recent"
+scope = "persona"
+window = "rolling:86400"
+limit = 1000000
+[[budgets]]
+id = "requests"
+metric = "requests"
+limit = 1000000
+[[budgets]]
+id = "watched"
+scope = "phase"
+window = "month"
+metric = "output"
+limit = 20
+action = "warn"
 [[phases]]
 name = "one"
 [[phases]]

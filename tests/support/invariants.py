@@ -8,7 +8,7 @@ from pathlib import Path
 from crash_team import Run
 from maestro_runtime.cli._progress import EventLine
 from maestro_storage import StateView, Store, verify
-from maestro_storage.records import TASK_FINAL, AttemptRecord, EventRecord
+from maestro_storage.records import TASK_FINAL, AttemptRecord, CounterKey, EventRecord
 
 ATTEMPTS_MAX, ROUNDS_MAX = 3, 2
 
@@ -33,6 +33,8 @@ def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateVi
             return None
         _check_history(store, session_id, observed)
         _check_ledger(store, session_id)
+        _check_counters(store)
+        _check_alerts(store, session_id)
         _check_attempts(store, session_id, observed)
         _check_tasks(store, session_id)
         return store
@@ -109,6 +111,57 @@ def _check_ledger(store: StateView, session_id: str) -> None:
     used = sum(task.tokens_used for task in store.tasks.scan(session_id))
     closed = [call for call in store.calls.scan(session_id) if call.state != "open"]
     assert used == sum(call.input_tokens + call.output_tokens for call in closed)
+
+
+def _check_counters(store: StateView) -> None:
+    """Invariant 2, for the budgets of the team and for the history by the hour."""
+    spent: Counter[CounterKey] = Counter()
+    held: Counter[CounterKey] = Counter()
+    calls = list(store.calls.scan())
+    for call in calls:
+        total = call.input_tokens + call.output_tokens
+        # Nobody can tell how much of a lost call was output: all of it is held to be.
+        output = total if call.state == "lost" else call.output_tokens
+        figures = (total, total - call.cache_read_tokens, output, call.requests)
+        for hold in call.holds:
+            spent[hold.key] += 0 if call.state == "open" else figures[hold.metric]
+            held[hold.key] += hold.amount if call.state == "open" else 0
+    rows = {row.counter: row for row in store.counters.scan()}
+    assert set(rows) == set(spent)
+    assert {key: row.spent for key, row in rows.items()} == spent
+    assert {key: row.held for key, row in rows.items()} == held
+    cells = list(store.usage.scan())
+    closed = [call for call in calls if call.state != "open"]
+    assert sum(cell.calls for cell in cells) == len(closed)
+    assert sum(cell.input_tokens for cell in cells) == sum(call.input_tokens for call in closed)
+    assert sum(cell.lost_calls for cell in cells) == sum(call.state == "lost" for call in closed)
+
+
+def _check_alerts(store: StateView, session_id: str) -> None:
+    """Invariant 8: a share of a limit that is reached is one alert, and one line of history."""
+    alerts = sorted((row.counter.budget_id, row.permille, row.spent) for row in store.alerts.scan())
+    told = sorted(
+        (event.data["budget_id"], event.data["permille"], event.data["spent"])
+        for event in store.events.scan(session_id)
+        if event.kind == "budget_alert"
+    )
+    personas = [
+        (f"persona/{row.persona_id}", fired.permille)
+        for row in store.budgets.scan()
+        for fired in row.fired
+    ]
+    counted = [
+        (row.counter.budget_id, fired.permille)
+        for row in store.counters.scan()
+        for fired in row.fired
+    ]
+    assert told == alerts
+    assert sorted(personas + counted) == [(name, permille) for name, permille, _ in alerts]
+    for row in store.counters.scan():
+        reached = {
+            permille for permille in row.alert_permille if row.spent * 1000 >= row.limit * permille
+        }
+        assert reached == {fired.permille for fired in row.fired}
 
 
 def _check_attempts(store: StateView, session_id: str, observed: Observed) -> None:
