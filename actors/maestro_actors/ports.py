@@ -58,8 +58,8 @@ class Memory(Protocol):
     def counted_until_ms(self) -> int:
         """Return when a counter that belongs to no session changed last, 0 if there is none."""
 
-    def usage(self, hour_ms: int, *names: str) -> UsageRecord | None:
-        """Return what like calls have used in an hour; `names` as in its key."""
+    def usage_since(self, at_ms: int) -> list[UsageRecord]:
+        """Return what was used in hours that begin at an instant or later."""
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""

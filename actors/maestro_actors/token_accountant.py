@@ -15,7 +15,7 @@ import pykka
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import METRICS, Amounts, reserved, used
-from maestro_actors.ledger.budget import Budget, Caller, subject_of
+from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller, subject_of
 from maestro_actors.ledger.counter import Alert, Counter
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
 from maestro_actors.ledger.history import History
@@ -60,7 +60,8 @@ class TokenAccountant(MessageActor):
         super().__init__()
         self._ports = ports
         self._ledger = Ledger(self._load, ports.memory.counted_until_ms())
-        self._history = History(ports.memory.usage)
+        now_ms = ports.now_ms()
+        self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
         self._open: dict[bytes, CallRecord] = {}
         self._parked: dict[CounterKey, dict[str, None]] = {}
         """Addresses whose calls wait for a counter to change, the oldest first."""

@@ -13,7 +13,6 @@ from maestro_storage.records import (
     SessionRecord,
     TaskRecord,
     UsageRecord,
-    usage_key,
 )
 
 
@@ -60,9 +59,9 @@ class StoreMemory:
         """Return when a counter that belongs to no session changed last, 0 if there is none."""
         return max((row.updated_ms for row in self._store.counters.scan("")), default=0)
 
-    def usage(self, hour_ms: int, *names: str) -> UsageRecord | None:
-        """Return what like calls have used in an hour; `names` as in its key."""
-        return self._store.usage.get(usage_key(hour_ms, *names))
+    def usage_since(self, at_ms: int) -> list[UsageRecord]:
+        """Return what was used in hours that begin at an instant or later."""
+        return list(self._store.usage.scan("", after=at_ms - 1 if at_ms else None))
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""

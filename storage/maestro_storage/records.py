@@ -350,8 +350,7 @@ class UsageRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By hour, under no session; then by everything that tells the calls apart."""
-        return usage_key(
-            self.hour_ms,
+        names = (
             self.session_id,
             self.phase,
             self.task_id,
@@ -360,13 +359,9 @@ class UsageRecord(Record, frozen=True, kw_only=True):
             self.model,
             self.outcome,
         )
-
-
-def usage_key(hour_ms: int, *names: str) -> bytes:
-    """Return the key of a usage record; `names` from its session to its outcome."""
-    # A digest: so many names could be longer than a key.
-    digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
-    return key_of("", hour_ms, digest)
+        # A digest: so many names could be longer than a key.
+        digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
+        return key_of("", self.hour_ms, digest)
 
 
 class BreakerRecord(Record, frozen=True, kw_only=True):

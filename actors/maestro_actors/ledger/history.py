@@ -1,6 +1,6 @@
 """What was used, by the hour: one cell for all calls of an hour that nothing tells apart."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,11 +11,11 @@ from maestro_storage.records import CallRecord, UsageRecord
 class History:
     """The cells of the running hour."""
 
-    def __init__(self, load: Callable[..., UsageRecord | None]) -> None:
-        """Make a history over the cells that `load` reads, by hour and names."""
-        self._load = load
-        self._hour_ms = 0
-        self._cells: dict[tuple[str, ...], UsageRecord] = {}
+    def __init__(self, cells: Iterable[UsageRecord]) -> None:
+        """Go on from the cells of the running hour, or of later ones if the clock stepped back."""
+        known = list(cells)
+        self._hour_ms = max((cell.hour_ms for cell in known), default=0)
+        self._cells = {_names_of(cell): cell for cell in known if cell.hour_ms == self._hour_ms}
 
     def add(self, call: CallRecord, epoch: int) -> UsageRecord:
         """Return the cell of a closed call, with the call added to it."""
@@ -24,16 +24,8 @@ class History:
         hour_ms = max(self._hour_ms, closed_ms - closed_ms % HOUR_MS)
         if hour_ms != self._hour_ms:
             self._hour_ms, self._cells = hour_ms, {}
-        names = (
-            call.session_id,
-            call.phase,
-            call.task_id,
-            call.persona_id,
-            call.engine,
-            call.model,
-            call.outcome,
-        )
-        cell = self._cells.get(names) or self._load(hour_ms, *names) or _empty(hour_ms, names)
+        names = _names_of(call)
+        cell = self._cells.get(names) or _empty(hour_ms, names)
         cell = msgspec.structs.replace(
             cell,
             calls=cell.calls + 1,
@@ -51,6 +43,18 @@ class History:
         )
         self._cells[names] = cell
         return cell
+
+
+def _names_of(row: CallRecord | UsageRecord) -> tuple[str, ...]:
+    return (
+        row.session_id,
+        row.phase,
+        row.task_id,
+        row.persona_id,
+        row.engine,
+        row.model,
+        row.outcome,
+    )
 
 
 def _empty(hour_ms: int, names: tuple[str, ...]) -> UsageRecord:

@@ -14,7 +14,7 @@ from maestro_actors.messages import OpenCall
 from maestro_actors.team import Team
 from maestro_storage.records import AlertRecord, CallRecord, CounterRecord
 from maestro_storage.transition import Transition
-from staging import MALFORMED, NO_WAIT, OK, SESSION, Stage, changed_retry, contract, team
+from staging import MALFORMED, NO_WAIT, OK, SESSION, TRANSIENT, Stage, changed_retry, contract, team
 
 DAILY = Budget(id="daily", window="day", limit=250)
 CALLER = Caller(SESSION, "dev", engine="scripted")
@@ -297,3 +297,28 @@ def test_a_budget_of_a_tag_or_a_phase_counts_only_its_calls(stage: Stage) -> Non
     found = {row.counter.budget_id: row.counter for row in stage.store.counters.scan()}
     assert {name: key.subject for name, key in found.items()} == {"tagged": "slow", "here": "build"}
     assert found["here"].session_id == SESSION
+
+
+def test_usage_of_an_hour_goes_on_after_a_restart(restart: Callable[[], Stage]) -> None:
+    stage = restart()
+    stage.engines.held = True
+    run(stage, limited(contracts=1))
+    stage.engines.wait_for_calls(1)
+    stage = restart()
+    stage.engines.outcomes.extend([TRANSIENT, OK])
+    stage.engines.recovered_usage = TRANSIENT.usage
+
+    stage.run(limited(contracts=1))
+    stage.wait_for("attempt_failed")
+    stage = restart()
+    stage.engines.outcomes.append(TRANSIENT)
+    stage.run(limited(contracts=1))
+    stage.advance_until("session_done")
+
+    cells = {cell.outcome: cell for cell in stage.store.usage.scan()}
+    assert {name: cell.calls for name, cell in cells.items()} == {
+        "interrupted": 1,
+        "transient": 2,
+        "ok": 1,
+    }
+    assert cells["transient"].input_tokens == 20
