@@ -8,11 +8,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-<<<<<<< HEAD
 from maestro_actors.checks import CheckResult
-=======
 from maestro_actors.errors import UsageInvalid
->>>>>>> 4578621 (Add the ledger core: budgets, counters, prices)
 from maestro_actors.team import Contract, Persona
 
 FailureClass = Literal[

@@ -74,9 +74,7 @@ class Task:
         """Where the coordinator of its session lives."""
         return coordinator_address(self.assignment.session_id)
 
-    def order(
-        self, record: TaskRecord, *, known_checks: tuple[CheckResult, ...] = ()
-    ) -> CallOrder:
+    def order(self, record: TaskRecord, *, known_checks: tuple[CheckResult, ...] = ()) -> CallOrder:
         """Return the order of the attempt that `record` says is running."""
         return CallOrder(
             session_id=record.session_id,

@@ -6,7 +6,7 @@ the code under test (team, outcome, records), but none of its decisions.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from maestro_actors.breaker import BreakerPolicy
@@ -71,6 +71,8 @@ class ModelBudget:
     limit: int
     spent: int = 0
     held: int = 0
+    alerted: set[int] = field(default_factory=set)
+    """Thresholds that have been crossed, in thousandths of the limit."""
 
 
 @dataclass(eq=False)
@@ -154,6 +156,7 @@ class SessionModel:
         self._expected: deque[tuple[str, str]] = deque()
         """Events that must come next, with the task or engine they are about."""
         self._blocking = False
+        self._alerts: set[tuple[str, int]] = set()
 
     def restart(self, epoch: int, recovered: Usage | None) -> None:
         """Note that a new process has taken over."""
@@ -188,7 +191,7 @@ class SessionModel:
         budget = self.budgets[task.persona.persona_id]
         return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
 
-    def observe(self, event: EventRecord) -> None:
+    def observe(self, event: EventRecord) -> None:  # noqa: C901 - one case a kind
         """Take the next event of the history; AssertionError if it must not happen."""
         assert not self.over, f"{event.kind} after the session ended"
         assert event.epoch == self.epoch
@@ -196,8 +199,13 @@ class SessionModel:
         if self._expected:
             assert (event.kind, subject) == self._expected.popleft()
             return
+        if event.kind == "budget_alert":
+            self._alert_raised(event)
+            return
         assert not self._blocking or event.kind in ("task_blocked", "session_failed")
         match event.kind:
+            case "budget_alert":
+                self._budget_alerted(event)
             case "session_started":
                 assert event.sequence == 1
             case "attempt_started":
@@ -216,6 +224,14 @@ class SessionModel:
                 self._session_ended(SESSION_ENDS[event.kind])
             case _:
                 raise AssertionError(f"{event.kind} of {subject} out of the blue")
+
+    def _budget_alerted(self, event: EventRecord) -> None:
+        persona_id, permille = str(event.data["persona_id"]), int(event.data["permille"] or 0)
+        budget = self.budgets[persona_id]
+        assert permille not in budget.alerted, "a threshold alerts once"
+        assert event.data["spent"] == budget.spent
+        assert budget.spent * 1000 >= budget.limit * permille
+        budget.alerted.add(permille)
 
     def _attempt_started(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]
@@ -263,6 +279,16 @@ class SessionModel:
             self._expected.append((f"task_{task.state}", event.task_id))
         if moved is not None:
             self._expected.append((moved, task.persona.engine))
+
+    def _alert_raised(self, event: EventRecord) -> None:
+        """Hold an alert against what its persona has spent: once for each share."""
+        persona_id, permille = str(event.data["persona_id"]), event.data["permille"]
+        assert isinstance(permille, int)
+        budget = self.budgets[persona_id]
+        assert (event.data["spent"], event.data["limit"]) == (budget.spent, budget.limit)
+        assert budget.spent * 1000 >= budget.limit * permille
+        assert (persona_id, permille) not in self._alerts, f"{permille} of {persona_id} again"
+        self._alerts.add((persona_id, permille))
 
     def _ending(self, call: ModelCall, event: EventRecord) -> tuple[Outcome, int]:
         """Return how a call ended, and what is to be booked for it."""

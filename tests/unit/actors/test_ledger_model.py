@@ -51,6 +51,10 @@ class Model:
     now_ms: int = START_MS
     topped_up: dict[Bucket, int] = field(default_factory=dict)
 
+    def hear(self, at_ms: int) -> None:
+        """Learn the time, which only a call or a top-up brings; it never goes back."""
+        self.now_ms = max(self.now_ms, at_ms)
+
     def bucket(self, budget: Budget, caller: Caller) -> Bucket | None:
         facts = {
             "global": "",
@@ -176,15 +180,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         """Crash: all that is left are the rows."""
         self.ledger = Ledger(lambda key: copy.deepcopy(self.rows.get(key)), self.latest_ms)
-        self.model.now_ms = max(self.latest_ms, self.clock_ms)
+        self.model.now_ms = self.latest_ms
         for call in self.model.calls:
             if call.booked is None:
                 self.ledger.adopt(call.call_id, call.holds)
 
     @rule(minutes=st.sampled_from([-90, -1, 1, 3, 11, 61, 60 * 25, 60 * 24 * 8, 60 * 24 * 32]))
     def pass_time(self, minutes: int) -> None:
-        self.clock_ms = self.model.now_ms + minutes * 60_000
-        self.model.now_ms = max(self.model.now_ms, self.clock_ms)
+        self.clock_ms = max(self.clock_ms, self.model.now_ms) + minutes * 60_000
 
     clock_ms = START_MS
 
@@ -198,6 +201,7 @@ class LedgerMachine(RuleBasedStateMachine):
             need.requests,
             (need.money or 0) - 7 * spare,
         )
+        self.model.hear(self.clock_ms)
         expected = self.model.answer(caller, need, floor)
         call_id = len(self.model.calls).to_bytes(16, "big")
         found = self.ledger.reserve(
@@ -287,8 +291,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(caller=CALLERS, data=st.data(), more=st.integers(1, 100))
     def top_up(self, caller: Caller, data: Any, more: int) -> None:
         budget = data.draw(st.sampled_from(self.model.budgets))
-        bucket = self.model.bucket(budget, caller)
-        if bucket is not None:
+        if self.model.bucket(budget, caller) is not None:
+            self.model.hear(self.clock_ms)
+            bucket = self.model.bucket(budget, caller)
+            assert bucket is not None
             self.save(self.ledger.top_up(budget, caller, more, self.clock_ms))
             self.model.topped_up[bucket] = self.model.topped_up.get(bucket, 0) + more
 
