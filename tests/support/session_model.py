@@ -6,7 +6,7 @@ the code under test (team, outcome, records), but none of its decisions.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from maestro_actors.breaker import BreakerPolicy
@@ -71,8 +71,6 @@ class ModelBudget:
     limit: int
     spent: int = 0
     held: int = 0
-    alerted: set[int] = field(default_factory=set)
-    """Thresholds that have been crossed, in thousandths of the limit."""
 
 
 @dataclass(eq=False)
@@ -204,8 +202,6 @@ class SessionModel:
             return
         assert not self._blocking or event.kind in ("task_blocked", "session_failed")
         match event.kind:
-            case "budget_alert":
-                self._budget_alerted(event)
             case "session_started":
                 assert event.sequence == 1
             case "attempt_started":
@@ -224,14 +220,6 @@ class SessionModel:
                 self._session_ended(SESSION_ENDS[event.kind])
             case _:
                 raise AssertionError(f"{event.kind} of {subject} out of the blue")
-
-    def _budget_alerted(self, event: EventRecord) -> None:
-        persona_id, permille = str(event.data["persona_id"]), int(event.data["permille"] or 0)
-        budget = self.budgets[persona_id]
-        assert permille not in budget.alerted, "a threshold alerts once"
-        assert event.data["spent"] == budget.spent
-        assert budget.spent * 1000 >= budget.limit * permille
-        budget.alerted.add(permille)
 
     def _attempt_started(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]
