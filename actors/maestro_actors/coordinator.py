@@ -20,6 +20,7 @@ from maestro_actors.messages import (
     CoordinatorMessage,
     GetSession,
     HaltSession,
+    HelpAnswered,
     PhaseRecorded,
     SessionRecorded,
     SessionStatus,
@@ -38,6 +39,7 @@ from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import (
     TASK_FINAL,
+    TASK_PASSED,
     CheckpointRecord,
     SessionRecord,
     SessionState,
@@ -56,7 +58,7 @@ class _Entry:
     """What the coordinator knows of one task between two messages."""
 
     record: TaskRecord
-    """As read at the start; only its names are used after that."""
+    """As read at the start or at an answer; only its names are used after that."""
     state: TaskState
     waits_for: WaitsFor
     """What it waits for, while its state is "waiting"."""
@@ -111,7 +113,7 @@ class Coordinator(MessageActor):
         )
         self._graph = SessionGraph(
             self._team,
-            done=(record.task_id for record in tasks if record.state == "done"),
+            done=(record.task_id for record in tasks if record.state in TASK_PASSED),
             recorded=(checkpoint.phase for checkpoint in checkpoints),
         )
         self._to_recover.extend(record.task_id for record in tasks if record.state == "running")
@@ -131,6 +133,8 @@ class Coordinator(MessageActor):
                 self._task_ready(message.task_id)
             case TaskStopped():
                 self._task_stopped(message.task_id)
+            case HelpAnswered():
+                self._help_answered(message.task_id)
             case PhaseRecorded():
                 self._recording.discard(message.phase)
                 self._graph.finish_phase(message.phase)
@@ -172,9 +176,29 @@ class Coordinator(MessageActor):
         """Note a persona that is gone. Before its task ended, only repeated failure does that."""
         entry = self._entries[task_id]
         entry.alive = False
-        if entry.state not in TASK_FINAL and entry.state != "help_needed":
+        if entry.state == "queued":
+            # Answered before its persona, which had ended the task, was gone.
+            self._queue(task_id)
+        elif entry.state not in TASK_FINAL and entry.state != "help_needed":
             entry.state = "help_needed"
             self._release(task_id)
+
+    def _help_answered(self, task_id: str) -> None:
+        """Go on with a task that a person has decided on."""
+        entry = self._entries[task_id]
+        if entry.state != "help_needed":
+            # Answered before this coordinator started, which has read the record as it is now.
+            return
+        entry.record = self._ports.memory.task(self._session_id, task_id)
+        entry.state = entry.record.state
+        if entry.state in TASK_PASSED:
+            self._graph.finish_task(task_id)
+        elif entry.state == "queued" and not entry.alive:
+            self._queue(task_id)
+
+    def _queue(self, task_id: str) -> None:
+        self._entries[task_id].queued = True
+        self._ready.append(task_id)
 
     def _release(self, task_id: str) -> None:
         self._in_flight.discard(task_id)
@@ -188,8 +212,7 @@ class Coordinator(MessageActor):
         for task_id in step.tasks:
             # One that was interrupted or waits has a persona, which asks for the slot itself.
             if self._entries[task_id].state == "queued":
-                self._entries[task_id].queued = True
-                self._ready.append(task_id)
+                self._queue(task_id)
         for phase in step.phases:
             self._record_phase(phase)
         if self._halted:
@@ -361,7 +384,7 @@ class Coordinator(MessageActor):
         """Return the first contract, or else the first phase, that must end before the task."""
         contract = self._contracts[task_id]
         for name in contract.after:
-            if self._entries[name].state != "done":
+            if self._entries[name].state not in TASK_PASSED:
                 return f"contract {name}"
         phase = next(phase for phase in self._team.phases if phase.name == contract.phase)
         waited_for = (name for name in phase.after if not self._graph.is_recorded(name))

@@ -86,3 +86,32 @@ class InternalError(ActorError):
 
     def __str__(self) -> str:
         return f"internal error: {self.what}"
+
+
+class AnswerInvalid(ActorError, ValueError):
+    """An answer to a task that needs help breaks a rule; nothing was changed."""
+
+    def __init__(self, what: str, rule: str, got: str) -> None:
+        super().__init__(what, rule, got)
+        self.what = what
+        self.rule = rule
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"the {self.what} of an answer must be {self.rule}, got {self.got}"
+
+
+class HelpNotAwaited(ActorError):
+    """A task was answered that does not wait for a person; nothing was changed."""
+
+    def __init__(self, session_id: str, task_id: str, state: str) -> None:
+        super().__init__(session_id, task_id, state)
+        self.session_id = session_id
+        self.task_id = task_id
+        self.state = state
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task_id!r} of session {self.session_id!r} must wait for a person to be "
+            f"answered, it is {self.state!r}"
+        )

@@ -4,6 +4,7 @@ import hashlib
 from typing import Final
 
 ACCOUNTANT_ADDRESS: Final = "urn:maestro:accountant"
+HELP_DESK_ADDRESS: Final = "urn:maestro:help-desk"
 
 
 def breaker_address(engine: str) -> str:

@@ -9,9 +9,17 @@ from typing import Final
 
 import msgspec
 
+from maestro_actors.answer import Answer
 from maestro_actors.engine import Outcome, ProcessIdentity, Usage
 from maestro_actors.ledger.budget import Budget, Caller
-from maestro_storage.records import BreakerState, CallState, SessionState, TaskState, WaitsFor
+from maestro_storage.records import (
+    BreakerState,
+    CallState,
+    SessionState,
+    TaskRecord,
+    TaskState,
+    WaitsFor,
+)
 from maestro_storage.transition import Transition
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
@@ -83,6 +91,17 @@ class RecordProcess(Message, frozen=True, kw_only=True):
     draft: Transition
 
 
+class RaiseBudget(Message, frozen=True, kw_only=True):
+    """Add the tokens that an answer grants to a persona's budget and make its draft durable."""
+
+    task: TaskRecord
+    """The task that was answered; names session and persona."""
+    limit_tokens: int
+    """Budget of the persona in this session before its first call."""
+    answer: Answer
+    draft: Transition
+
+
 class ForgetSession(Message, frozen=True, kw_only=True):
     """Drop the session's budgets from memory; the records stay."""
 
@@ -107,7 +126,9 @@ class GetUsage(Message, frozen=True, kw_only=True):
     session_id: str
 
 
-AccountantMessage = OpenCall | CloseCall | RecordProcess | ForgetSession | TopUp | GetUsage
+AccountantMessage = (
+    OpenCall | CloseCall | RecordProcess | RaiseBudget | ForgetSession | TopUp | GetUsage
+)
 
 
 class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -339,6 +360,12 @@ class TaskStopped(Message, frozen=True, kw_only=True):
     task_id: str
 
 
+class HelpAnswered(Message, frozen=True, kw_only=True):
+    """A person's answer to the task is durable; its record says what follows."""
+
+    task_id: str
+
+
 class PhaseRecorded(Message, frozen=True, kw_only=True):
     """The checkpoint of the phase is durable."""
 
@@ -362,6 +389,7 @@ CoordinatorMessage = (
     | TaskReady
     | TaskFinished
     | TaskStopped
+    | HelpAnswered
     | PhaseRecorded
     | SessionRecorded
     | HaltSession
@@ -389,3 +417,87 @@ class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     """Tasks that hold a slot."""
     tasks: tuple[TaskStatus, ...]
+
+
+# Help desk
+
+
+class TicketWritten(Message, frozen=True, kw_only=True):
+    """The ticket of a final failure is durable in the outbox, and pending."""
+
+    session_id: str
+    posting_id: str
+
+
+class SendingRecorded(Message, frozen=True, kw_only=True):
+    """It is durable that a posting is about to be sent: now the sink may have it."""
+
+    session_id: str
+    posting_id: str
+    doubtful: bool
+    """An earlier try may have arrived."""
+
+
+class TicketSent(Message, frozen=True, kw_only=True):
+    """The sink has taken a posting."""
+
+    session_id: str
+    posting_id: str
+    reference: str
+    """What a person finds the ticket by: a key, a path, the id of a message."""
+
+
+class TicketNotSent(Message, frozen=True, kw_only=True):
+    """The sink could not deliver a posting."""
+
+    session_id: str
+    posting_id: str
+    reason: str
+    doubtful: bool
+    """It may have arrived all the same."""
+
+
+class SendingSettled(Message, frozen=True, kw_only=True):
+    """What became of the posting is durable."""
+
+
+class PostingDue(Message, frozen=True, kw_only=True):
+    """A posting has waited long enough to be tried again."""
+
+
+class AnswerHelp(Message, frozen=True, kw_only=True):
+    """Apply a person's answer to a task that needs help; answered by `AnswerTaken`.
+
+    The answer is durable once the history has its "task_answered".
+    """
+
+    session_id: str
+    task_id: str
+    answer: Answer
+
+
+class AnswerRecorded(Message, frozen=True, kw_only=True):
+    """An answer that the desk has passed on is durable."""
+
+    session_id: str
+    task_id: str
+
+
+HelpDeskMessage = (
+    TicketWritten
+    | SendingRecorded
+    | TicketSent
+    | TicketNotSent
+    | SendingSettled
+    | PostingDue
+    | AnswerHelp
+    | AnswerRecorded
+    | Flushed
+)
+
+
+class AnswerTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer is valid and on its way to the journal."""
+
+    session_id: str
+    task_id: str

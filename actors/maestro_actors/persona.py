@@ -40,6 +40,7 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
 from maestro_actors.task import Ending, Task
+from maestro_actors.ticket import write_ticket
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
@@ -211,6 +212,7 @@ class Persona(MessageActor):
         now_ms = self._ports.now_ms()
         running = self._record
         self._record, draft = steps.closing(self._task, running, ending, now_ms)
+        self._add_ticket(draft, now_ms)
         self._step = "recording"
         self._breaker.report(
             answered,
@@ -234,11 +236,18 @@ class Persona(MessageActor):
         self._ports.journal.append(draft)
 
     def _end_unaffordable(self, denied: CallDenied) -> None:
-        self._record, draft = steps.unaffordable(
-            self._task, self._record, denied, self._ports.now_ms()
-        )
+        now_ms = self._ports.now_ms()
+        self._record, draft = steps.unaffordable(self._task, self._record, denied, now_ms)
+        self._add_ticket(draft, now_ms)
         self._step = "recording"
         self._ports.journal.append(draft)
+
+    def _add_ticket(self, draft: Transition, now_ms: int) -> None:
+        """Put the ticket of a final failure into the transition that ends the task."""
+        record = self._record
+        if record.state in ("failed", "help_needed"):
+            attempts = self._ports.memory.attempts(record.session_id, record.task_id)
+            write_ticket(draft, self._task, record, attempts, now_ms)
 
     def _settle_down(self) -> None:
         """The record is durable: end, wait for what it names, or go on if there is nothing."""

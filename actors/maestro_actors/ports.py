@@ -11,12 +11,14 @@ from maestro_actors.engine import CallOrder
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
 from maestro_storage.records import (
+    AttemptRecord,
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
     CounterKey,
     CounterRecord,
+    OutboxRecord,
     SessionRecord,
     TaskRecord,
     UsageRecord,
@@ -66,6 +68,18 @@ class Memory(Protocol):
 
     def checkpoints(self, session_id: str) -> list[CheckpointRecord]:
         """Return the checkpoints of the session, oldest first."""
+
+    def attempts(self, session_id: str, task_id: str) -> list[AttemptRecord]:
+        """Return all attempts of a task, oldest first."""
+
+    def unsent(self) -> list[OutboxRecord]:
+        """Return the rows of the outbox that are not done, of all sessions, oldest first."""
+
+    def outbox(self, session_id: str) -> list[OutboxRecord]:
+        """Return the outbox rows of a session, oldest first."""
+
+    def payload(self, digest: bytes) -> bytes:
+        """Return a payload that a record refers to."""
 
 
 class Engines(Protocol):

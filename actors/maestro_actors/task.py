@@ -88,7 +88,7 @@ class Task:
             requirement=self.assignment.requirement,
             workspace=self.assignment.workspace,
             input_dir=self.assignment.input_dir,
-            feedback=record.evidence,
+            feedback=(*record.evidence, *record.notes),
             seed=self.assignment.seed,
             known_checks=known_checks,
         )
@@ -334,7 +334,8 @@ def _delivered(after: TaskRecord, verdict: Verdict, now_ms: int) -> TaskRecord:
 
 
 def _given_up(task: Task, after: TaskRecord, now_ms: int) -> TaskRecord:
-    return _ended(after, "failed" if task.persona.give_up_on_failure else "help_needed", now_ms)
+    failed = msgspec.structs.replace(after, tickets=after.tickets + 1)
+    return _ended(failed, "failed" if task.persona.give_up_on_failure else "help_needed", now_ms)
 
 
 def _ended(

@@ -35,6 +35,7 @@ from maestro_actors.messages import (
     GetUsage,
     OpenCall,
     PersonaUsage,
+    RaiseBudget,
     RecordProcess,
     SessionUsage,
     TopUp,
@@ -79,6 +80,8 @@ class TokenAccountant(MessageActor):
                 self._record_process(message)
             case AppendDraft():
                 self._ports.journal.append(message.draft)
+            case RaiseBudget():
+                self._raise_budget(message)
             case ForgetSession():
                 self._ledger.forget_session(message.session_id)
             case TopUp():
@@ -315,6 +318,16 @@ class TokenAccountant(MessageActor):
         for counter in counters:
             draft.put(row_of(counter, at_ms, self._ports.epoch))
 
+    def _raise_budget(self, order: RaiseBudget) -> None:
+        task = order.task
+        budget = persona_budget(task.persona_id, order.limit_tokens)
+        caller = Caller(task.session_id, task.persona_id)
+        at_ms = self._ports.now_ms()
+        change = self._ledger.top_up(budget, caller, order.answer.add_tokens, at_ms)
+        self._put(order.draft, change.counters, at_ms)
+        self._ports.journal.append(order.draft)
+        self._wake(change)
+
     def _call(self, session_id: str, call_id: bytes) -> CallRecord:
         """Return an open call: from memory, or from the records if an older start opened it."""
         call = self._open.get(call_id)
@@ -399,6 +412,10 @@ class AccountantProxy(Proxy):
     def append(self, draft: Transition) -> None:
         """Make a draft durable after all that was sent to this proxy before."""
         self._tell(AppendDraft(draft=draft))
+
+    def raise_budget(self, order: RaiseBudget) -> None:
+        """Add the tokens that an answer grants and commit the draft."""
+        self._tell(order)
 
     def forget_session(self, session_id: str) -> None:
         """Drop a finished session from memory."""

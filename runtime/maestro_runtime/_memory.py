@@ -4,12 +4,14 @@ from maestro_actors.checks import CheckResult, decode_checked
 from maestro_storage import Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
+    AttemptRecord,
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
     CounterKey,
     CounterRecord,
+    OutboxRecord,
     SessionRecord,
     TaskRecord,
     UsageRecord,
@@ -70,3 +72,25 @@ class StoreMemory:
     def checkpoints(self, session_id: str) -> list[CheckpointRecord]:
         """Return the checkpoints of the session, oldest first."""
         return list(self._store.checkpoints.scan(session_id))
+
+    def attempts(self, session_id: str, task_id: str) -> list[AttemptRecord]:
+        """Return all attempts of a task, oldest first."""
+        return list(self._store.attempts.scan(session_id, task_id))
+
+    def unsent(self) -> list[OutboxRecord]:
+        """Return the rows of the outbox that are not done, of all sessions, oldest first."""
+        rows = [row for row in self._store.outbox.scan() if row.state != "done"]
+        return sorted(rows, key=_age)
+
+    def outbox(self, session_id: str) -> list[OutboxRecord]:
+        """Return the outbox rows of a session, oldest first."""
+        return sorted(self._store.outbox.scan(session_id), key=_age)
+
+    def payload(self, digest: bytes) -> bytes:
+        """Return a payload; NotFound if there is none."""
+        return self._store.payloads.require(digest)
+
+
+def _age(row: OutboxRecord) -> tuple[int, int, str]:
+    # The length, because an id ends with a count: the tenth comes after the ninth.
+    return (row.created_ms, len(row.outbox_id), row.outbox_id)

@@ -22,7 +22,9 @@ NAME_BYTES_MAX: Final = 120
 """Longest session, contract, persona, phase or engine name in a key, in UTF-8 bytes."""
 
 SessionState = Literal["running", "done", "failed", "help_needed", "cancelled"]
-TaskState = Literal["queued", "running", "waiting", "help_needed", "done", "failed", "blocked"]
+TaskState = Literal[
+    "queued", "running", "waiting", "help_needed", "done", "skipped", "failed", "blocked"
+]
 AttemptState = Literal["open", "ok", "failed", "interrupted"]
 CallState = Literal["open", "settled", "released", "lost"]
 BreakerState = Literal["closed", "open", "half_open"]
@@ -30,7 +32,10 @@ OutboxState = Literal["pending", "sending", "done"]
 WaitsFor = Literal["nothing", "slot", "contract", "call", "deadline", "breaker", "budget", "person"]
 
 SESSION_FINAL: Final[frozenset[SessionState]] = frozenset({"done", "failed", "cancelled"})
-TASK_FINAL: Final[frozenset[TaskState]] = frozenset({"done", "failed", "blocked"})
+TASK_FINAL: Final[frozenset[TaskState]] = frozenset({"done", "skipped", "failed", "blocked"})
+TASK_PASSED: Final[frozenset[TaskState]] = frozenset({"done", "skipped"})
+"""States that let dependents run. A skipped task's contract is not fulfilled: a person decided to
+go on without it."""
 
 
 def key_of(*parts: str | bytes | int) -> bytes:
@@ -157,6 +162,10 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0
     checks: bytes | None = None
     """Digest of the payload with what was found after the last attempt that was checked."""
+    tickets: int = 0
+    """Times the task has failed for good; each has a row in the outbox."""
+    notes: tuple[str, ...] = ()
+    """What persons wrote in their answers; part of the feedback of every further attempt."""
 
     @property
     def key(self) -> bytes:

@@ -11,14 +11,21 @@ from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
-from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
-from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
+from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
+from maestro_actors.identity import (
+    ACCOUNTANT_ADDRESS,
+    HELP_DESK_ADDRESS,
+    breaker_address,
+    coordinator_address,
+)
+from maestro_actors.kernel import ActorSystem, AsyncLane, Restart, VirtualClock
 from maestro_actors.ledger.prices import PriceBook, RateCard
-from maestro_actors.messages import CallRecovered, EngineFinished
+from maestro_actors.messages import CallRecovered, EngineFinished, TicketNotSent, TicketSent
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.session import opening_transition
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
+from maestro_actors.ticket import Posting
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import Store, StoreOptions, StorePorts
@@ -125,6 +132,48 @@ class ScriptedEngines:
             return list(self.started)
 
 
+class ScriptedTickets:
+    """The tickets port: a test says what becomes of each posting, and when."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._system = system
+        self.posted: list[Posting] = []
+        self.arrived = threading.Condition()
+        self.held = False
+        """Postings stay under way until `sent` or `failed`."""
+
+    def post(self, posting: Posting, reply_to: str) -> None:
+        assert reply_to == HELP_DESK_ADDRESS
+        with self.arrived:
+            self.posted.append(posting)
+            self.arrived.notify_all()
+        if not self.held:
+            self.sent(posting)
+
+    def sent(self, posting: Posting) -> None:
+        message = TicketSent(
+            session_id=posting.ticket.session_id,
+            posting_id=posting.posting_id,
+            reference=f"T-{len(self.posted)}",
+        )
+        self._system.deliver(HELP_DESK_ADDRESS, encoded(message))
+
+    def failed(self, posting: Posting, *, doubtful: bool) -> None:
+        message = TicketNotSent(
+            session_id=posting.ticket.session_id,
+            posting_id=posting.posting_id,
+            reason="no route",
+            doubtful=doubtful,
+        )
+        self._system.deliver(HELP_DESK_ADDRESS, encoded(message))
+
+    def wait_for_postings(self, count: int) -> list[Posting]:
+        """Wait until the sink has been given `count` postings in all."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.posted) >= count, BOUND_SECONDS)
+            return list(self.posted)
+
+
 @dataclass
 class Stage:
     """One start of the state directory, with its actors."""
@@ -137,6 +186,7 @@ class Stage:
     ports: Ports
     events: list[EventRecord]
     changed: threading.Condition
+    tickets: ScriptedTickets
     escalations: list[BaseException] = field(default_factory=list)
 
     def create(self, wanted: Team) -> None:
@@ -163,6 +213,16 @@ class Stage:
         )
         self.system.spawn(
             Coordinator, self.ports, SESSION, wanted, address=coordinator_address(SESSION)
+        )
+
+    def open_help_desk(self) -> None:
+        """Start the help desk, as every start of the runtime does."""
+        self.system.spawn(
+            HelpDesk,
+            self.ports,
+            self.tickets,
+            address=HELP_DESK_ADDRESS,
+            supervision=Restart(),
         )
 
     def wait_for(self, kind: str, count: int = 1) -> list[EventRecord]:
@@ -201,6 +261,10 @@ class Stage:
     @property
     def coordinator(self) -> CoordinatorProxy:
         return CoordinatorProxy(LocalChannel(self.system), SESSION)
+
+    @property
+    def help_desk(self) -> HelpDeskProxy:
+        return HelpDeskProxy(LocalChannel(self.system))
 
     @property
     def accountant(self) -> AccountantProxy:
@@ -250,4 +314,5 @@ def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
     )
     engines = ScriptedEngines(system)
     ports = Ports(system, store.journal, StoreMemory(store), engines, store.epoch, PRICES)
-    return Stage(store, system, lane, clock, engines, ports, events, changed, escalations)
+    tickets = ScriptedTickets(system)
+    return Stage(store, system, lane, clock, engines, ports, events, changed, tickets, escalations)

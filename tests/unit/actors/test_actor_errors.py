@@ -5,6 +5,8 @@ import pytest
 from maestro_actors.engine import Usage
 from maestro_actors.errors import (
     ActorError,
+    AnswerInvalid,
+    HelpNotAwaited,
     InternalError,
     MessageTooLarge,
     TokenBudgetExceeded,
@@ -46,6 +48,14 @@ ERRORS = [
     (
         PriceTableInvalid("models.m", "must be a table", 1),
         "price table: models.m must be a table, got 1",
+    ),
+    (
+        AnswerInvalid("note", "at most 4000 characters", "4001"),
+        "the note of an answer must be at most 4000 characters, got 4001",
+    ),
+    (
+        HelpNotAwaited("s-1", "note", "done"),
+        "task 'note' of session 's-1' must wait for a person to be answered, it is 'done'",
     ),
     (
         InternalError("call 00 is settled, only an open one is closed"),

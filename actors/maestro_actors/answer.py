@@ -1,0 +1,147 @@
+"""A person's answer to a task that needs help, and what becomes durable by it."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
+from maestro_storage.transition import Event, Transition
+
+NOTE_CHARS_MAX: Final = 4_000
+"""Longest note, in characters."""
+
+TOKENS_MAX: Final = 10**12
+"""Most tokens one answer may add to a budget."""
+
+_EVENT_NOTE_CHARS: Final = 200
+"""Characters of a note that the history repeats; the whole note is in the task's record."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decides about a task that needs help."""
+
+    decision: Literal["retry", "skip", "give_up"]
+    """retry: one more round of attempts. skip: dependents run as if the task were done.
+    give_up: the task has failed, and what depends on it is blocked."""
+    note: str = ""
+    """Added to the feedback of every further attempt; at most 4,000 characters."""
+    add_tokens: int = 0
+    """Added to the persona's budget in this session; only with "retry"."""
+    by: str = ""
+    """Who answers, for the history."""
+
+    def checked(self) -> "Answer":
+        """Return the answer, if it is one.
+
+        Raises:
+            AnswerInvalid: The note is too long, or the tokens are out of bounds.
+        """
+        if len(self.note) > NOTE_CHARS_MAX:
+            rule = f"at most {NOTE_CHARS_MAX} characters"
+            raise AnswerInvalid("note", rule, f"{len(self.note)}")
+        if not 0 <= self.add_tokens <= TOKENS_MAX:
+            raise AnswerInvalid("tokens to add", f"0 to {TOKENS_MAX}", f"{self.add_tokens}")
+        if self.add_tokens and self.decision != "retry":
+            raise AnswerInvalid("tokens to add", "0 unless the task is retried", self.decision)
+        return self
+
+
+def answered(
+    session: SessionRecord, task: TaskRecord, answer: Answer, now_ms: int, epoch: int
+) -> Transition:
+    """Return the transition that applies an answer; a raised budget is to be added to it.
+
+    A session that had stopped for want of an answer is running again after it, and goes on when it
+    is resumed.
+
+    Raises:
+        AnswerInvalid: See `Answer.checked`.
+        HelpNotAwaited: The task does not wait for a person, or no longer.
+    """
+    answer.checked()
+    if task.state != "help_needed":
+        raise HelpNotAwaited(task.session_id, task.task_id, task.state)
+    draft = Transition()
+    after = _decided(task, answer, now_ms, epoch)
+    draft.put(after)
+    draft.event(
+        Event(
+            task.session_id,
+            "task_answered",
+            now_ms,
+            task.task_id,
+            {
+                "persona_id": task.persona_id,
+                "answer": answer.decision,
+                "note": answer.note[:_EVENT_NOTE_CHARS],
+                "add_tokens": answer.add_tokens,
+                "by": answer.by,
+            },
+        )
+    )
+    if after.state != "queued":
+        draft.event(_end(after, now_ms))
+    if session.state == "help_needed":
+        draft.put(
+            msgspec.structs.replace(
+                session, state="running", updated_ms=now_ms, error="", epoch=epoch
+            )
+        )
+    return draft
+
+
+def raised(
+    budget: BudgetRecord | None, task: TaskRecord, limit_tokens: int, answer: Answer, epoch: int
+) -> BudgetRecord:
+    """Return the persona's budget with the tokens that an answer adds.
+
+    Args:
+        budget: The record, or None if the persona has made no call yet.
+        task: Names session and persona.
+        limit_tokens: What the team gives the persona; counts if there is no record.
+        answer: Says how many tokens are added.
+        epoch: Start of the state directory that writes the record.
+    """
+    before = budget or BudgetRecord(
+        session_id=task.session_id, persona_id=task.persona_id, limit_tokens=limit_tokens
+    )
+    return msgspec.structs.replace(
+        before, limit_tokens=before.limit_tokens + answer.add_tokens, epoch=epoch
+    )
+
+
+def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskRecord:
+    notes = (*task.notes, answer.note) if answer.note else task.notes
+    if answer.decision == "retry":
+        return msgspec.structs.replace(
+            task,
+            state="queued",
+            waits_for="slot",
+            # Another round, whatever the limit: the ids of its calls must not be those of old ones.
+            round=task.round + (task.attempt > 0),
+            attempt=0,
+            finished_ms=None,
+            notes=notes,
+            epoch=epoch,
+        )
+    state: TaskState = "skipped" if answer.decision == "skip" else "failed"
+    return msgspec.structs.replace(
+        task, state=state, waits_for="nothing", finished_ms=now_ms, notes=notes, epoch=epoch
+    )
+
+
+def _end(after: TaskRecord, now_ms: int) -> Event:
+    return Event(
+        after.session_id,
+        f"task_{after.state}",
+        now_ms,
+        after.task_id,
+        {
+            "persona_id": after.persona_id,
+            "tokens": after.tokens_used,
+            "quality_score": after.quality_score,
+            "failure": after.failure,
+            "evidence": after.evidence[0] if after.evidence else "",
+        },
+    )

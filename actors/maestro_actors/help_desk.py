@@ -1,0 +1,263 @@
+"""The help desk: gets tickets out of the process, and people's answers in.
+
+A ticket leaves the outbox in three durable steps: pending, sending, done. "Sending" is durable
+before the sink sees the posting, so one that may have arrived without our knowing is never taken
+for one that has not. Trouble with a sink is noted and tried again; it changes nothing else.
+"""
+
+from typing import ClassVar, Final, Protocol, assert_never
+
+import msgspec
+import pykka
+
+from maestro_actors.answer import Answer, answered
+from maestro_actors.errors import HelpNotAwaited
+from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
+from maestro_actors.message_actor import MessageActor
+from maestro_actors.messages import (
+    AnswerHelp,
+    AnswerRecorded,
+    AnswerTaken,
+    Flushed,
+    HelpAnswered,
+    HelpDeskMessage,
+    PostingDue,
+    RaiseBudget,
+    SendingRecorded,
+    SendingSettled,
+    TicketNotSent,
+    TicketSent,
+    TicketWritten,
+)
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.session import decode_team
+from maestro_actors.ticket import Posting, Ticket, decode_ticket, fingerprint_in
+from maestro_actors.token_accountant import AccountantProxy
+from maestro_storage.records import OutboxRecord
+from maestro_storage.transition import Event, Transition
+
+BACKOFF_SECONDS: Final = 5.0
+"""Pause after the first failed try to send a posting; doubles with each further one."""
+BACKOFF_MAX_SECONDS: Final = 3600.0
+"""Longest pause between two tries."""
+
+_SENDING_SETTLED: Final = encoded(SendingSettled())
+_FLUSHED: Final = encoded(Flushed())
+_POSTING_DUE: Final = encoded(PostingDue())
+
+_Data = dict[str, str | int | float | bool | None]
+_Key = tuple[str, str]
+"""Session and posting id."""
+
+
+class Tickets(Protocol):
+    """Who has the sink. Nothing here blocks; answers come back as messages."""
+
+    def post(self, posting: Posting, reply_to: str) -> None:
+        """Send a posting; `TicketSent` or `TicketNotSent` always follows."""
+
+
+class HelpDesk(MessageActor):
+    """Sends the tickets of all sessions, one after the other; one for the whole runtime."""
+
+    INBOX: ClassVar = msgspec.msgpack.Decoder(HelpDeskMessage)
+
+    def __init__(self, ports: Ports, tickets: Tickets) -> None:
+        super().__init__()
+        self._ports = ports
+        self._tickets = tickets
+        self._rows: dict[_Key, OutboxRecord] = {}
+        """What is not done, oldest first."""
+        self._busy = False
+        """A posting is on its way; the next one waits until its end is durable."""
+        self._answering: set[_Key] = set()
+        """Session and task of the answers that are not durable yet."""
+
+    def on_start(self) -> None:
+        """Take up what an earlier start, or an instance that failed, has not sent."""
+        if self.restarts:
+            # What that instance recorded may not be durable yet: look when it is.
+            self._busy = True
+            barrier = Transition()
+            barrier.then(HELP_DESK_ADDRESS, _FLUSHED)
+            self._ports.journal.append(barrier)
+        else:
+            self._load()
+            self._advance()
+
+    def handle(self, message: HelpDeskMessage) -> AnswerTaken | None:
+        """Dispatch one message; only `AnswerHelp` is answered."""
+        match message:
+            case TicketWritten():
+                self._take(message.session_id, message.posting_id)
+            case SendingRecorded():
+                self._send(message)
+            case TicketSent():
+                self._sent(message)
+            case TicketNotSent():
+                self._not_sent(message)
+            case SendingSettled():
+                self._busy = False
+            case Flushed():
+                self._load()
+                self._busy = False
+            case PostingDue():
+                pass
+            case AnswerHelp():
+                return self._answer(message)
+            case AnswerRecorded():
+                self._answering.discard((message.session_id, message.task_id))
+            case _:
+                assert_never(message)
+        self._advance()
+        return None
+
+    def _load(self) -> None:
+        rows = self._ports.memory.unsent()
+        self._rows = {(row.session_id, row.outbox_id): row for row in rows}
+
+    def _take(self, session_id: str, posting_id: str) -> None:
+        for row in self._ports.memory.outbox(session_id):
+            if row.outbox_id == posting_id and row.state != "done":
+                self._rows[session_id, posting_id] = row
+
+    def _advance(self) -> None:
+        """Begin with the oldest posting that is due; else wake up when one is."""
+        if self._busy or not self._rows:
+            return
+        now_ms = self._ports.now_ms()
+        # A posting waits for the one it repeats: only then is there a ticket to add it to.
+        first: dict[str, OutboxRecord] = {}
+        for row in self._rows.values():
+            first.setdefault(fingerprint_in(row.outbox_id), row)
+        due = [row for row in first.values() if (row.deadline_ms or 0) <= now_ms]
+        if due:
+            self._begin(due[0])
+        else:
+            deadline_ms = min(row.deadline_ms or 0 for row in first.values())
+            self._ports.system.timers.at(
+                HELP_DESK_ADDRESS, deadline_ms, HELP_DESK_ADDRESS, _POSTING_DUE
+            )
+
+    def _begin(self, row: OutboxRecord) -> None:
+        """Make it durable that the posting is being sent."""
+        self._busy = True
+        draft = Transition()
+        self._put(draft, row, state="sending", attempts=row.attempts + 1, deadline_ms=None)
+        recorded = SendingRecorded(
+            session_id=row.session_id,
+            posting_id=row.outbox_id,
+            doubtful=row.state == "sending",
+        )
+        draft.then(HELP_DESK_ADDRESS, encoded(recorded))
+        self._ports.journal.append(draft)
+
+    def _send(self, recorded: SendingRecorded) -> None:
+        key = (recorded.session_id, recorded.posting_id)
+        if key not in self._rows:
+            # Recorded by an instance that failed: this one comes to it once it has looked.
+            return
+        fingerprint = fingerprint_in(recorded.posting_id)
+        references = [
+            row.reference
+            for row in self._ports.memory.outbox(recorded.session_id)
+            if row.state == "done" and fingerprint_in(row.outbox_id) == fingerprint
+        ]
+        posting = Posting(
+            posting_id=recorded.posting_id,
+            fingerprint=fingerprint,
+            ticket=self._ticket(key),
+            reference=references[-1] if references else "",
+            doubtful=recorded.doubtful,
+        )
+        self._tickets.post(posting, HELP_DESK_ADDRESS)
+
+    def _sent(self, sent: TicketSent) -> None:
+        key = (sent.session_id, sent.posting_id)
+        if key not in self._rows:
+            # Sent twice by two lives of this actor: the first answer has settled it.
+            return
+        draft = Transition()
+        self._put(draft, self._rows[key], state="done", reference=sent.reference)
+        draft.event(self._event("ticket_filed", key, {"reference": sent.reference}))
+        del self._rows[key]
+        self._settle(draft)
+
+    def _not_sent(self, failure: TicketNotSent) -> None:
+        key = (failure.session_id, failure.posting_id)
+        if key not in self._rows:
+            return
+        row = self._rows[key]
+        pause_seconds = BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 32)
+        deadline_ms = self._ports.now_ms() + round(min(pause_seconds, BACKOFF_MAX_SECONDS) * 1000)
+        draft = Transition()
+        state = "sending" if failure.doubtful else "pending"
+        self._put(draft, row, state=state, deadline_ms=deadline_ms)
+        data: _Data = {"reason": failure.reason, "tries": row.attempts, "deadline_ms": deadline_ms}
+        draft.event(self._event("ticket_delayed", key, data))
+        self._settle(draft)
+
+    def _put(self, draft: Transition, row: OutboxRecord, **changes: str | int | None) -> None:
+        after = msgspec.structs.replace(row, epoch=self._ports.epoch, **changes)
+        self._rows[row.session_id, row.outbox_id] = after
+        draft.put(after)
+
+    def _settle(self, draft: Transition) -> None:
+        draft.then(HELP_DESK_ADDRESS, _SENDING_SETTLED)
+        self._ports.journal.append(draft)
+
+    def _event(self, kind: str, key: _Key, data: _Data) -> Event:
+        return Event(key[0], kind, self._ports.now_ms(), self._ticket(key).task_id, data)
+
+    def _ticket(self, key: _Key) -> Ticket:
+        return decode_ticket(self._ports.memory.payload(self._rows[key].payload))
+
+    def _answer(self, order: AnswerHelp) -> AnswerTaken:
+        """Pass an answer on to the journal, by way of the accountant if it raises a budget."""
+        memory = self._ports.memory
+        key = (order.session_id, order.task_id)
+        task = memory.task(*key)
+        if key in self._answering:
+            raise HelpNotAwaited(*key, "being answered")
+        session = memory.session(order.session_id)
+        draft = answered(session, task, order.answer, self._ports.now_ms(), self._ports.epoch)
+        draft.then(HELP_DESK_ADDRESS, encoded(AnswerRecorded(session_id=key[0], task_id=key[1])))
+        # To nobody, if the session has stopped; whoever resumes it reads the record.
+        address = coordinator_address(order.session_id)
+        draft.then(address, encoded(HelpAnswered(task_id=order.task_id)))
+        self._answering.add(key)
+        if order.answer.add_tokens:
+            team = decode_team(memory.payload(session.team))
+            AccountantProxy(LocalChannel(self._ports.system)).raise_budget(
+                RaiseBudget(
+                    task=task,
+                    limit_tokens=team.personas[task.persona_id].token_budget,
+                    answer=order.answer,
+                    draft=draft,
+                )
+            )
+        else:
+            self._ports.journal.append(draft)
+        return AnswerTaken(session_id=order.session_id, task_id=order.task_id)
+
+
+class HelpDeskProxy(Proxy):
+    """Typed access to the help desk."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel, HELP_DESK_ADDRESS)
+
+    def answer(self, session_id: str, task_id: str, answer: Answer) -> pykka.Future[AnswerTaken]:
+        """Answer a task that needs help; the future raises if that cannot be.
+
+        It is resolved before the answer is durable: the history says "task_answered" when it is.
+
+        Raises, through the future:
+            AnswerInvalid: The answer breaks a rule.
+            HelpNotAwaited: The task does not wait for a person.
+            NotFound: There is no such task.
+        """
+        return self._ask(
+            AnswerHelp(session_id=session_id, task_id=task_id, answer=answer), AnswerTaken
+        )

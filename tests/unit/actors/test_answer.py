@@ -1,0 +1,126 @@
+"""What an answer is, and what becomes of a task by it."""
+
+import msgspec
+import pytest
+
+from maestro_actors.answer import NOTE_CHARS_MAX, TOKENS_MAX, Answer, answered, raised
+from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
+
+TASK = TaskRecord(
+    session_id="s-1",
+    task_id="c1",
+    phase="build",
+    persona_id="dev",
+    engine="scripted",
+    state="help_needed",
+    waits_for="person",
+    round=2,
+    attempt=3,
+    ordinal=6,
+    failure="failed_check",
+    evidence=("exit code 2",),
+    notes=("first",),
+    finished_ms=9,
+)
+SESSION = SessionRecord(
+    session_id="s-1",
+    state="help_needed",
+    team_name="t",
+    team=bytes(32),
+    output_dir="/out",
+    input_dir=None,
+    created_ms=1,
+    updated_ms=1,
+    error="1 of 1 tasks need a person: c1",
+)
+
+
+def after(answer: Answer, task: TaskRecord = TASK) -> TaskRecord:
+    draft = answered(SESSION, task, answer, 10, 7)
+    body = next(change.body for change in draft.changes if change.database == "tasks")
+    assert body is not None
+    return msgspec.msgpack.decode(body, type=TaskRecord)
+
+
+def test_a_retry_keeps_what_was_tried_and_adds_the_note() -> None:
+    task = after(Answer(decision="retry", note="second"))
+
+    assert (task.state, task.waits_for, task.round, task.attempt) == ("queued", "slot", 3, 0)
+    assert (task.ordinal, task.evidence, task.notes) == (
+        6,
+        ("exit code 2",),
+        ("first", "second"),
+    )
+    assert task.finished_ms is None
+
+
+def test_a_round_that_has_made_no_attempt_is_not_passed_over() -> None:
+    unpaid = msgspec.structs.replace(TASK, attempt=0)
+
+    assert after(Answer(decision="retry"), unpaid).round == 2
+
+
+@pytest.mark.parametrize(("decision", "state"), [("skip", "skipped"), ("give_up", "failed")])
+def test_skipping_and_giving_up_end_the_task_unfulfilled(decision: str, state: str) -> None:
+    task = after(Answer(decision=decision))  # type: ignore[arg-type] # parametrized
+
+    assert (task.state, task.waits_for, task.finished_ms) == (state, "nothing", 10)
+    assert not task.contract_fulfilled
+
+
+def test_a_session_that_waited_runs_again_and_one_that_runs_is_left_alone() -> None:
+    waiting = answered(SESSION, TASK, Answer(decision="retry"), 10, 7)
+    running = msgspec.structs.replace(SESSION, state="running", error="")
+    beside = answered(running, TASK, Answer(decision="retry"), 10, 7)
+
+    assert [change.database for change in waiting.changes] == ["tasks", "sessions"]
+    assert [change.database for change in beside.changes] == ["tasks"]
+
+
+STATES: list[TaskState] = ["queued", "running", "waiting", "done", "skipped", "failed", "blocked"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_only_a_task_that_waits_for_a_person_can_be_answered(state: TaskState) -> None:
+    other = msgspec.structs.replace(TASK, state=state)
+
+    with pytest.raises(HelpNotAwaited, match=f"it is '{state}'"):
+        answered(SESSION, other, Answer(decision="retry"), 10, 7)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (
+            Answer(decision="retry", note="x" * (NOTE_CHARS_MAX + 1)),
+            "the note of an answer must be at most 4000 characters, got 4001",
+        ),
+        (
+            Answer(decision="retry", add_tokens=TOKENS_MAX + 1),
+            "the tokens to add of an answer must be 0 to 1000000000000, got 1000000000001",
+        ),
+        (
+            Answer(decision="skip", add_tokens=1),
+            "the tokens to add of an answer must be 0 unless the task is retried, got skip",
+        ),
+    ],
+)
+def test_an_answer_out_of_bounds_is_refused(answer: Answer, text: str) -> None:
+    with pytest.raises(AnswerInvalid) as caught:
+        answered(SESSION, TASK, answer, 10, 7)
+
+    assert str(caught.value) == text
+
+
+def test_a_budget_is_raised_from_its_record_or_from_what_the_team_gives() -> None:
+    answer = Answer(decision="retry", add_tokens=5)
+    record = BudgetRecord(
+        session_id="s-1", persona_id="dev", limit_tokens=100, spent_tokens=90, held_tokens=3
+    )
+
+    spent = raised(record, TASK, 40, answer, 7)
+    fresh = raised(None, TASK, 40, answer, 7)
+
+    assert (spent.limit_tokens, spent.spent_tokens, spent.held_tokens) == (105, 90, 3)
+    assert (fresh.limit_tokens, fresh.spent_tokens, fresh.persona_id) == (45, 0, "dev")
