@@ -11,6 +11,9 @@ from maestro_storage.transition import Event, Transition
 NOTE_CHARS_MAX: Final = 4_000
 """Longest note, in characters."""
 
+NOTES_MAX: Final = 20
+"""Notes kept for a task, the last ones."""
+
 TOKENS_MAX: Final = 10**12
 """Most tokens one answer may add to a budget."""
 
@@ -112,7 +115,7 @@ def raised(
 
 
 def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskRecord:
-    notes = (*task.notes, answer.note) if answer.note else task.notes
+    notes = (*task.notes, answer.note)[-NOTES_MAX:] if answer.note else task.notes
     if answer.decision == "retry":
         return msgspec.structs.replace(
             task,
