@@ -60,6 +60,21 @@ class DirectoryUnusable(RuntimeFault, ValueError):
         return f"{self.role} directory {self.path!r} cannot be used: {self.reason}"
 
 
+class HelpNeeded(RuntimeFault):
+    """A task of a session has failed for good, or waits for a person."""
+
+    def __init__(self, session_id: str, task_id: str, reference: str) -> None:
+        super().__init__(session_id, task_id, reference)
+        self.session_id = session_id
+        self.task_id = task_id
+        self.reference = reference
+        """Of the ticket: a key, a path, the id of a message; empty if it is not delivered yet."""
+
+    def __str__(self) -> str:
+        ticket = f"see ticket {self.reference}" if self.reference else "its ticket is pending"
+        return f"task {self.task_id!r} of session {self.session_id!r} needs help: {ticket}"
+
+
 class RuntimeStopped(RuntimeFault):
     """The runtime was closed while a session was still running; the session can be resumed."""
 

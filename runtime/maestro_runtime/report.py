@@ -10,9 +10,11 @@ from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
 from maestro_actors.session import decode_team
 from maestro_actors.team import Team
+from maestro_actors.ticket import posting_id_of
 from maestro_storage import StateView
 from maestro_storage.records import (
     AttemptRecord,
+    OutboxState,
     SessionRecord,
     SessionState,
     TaskRecord,
@@ -47,6 +49,17 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
     """Estimate of what edits spared the engine against writing the changed files in full."""
 
 
+class TicketReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the ticket of a final failure is."""
+
+    posting_id: str
+    state: OutboxState
+    """ "pending" or "sending" until the sink has it, then "done"."""
+    reference: str
+    """What a person finds it by, once done."""
+    tries: int
+
+
 class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     """One task: what it delivered, or what it waits for."""
 
@@ -68,6 +81,8 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     attempts: tuple[AttemptReport, ...]
+    ticket: TicketReport | None
+    """Of the failure that ended it; None for a task that has not failed for good."""
     checks: tuple[CheckResult, ...]
     """Of the last attempt that was checked; empty if there was none."""
     claimed_missing: tuple[str, ...]
@@ -100,7 +115,7 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
         # An attempt that was made and ran into a limit hit another one: that of its workspace.
         return any(
             task.failure == "limit"
-            and task.state != "done"
+            and task.state in ("failed", "help_needed")
             and all(attempt.failure != "limit" for attempt in task.attempts)
             for task in self.tasks
         )
@@ -216,6 +231,19 @@ def _task_report(
         checks=found.results,
         claimed_missing=found.claimed_missing,
         tokens_saved=sum(attempt.tokens_saved for attempt in attempts),
+        ticket=ticket_report(store, record),
+    )
+
+
+def ticket_report(store: StateView, record: TaskRecord) -> TicketReport | None:
+    """Read where the ticket of a task's final failure is; None if it has not failed for good."""
+    if record.state not in ("failed", "help_needed"):
+        return None
+    row = store.outbox.get(record.session_id, posting_id_of(record))
+    if row is None:
+        return None
+    return TicketReport(
+        posting_id=row.outbox_id, state=row.state, reference=row.reference, tries=row.attempts
     )
 
 

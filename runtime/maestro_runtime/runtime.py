@@ -5,9 +5,12 @@ Everything it hands out is a proxy or a handle; nothing outside touches an actor
 """
 
 import hashlib
+import logging
 import os
 import re
 import threading
+import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,12 +21,26 @@ from typing import Any, Final, Self
 import msgspec
 import pykka
 
+from maestro_actors.answer import Answer
 from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
-from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, coordinator_address
-from maestro_actors.kernel import ActorSystem, AsyncLane, Clock, LaneFuture, SystemClock
+from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
+from maestro_actors.identity import (
+    ACCOUNTANT_ADDRESS,
+    HELP_DESK_ADDRESS,
+    breaker_address,
+    coordinator_address,
+)
+from maestro_actors.kernel import (
+    ActorSystem,
+    AsyncLane,
+    Clock,
+    LaneFuture,
+    Restart,
+    SystemClock,
+)
 from maestro_actors.messages import encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
@@ -42,12 +59,15 @@ from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import (
     ActorFailed,
     EngineNotReady,
+    HelpNeeded,
     RuntimeStopped,
     SessionConflict,
     SessionNameInvalid,
 )
 from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.tickets import FileSink, TicketDesk, TicketSink
+from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.errors import StorageError
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
@@ -55,7 +75,15 @@ from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Form of a session id."""
 
+ANSWER_SECONDS: Final = 30.0
+"""Longest wait for an answer to become durable."""
+
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
+
+
+_HELP_EVENTS: Final = frozenset({"ticket_filed", "ticket_delayed", "task_answered"})
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +96,8 @@ class RuntimeOptions:
     """None: the system's clock."""
     observer: CommitObserver | None = None
     """Sees every commit before and after; for tests that kill the process in between."""
+    tickets: TicketSink | None = None
+    """Where the tickets of final failures go; None: files in the state directory."""
     stop_grace_seconds: float = 10.0
     """How long `close` lets engines and actors come to an end."""
 
@@ -119,6 +149,21 @@ class Session:
         self._ended.get(timeout=timeout)
         return self.report()
 
+    def require(self, timeout: float | None = None) -> SessionReport:
+        """Block as `result`, and return the report only if no task needs help.
+
+        Raises:
+            HelpNeeded: A task has failed for good, or waits for a person; the first one, with the
+                reference of its ticket as far as it is known by now.
+            pykka.Timeout, RuntimeStopped, StorageError: As `result`.
+        """
+        report = self.result(timeout)
+        for task in report.tasks:
+            if task.state in ("failed", "help_needed"):
+                reference = "" if task.ticket is None else task.ticket.reference
+                raise HelpNeeded(self.session_id, task.task_id, reference)
+        return report
+
     def __await__(self) -> Generator[Any, None, SessionReport]:
         """Wait for the end without blocking the loop; otherwise as `result`."""
         yield from self._ended.__await__()
@@ -141,6 +186,8 @@ class Runtime:
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         """Held while a session is looked up and started: two callers must not both create it."""
+        self._help_changed = threading.Condition()
+        self._answered: Counter[tuple[str, str]] = Counter()
         self._failure: BaseException | None = None
         self._closed = False
         self._lane = AsyncLane("actors")
@@ -177,6 +224,16 @@ class Runtime:
         except BaseException:
             self.store.close()
             raise
+        self._tickets = TicketDesk(
+            self.system, options.tickets or FileSink(self.store.path / TICKET_DIRECTORY)
+        )
+        self.system.spawn(
+            HelpDesk,
+            self._ports,
+            self._tickets,
+            address=HELP_DESK_ADDRESS,
+            supervision=Restart(),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -258,6 +315,58 @@ class Runtime:
             record = self.store.require_session(session_id)
             return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
 
+    @property
+    def help_desk(self) -> HelpDeskProxy:
+        """The help desk."""
+        return HelpDeskProxy(self._channel)
+
+    def answer(self, session_id: str, task_id: str, answer: Answer) -> None:
+        """Answer a task that needs help; durable on return.
+
+        A session that still runs takes it up at once; one that has stopped for want of an answer
+        goes on when it is resumed. Not from a listener.
+
+        Raises:
+            NotFound: There is no such task.
+            HelpNotAwaited: The task does not wait for a person.
+            AnswerInvalid: The answer breaks a rule.
+            SessionQuarantined: A record of the session is damaged.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+        """
+        self.store.require_session(session_id)
+        key = (session_id, task_id)
+        before = self._answered[key]
+        self.help_desk.answer(session_id, task_id, answer).get(timeout=ANSWER_SECONDS)
+        with self._help_changed:
+            if not self._help_changed.wait_for(
+                lambda: self._answered[key] > before, ANSWER_SECONDS
+            ):
+                raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
+
+    def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
+        """Wait until every ticket of a session has been delivered, or has to wait for longer.
+
+        Args:
+            session_id: The session; it exists.
+            timeout_seconds: Longest wait.
+
+        Returns:
+            Whether all were delivered. The others are tried again while the runtime is open, and
+            at each later start.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._help_changed:
+            while True:
+                unsent = [row for row in self.store.outbox.scan(session_id) if row.state != "done"]
+                if not unsent:
+                    return True
+                left_seconds = deadline - time.monotonic()
+                latest_ms = self.system.clock.now_ms() + left_seconds * 1000
+                too_late = all((row.deadline_ms or 0) > latest_ms for row in unsent)
+                if too_late or left_seconds <= 0:
+                    return False
+                self._help_changed.wait(left_seconds)
+
     def close(self) -> None:
         """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.
 
@@ -273,6 +382,7 @@ class Runtime:
         if self._failure is None:
             for ref in running:
                 ref.actor_stopped.wait(grace)
+        self._tickets.close()
         try:
             self.system.stop_all(timeout_seconds=grace)
         finally:
@@ -306,6 +416,11 @@ class Runtime:
         return self._start(record.session_id, team)
 
     def _start(self, session_id: str, team: Team) -> Session:
+        before = self._ended.get(session_id)
+        if before is not None and before.is_done:
+            # Its coordinator is on its way out, and the next one needs the address.
+            gone = self.system.stop(coordinator_address(session_id))
+            gone.get(timeout=self._options.stop_grace_seconds)
         with self._lock:
             if self._closed:
                 raise RuntimeStopped(session_id)
@@ -376,12 +491,20 @@ class Runtime:
     def _publish(self, events: list[EventRecord]) -> None:
         for event in events:
             self._listeners.tell(event)
+            if event.kind in _HELP_EVENTS:
+                with self._help_changed:
+                    self._answered[event.session_id, event.task_id] += event.kind == "task_answered"
+                    self._help_changed.notify_all()
             if event.kind in _ENDS:
                 ended = self._ended.get(event.session_id)
                 if ended is not None:
                     self._settle(ended, None)
 
     def _escalated(self, address: str, error: BaseException) -> None:
+        if address == HELP_DESK_ADDRESS:
+            # Its tickets are in the outbox, and the next start has another: no verdict hangs on it.
+            _log.error("the help desk has stopped: %s: %s", type(error).__name__, error)
+            return
         # An actor that cannot write any more may hear of it before the runtime does.
         stored = isinstance(error, StorageError)
         self._failed(error if stored else ActorFailed(address, f"{type(error).__name__}: {error}"))
@@ -406,8 +529,8 @@ class Runtime:
 def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -> Runtime:
     """Take the state directory, recover it, and return the runtime over it.
 
-    Returns once the last process's engines are dead and the new owner epoch is durable. Nothing
-    runs until a session is started or resumed.
+    Returns once the last process's engines are dead and the new owner epoch is durable. No session
+    runs until it is started or resumed; tickets that wait in the outbox are sent at once.
 
     Raises:
         StateOwned: Another process owns the directory.

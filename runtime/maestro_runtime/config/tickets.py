@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from maestro_runtime.config.errors import SettingInvalid
+from maestro_runtime.config.settings import BUILT_IN, Setting
 
 SECRET_BYTES_MIN: Final = 24
 SECRET_BYTES_MAX: Final = 64
@@ -41,6 +42,21 @@ TicketSettings = WebhookSettings | JiraSettings | None
 """None: files in the state directory."""
 
 
+def ticket_sink(environ: Mapping[str, str]) -> Setting[str]:
+    """Return the name of the sink that `MAESTRO_TICKET_SINK` gives, and where it came from.
+
+    Raises:
+        SettingInvalid: There is no such sink.
+    """
+    sink = environ.get("MAESTRO_TICKET_SINK")
+    if sink is None:
+        return Setting("file", BUILT_IN)
+    source = "environment MAESTRO_TICKET_SINK"
+    if sink not in {"file", "webhook", "jira"}:
+        raise SettingInvalid(source, '"file", "webhook" or "jira"', sink)
+    return Setting(sink, source)
+
+
 def resolve_ticket_settings(environ: Mapping[str, str]) -> TicketSettings:
     """Read where tickets go.
 
@@ -53,9 +69,7 @@ def resolve_ticket_settings(environ: Mapping[str, str]) -> TicketSettings:
     Raises:
         SettingInvalid: A value is missing or breaks its rule; a secret is not in the text.
     """
-    sink = environ.get("MAESTRO_TICKET_SINK", "file")
-    if sink == "file":
-        return None
+    sink = ticket_sink(environ).value
     if sink == "webhook":
         return WebhookSettings(
             url=_checked(environ, "MAESTRO_WEBHOOK_URL", _is_safe_url, _URL_RULE, secret=True),
@@ -72,8 +86,7 @@ def resolve_ticket_settings(environ: Mapping[str, str]) -> TicketSettings:
                 environ, "MAESTRO_JIRA_PROJECT", _is_project, "the key of a project, as in OPS"
             ),
         )
-    rule = '"file", "webhook" or "jira"'
-    raise SettingInvalid("environment MAESTRO_TICKET_SINK", rule, sink)
+    return None
 
 
 def _checked(

@@ -52,16 +52,14 @@ class TicketDesk:
     def _deliver(self, posting: Posting) -> Message:
         session_id, posting_id = posting.ticket.session_id, posting.posting_id
         try:
-            reference = self._sink.post(posting)
+            reference = self._clean(self._sink.post(posting))
         except TicketNotDelivered as error:
             # A doubt from before outlasts a try of which nothing can have arrived.
             reason, doubtful = error.reason, error.doubtful or posting.doubtful
         except Exception as error:  # noqa: BLE001 - foreign code; the answer must follow
             reason, doubtful = f"{type(error).__name__}: {error}", True
         else:
-            return TicketSent(
-                session_id=session_id, posting_id=posting_id, reference=self._clean(reference)
-            )
+            return TicketSent(session_id=session_id, posting_id=posting_id, reference=reference)
         return TicketNotSent(
             session_id=session_id,
             posting_id=posting_id,

@@ -1,0 +1,161 @@
+"""Help needed by a program that embeds the runtime."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from maestro_actors.answer import Answer
+from maestro_actors.errors import HelpNotAwaited
+from maestro_actors.identity import coordinator_address
+from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
+from maestro_actors.ticket import Posting
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.errors import HelpNeeded
+from maestro_runtime.tickets import TicketNotDelivered
+from maestro_storage.errors import NotFound
+
+BOUND_SECONDS = 20.0
+
+TEAM = Team(
+    name="pair",
+    requirement="a note",
+    personas={
+        "writer": Persona(persona_id="writer", script=("permanent", "ok"), give_up_on_failure=False)
+    },
+    phases=(Phase(name="write"),),
+    contracts=(
+        Contract(
+            id="note",
+            name="The note",
+            phase="write",
+            provider_persona_id="writer",
+            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
+        ),
+    ),
+)
+
+
+class DownSink:
+    """A sink that delivers nothing."""
+
+    name = "down"
+    secrets: tuple[str, ...] = ()
+
+    def post(self, posting: Posting) -> str:
+        raise TicketNotDelivered(self.name, posting.posting_id, doubtful=False)
+
+
+class BrokenSink(DownSink):
+    """A sink whose answers break the help desk."""
+
+    def post(self, posting: Posting) -> str:
+        return 1  # type: ignore[return-value] # the point
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> SessionOrder:
+    return SessionOrder(TEAM, "s1", tmp_path / "out")
+
+
+def test_a_program_that_requires_its_contracts_gets_an_error_with_the_ticket(
+    tmp_path: Path, order: SessionOrder
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        session = runtime.run(order)
+        session.result(BOUND_SECONDS)
+        assert runtime.settle_tickets("s1", BOUND_SECONDS)
+        with pytest.raises(HelpNeeded) as caught:
+            session.require(BOUND_SECONDS)
+
+    assert Path(caught.value.reference).is_file()
+    assert (caught.value.session_id, caught.value.task_id) == ("s1", "note")
+
+
+def test_an_answer_in_the_same_process_lets_the_session_be_resumed(
+    tmp_path: Path, order: SessionOrder
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(order).result(BOUND_SECONDS)
+
+        runtime.answer("s1", "note", Answer(decision="retry", note="again"))
+        report = runtime.resume("s1").require(BOUND_SECONDS)
+
+    assert report.state == "done"
+    assert report.tasks[0].ticket is None
+
+
+def test_a_session_is_resumed_even_while_its_last_coordinator_is_on_its_way_out(
+    tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = ActorSystem.stop
+    late: list[str] = []
+
+    def stop_late(system: ActorSystem, address: str) -> "LaneFuture[None]":
+        if address == coordinator_address("s1") and not late:
+            late.append(address)
+            return LaneFuture()
+        return stop(system, address)
+
+    monkeypatch.setattr(ActorSystem, "stop", stop_late)
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(order).result(BOUND_SECONDS)
+        runtime.answer("s1", "note", Answer(decision="retry"))
+
+        assert runtime.resume("s1").require(BOUND_SECONDS).state == "done"
+
+    assert late
+
+
+def test_an_answer_that_cannot_be_is_refused(tmp_path: Path, order: SessionOrder) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(order).result(BOUND_SECONDS)
+        runtime.answer("s1", "note", Answer(decision="skip"))
+
+        with pytest.raises(HelpNotAwaited):
+            runtime.answer("s1", "note", Answer(decision="retry"))
+        with pytest.raises(NotFound):
+            runtime.answer("s9", "note", Answer(decision="retry"))
+
+
+@pytest.mark.parametrize("sink", [DownSink(), BrokenSink()], ids=["down", "broken"])
+def test_no_sink_can_change_a_verdict_or_stop_the_runtime(
+    tmp_path: Path, order: SessionOrder, sink: DownSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_actors.help_desk.BACKOFF_SECONDS", 0.1)
+    with open_runtime(tmp_path / "state", RuntimeOptions(tickets=sink)) as runtime:
+        report = runtime.run(order).result(BOUND_SECONDS)
+        assert report.state == "help_needed"
+
+        assert not runtime.settle_tickets("s1", 0.5)
+        runtime.answer("s1", "note", Answer(decision="retry"))
+        assert runtime.resume("s1").require(BOUND_SECONDS).state == "done"
+
+    assert _pending(tmp_path)
+
+
+def _pending(directory: Path) -> bool:
+    """Whether the next start, with a sink that works, delivers what was left."""
+    with open_runtime(directory / "state") as runtime:
+        assert isinstance(runtime, Runtime)
+        return runtime.settle_tickets("s1", BOUND_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            HelpNeeded("s1", "note", "OPS-1"),
+            "task 'note' of session 's1' needs help: see ticket OPS-1",
+        ),
+        (
+            HelpNeeded("s1", "note", ""),
+            "task 'note' of session 's1' needs help: its ticket is pending",
+        ),
+    ],
+)
+def test_the_error_says_where_the_ticket_is_and_survives_pickling(
+    error: HelpNeeded, text: str
+) -> None:
+    assert str(pickle.loads(pickle.dumps(error))) == text  # noqa: S301 - our own bytes
