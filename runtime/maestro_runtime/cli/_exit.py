@@ -48,6 +48,7 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 
 def _code_of(error: Exception) -> ExitCode | None:
+    from maestro_actors import errors as actors
     from maestro_actors.ledger.errors import PriceTableInvalid
     from maestro_runtime import config, errors, workspace
     from maestro_runtime.cli._output import OutputFailed
@@ -63,6 +64,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.SessionNameInvalid,
             errors.EngineNotReady,
             errors.DirectoryUnusable,
+            actors.AnswerInvalid,
             storage.BackupTargetNotEmpty,
             storage.RecordTooLarge,
             storage.KeyTooLong,
@@ -75,7 +77,8 @@ def _code_of(error: Exception) -> ExitCode | None:
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),
-        ExitCode.CONFLICT: (errors.SessionConflict,),
+        ExitCode.CONFLICT: (errors.SessionConflict, actors.HelpNotAwaited),
+        ExitCode.HELP_NEEDED: (errors.HelpNeeded,),
         ExitCode.DAMAGED: (
             storage.StateDamaged,
             storage.RecordDamaged,

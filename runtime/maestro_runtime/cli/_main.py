@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "config": ("config", "What is configured, and where it came from."),
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
+    "help-needed": ("help_needed", "Tasks that wait for a person, and answers to them."),
     "run": ("run", "Run a team, or resume where it was."),
     "session": ("session", "List, show and resume sessions."),
     "state": ("state", "The state directory: info, verify, backup, compact."),

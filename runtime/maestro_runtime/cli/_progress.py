@@ -24,6 +24,7 @@ _STYLES = {
     "done": "green",
     "running": "cyan",
     "waiting": "yellow",
+    "skipped": "yellow",
     "failed": "red",
     "blocked": "red",
     "help_needed": "magenta",
@@ -33,6 +34,7 @@ _MARKS = {
     "done": "✓",
     "running": "▶",
     "waiting": "…",
+    "skipped": "»",
     "failed": "✗",
     "blocked": "✗",
     "help_needed": "?",
@@ -77,6 +79,16 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
         case "task_failed" | "task_help_needed":
             what = "failed" if event.kind == "task_failed" else "needs a person"
             text = f"{what}: {data['failure']} ({data['evidence']})"
+        case "task_skipped":
+            text = "skipped: its contract is not fulfilled, what depends on it goes on"
+        case "task_answered":
+            by = f" by {data['by']}" if data["by"] else ""
+            note = f": {data['note']}" if data["note"] else ""
+            text = f"answered{by}: {str(data['answer']).replace('_', ' ')}{note}"
+        case "ticket_filed":
+            text = f"ticket {data['reference']}"
+        case "ticket_delayed":
+            text = f"ticket not sent ({data['reason']}), is tried again"
         case "task_blocked":
             text = "cannot start: a task before it failed"
         case "phase_finished":
@@ -197,6 +209,10 @@ class _Line:
                 self.state, self.note = "waiting", f"for {data['waits_for']}"
                 if data["deadline_ms"] is not None:
                     self.deadline_ms = int(data["deadline_ms"])
+            case "task_answered":
+                self.state, self.note = "queued", ""
+            case "ticket_filed" | "ticket_delayed":
+                pass
             case _:
                 self.state = event.kind.removeprefix("task_")
                 self.note = str(data.get("evidence") or "")

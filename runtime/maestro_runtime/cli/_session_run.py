@@ -1,5 +1,6 @@
 """Running a session in the foreground: progress, the report at the end, and its exit code."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +14,18 @@ import pykka
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._output import print_json, print_table, printable, say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
+from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.log import configure_logs
 from maestro_runtime.report import SessionReport
-from maestro_runtime.runtime import Runtime, Session, open_runtime
+from maestro_runtime.runtime import Runtime, RuntimeOptions, Session, open_runtime
+from maestro_runtime.tickets import configured_sink
 from maestro_storage.records import SESSION_FINAL
 
 SIGNAL_SECONDS: Final = 0.2
 """Longest delay of Ctrl-C and SIGTERM."""
+
+TICKET_SECONDS: Final = 5.0
+"""How long a command waits for the tickets of its session before it leaves them pending."""
 
 
 class _Terminated(BaseException):
@@ -34,7 +40,9 @@ def run_in_foreground(
     with _terminable():
         session_id = ""
         try:
-            with stdout_reserved(), open_runtime(state_dir) as runtime:
+            sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
+            options = RuntimeOptions(tickets=sink)
+            with stdout_reserved(), open_runtime(state_dir, options) as runtime:
                 # Subscribed before the session starts, so that no event of it is missed.
                 feed = Feed()
                 runtime.subscribe(feed)
@@ -76,11 +84,16 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         if task.state in ("failed", "help_needed"):
             reason = "; ".join(task.evidence) or "no evidence"
             say(printable(f"{task.task_id}: {task.failure}: {reason}"))
+        if task.ticket is not None:
+            where = task.ticket.reference or "pending; it is sent at the next start"
+            say(printable(f"{task.task_id}: ticket {where}"))
     done = sum(task.state == "done" for task in report.tasks)
+    skipped = sum(task.state == "skipped" for task in report.tasks)
     seconds = "" if report.duration_seconds is None else f" in {report.duration_seconds:.1f} s"
     say(
         f"session {report.session_id} is {report.state.replace('_', ' ')}: {done} of "
-        f"{len(report.tasks)} tasks done{seconds}, {report.tokens_used} tokens; "
+        f"{len(report.tasks)} tasks done{f', {skipped} skipped' if skipped else ''}{seconds}, "
+        f"{report.tokens_used} tokens; "
         f"artifacts in {report.output_dir}"
     )
 
@@ -88,7 +101,8 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
 def exit_code(report: SessionReport) -> ExitCode:
     """Return what the state of a session means to the caller of the process."""
     if report.state == "done":
-        return ExitCode.DONE
+        skipped = any(task.state == "skipped" for task in report.tasks)
+        return ExitCode.NOT_FULFILLED if skipped else ExitCode.DONE
     if report.over_budget:
         return ExitCode.OVER_BUDGET
     if report.state == "help_needed":
@@ -101,17 +115,20 @@ def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> 
     report = session.report()
     if report.state in SESSION_FINAL:
         say(f"session {session.session_id} has already ended; run --session NAME starts another")
-        return report
+        runtime.settle_tickets(session.session_id, TICKET_SECONDS)
+        return session.report()
     first = next(runtime.store.events.scan(session.session_id, limit=1))
     # Not "has attempts": a new session may have begun some by now.
     verb = "started" if first.epoch == runtime.store.epoch else "resumed"
     say(f"session {session.session_id} {verb}; workspace {report.output_dir}")
     with progress(report, runtime.store.epoch, as_json=as_json) as listener:
         feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
-        return _result(session)
+        _wait(session)
+        runtime.settle_tickets(session.session_id, TICKET_SECONDS)
+    return session.report()
 
 
-def _result(session: Session) -> SessionReport:
+def _wait(session: Session) -> None:
     """Wait for the end, never deaf to a signal for long.
 
     The kernel may hand a signal to any thread, but Python runs its handler in the main thread,
@@ -119,9 +136,11 @@ def _result(session: Session) -> SessionReport:
     """
     while True:
         try:
-            return session.result(SIGNAL_SECONDS)
+            session.result(SIGNAL_SECONDS)
         except pykka.Timeout:
             continue
+        else:
+            return
 
 
 def _say_resume(session_id: str, what: str) -> None:

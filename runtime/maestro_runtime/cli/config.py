@@ -36,12 +36,14 @@ def show(
     The first of flag, environment, team file and built-in value wins.
     """
     from maestro_runtime.config import (
+        ConfigValue,
         Flags,
         explain,
         load_team,
         read_requirement,
         resolve_settings,
     )
+    from maestro_runtime.config.tickets import resolve_ticket_settings, ticket_sink
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
     settings = resolve_settings(flags, os.environ)
@@ -49,7 +51,13 @@ def show(
     loaded = (
         None if team_file is None else load_team(team_file, requirement=text, settings=settings)
     )
-    values = explain(settings, loaded)
+    # Read whole, so that what is missing for the sink is said here, too.
+    resolve_ticket_settings(os.environ)
+    sink = ticket_sink(os.environ)
+    values = [
+        *explain(settings, loaded),
+        ConfigValue("ticket_sink", sink.value, sink.source),
+    ]
     if options["as_json"]:
         print_json({"schema": "maestro.config/1", "values": values})
         return

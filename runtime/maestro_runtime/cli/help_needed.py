@@ -1,0 +1,111 @@
+"""`maestro-runtime help-needed`: list, show, answer."""
+
+import getpass
+from typing import Any
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
+
+
+@click.group("help-needed")
+def command() -> None:
+    """Tasks that wait for a person, and answers to them."""
+
+
+@command.command("list")
+@click.argument("session_id", metavar="[SESSION]", required=False)
+@state_dir_option
+@json_option
+def list_requests(session_id: str | None, state_dir: str | None, **options: Any) -> None:
+    """List what waits for a person, longest first."""
+    from maestro_runtime.help import waiting_for_help
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        requests = waiting_for_help(store, session_id)
+    if options["as_json"]:
+        print_json({"schema": "maestro.help/1", "requests": requests})
+        return
+    print_table(
+        ("SESSION", "CONTRACT", "PERSONA", "FAILURE", "TOKENS", "SINCE", "TICKET"),
+        [
+            (
+                request.session_id,
+                request.task_id,
+                request.persona_id,
+                request.failure,
+                request.tokens_used,
+                instant(request.since_ms),
+                "-" if request.ticket is None else request.ticket.reference or "pending",
+            )
+            for request in requests
+        ],
+    )
+
+
+@command.command("show")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("task_id", metavar="CONTRACT")
+@state_dir_option
+def show(session_id: str, task_id: str, state_dir: str | None) -> None:
+    """Print the ticket of a task: what was tried, what was seen, what to answer."""
+    from maestro_runtime.help import ticket_text
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        text = ticket_text(store, session_id, task_id)
+    for line in text.splitlines():
+        click.echo(printable(line))
+
+
+@command.command("answer")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("task_id", metavar="CONTRACT")
+@click.option("--retry", is_flag=True, help="Try again: one more round of attempts.")
+@click.option("--note", metavar="TEXT", default="", help="Try again with this advice.")
+@click.option("--raise-budget", metavar="TOKENS", type=int, help="Try again with more tokens.")
+@click.option("--skip", is_flag=True, help="Go on without it: what depends on it may run.")
+@click.option("--give-up", is_flag=True, help="End it: what depends on it is blocked.")
+@state_dir_option
+def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any) -> None:
+    """Answer a task that waits for a person; the answer is durable when this returns.
+
+    A note may go with every answer; alone it means to try again.
+
+    Example: maestro-runtime help-needed answer s1 note --note "the input is in German"
+    """
+    from maestro_actors.answer import Answer
+    from maestro_runtime.help import answer_at_rest
+    from maestro_storage import Store
+
+    decisions = [name for name in ("skip", "give_up") if options[name]]
+    if options["retry"] or options["raise_budget"] is not None:
+        decisions.append("retry")
+    if not decisions and options["note"]:
+        decisions.append("retry")
+    if len(decisions) != 1:
+        raise click.UsageError("give one of --retry, --note, --raise-budget, --skip, --give-up")
+    if options["raise_budget"] is not None and options["raise_budget"] < 1:
+        raise click.UsageError(f"--raise-budget must be at least 1, got {options['raise_budget']}")
+    given = Answer(
+        decision=decisions[0],  # type: ignore[arg-type] # the names are the decisions
+        note=options["note"],
+        add_tokens=options["raise_budget"] or 0,
+        by=_user(),
+    )
+    # Nothing is created for an answer: a directory without a state has no session to answer.
+    with Store.inspect(state_path(state_dir)) as view:
+        view.require_session(session_id)
+    with Store.open(state_path(state_dir)) as store:
+        answer_at_rest(store, session_id, task_id, given)
+    say(f"answered; to go on: maestro-runtime session resume {session_id}")
+
+
+def _user() -> str:
+    """Return the name of who answers; empty if the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -1,0 +1,188 @@
+"""Tickets and answers on the command line, with real processes."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import CommandLine
+from ticket_server import TicketServer, serving
+
+KEY = bytes(range(24))
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+WAITS = 'script = ["permanent"]\ngive_up_on_failure = false'
+
+
+@pytest.fixture
+def server() -> Iterator[TicketServer]:
+    """A server that records what it is asked."""
+    with serving() as state:
+        yield state
+
+
+@pytest.fixture
+def waiting(cli: CommandLine) -> CommandLine:
+    """A session, s1, whose first task waits for a person."""
+    assert cli("run", cli.team(WAITS), "--session", "s1").returncode == 8
+    return cli
+
+
+def test_a_run_that_needs_a_person_prints_where_its_ticket_is(cli: CommandLine) -> None:
+    result = cli("run", cli.team(WAITS), "--session", "s1", "--json")
+
+    assert result.returncode == 8
+    ticket = json.loads(result.stdout)["tasks"][0]["ticket"]
+    path = Path(ticket["reference"])
+    assert (ticket["state"], ticket["tries"]) == ("done", 1)
+    assert path.parent == cli.state_dir / "tickets"
+    assert "maestro-runtime help-needed answer s1 note --retry" in path.read_text()
+
+
+def test_a_task_that_is_given_up_has_a_ticket_and_the_verdict_it_had(cli: CommandLine) -> None:
+    result = cli("run", cli.team('script = ["permanent"]'), "--session", "s1")
+
+    assert result.returncode == 1
+    assert f"note: ticket {cli.state_dir}/tickets/" in result.stderr
+
+
+def test_what_waits_is_listed_and_shown(waiting: CommandLine) -> None:
+    listed = json.loads(waiting("help-needed", "list", "--json").stdout)["requests"]
+    shown = waiting("help-needed", "show", "s1", "note")
+
+    (request,) = listed
+    assert (request["session_id"], request["task_id"], request["failure"]) == (
+        "s1",
+        "note",
+        "permanent",
+    )
+    assert "Contract The note (note) of session s1 waits for an answer." in shown.stdout
+    assert waiting("help-needed", "list", "s1").stdout.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "states"),
+    [
+        (["--retry"], 0, ["done", "done"]),
+        (["--note", "in German, please"], 0, ["done", "done"]),
+        (["--raise-budget", "500"], 0, ["done", "done"]),
+        (["--skip", "--note", "not needed"], 1, ["skipped", "done"]),
+        (["--give-up"], 1, ["failed", "blocked"]),
+    ],
+    ids=["retry", "note", "raise-budget", "skip", "give-up"],
+)
+def test_an_answer_is_durable_at_once_and_the_session_goes_on_with_it(
+    waiting: CommandLine, arguments: list[str], code: int, states: list[str]
+) -> None:
+    answered = waiting("help-needed", "answer", "s1", "note", *arguments)
+    assert answered.returncode == 0, answered.stderr
+    assert json.loads(waiting("help-needed", "list", "--json").stdout)["requests"] == []
+    resumed = waiting("session", "resume", "s1", "--json")
+
+    assert resumed.returncode == code, resumed.stderr
+    assert [task["state"] for task in json.loads(resumed.stdout)["tasks"]] == states
+    if "500" in arguments:
+        rows = json.loads(waiting("tokens", "report", "s1", "--json").stdout)["personas"]
+        assert [row["limit_tokens"] for row in rows] == [100_000, 100_500]
+
+
+def test_the_same_run_command_goes_on_after_an_answer(waiting: CommandLine) -> None:
+    waiting("help-needed", "answer", "s1", "note", "--retry")
+
+    assert waiting("run", waiting.directory / "team.toml", "--session", "s1").returncode == 0
+
+
+def test_the_same_failure_again_is_added_to_the_same_ticket(cli: CommandLine) -> None:
+    team = cli.team('script = ["permanent", "permanent"]\ngive_up_on_failure = false')
+    cli("run", team, "--session", "s1")
+    cli("help-needed", "answer", "s1", "note", "--retry")
+
+    assert cli("session", "resume", "s1").returncode == 8
+
+    (path,) = (cli.state_dir / "tickets").iterdir()
+    assert path.read_text().count("# s1/note:") == 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["s1", "note"], 2, "give one of --retry, --note, --raise-budget, --skip, --give-up"),
+        (["s1", "note", "--skip", "--give-up"], 2, "give one of"),
+        (["s1", "note", "--raise-budget", "0"], 2, "--raise-budget must be at least 1, got 0"),
+        (["s1", "note", "--note", "x" * 4001], 2, "must be at most 4000 characters, got 4001"),
+        (["s1", "review", "--retry"], 6, "must wait for a person to be answered, it is 'queued'"),
+        (["s1", "poem", "--retry"], 5, "s1/poem"),
+        (["s9", "note", "--retry"], 5, "s9"),
+    ],
+)
+def test_an_answer_that_cannot_be_given_changes_nothing(
+    waiting: CommandLine, arguments: list[str], code: int, text: str
+) -> None:
+    before = waiting("session", "show", "s1", "--json").stdout
+
+    result = waiting("help-needed", "answer", *arguments)
+
+    assert (result.returncode, text in result.stderr) == (code, True), result.stderr
+    assert waiting("session", "show", "s1", "--json").stdout == before
+
+
+def test_an_answer_to_a_state_that_does_not_exist_creates_none(cli: CommandLine) -> None:
+    assert cli("help-needed", "answer", "s1", "note", "--retry").returncode == 5
+    assert not cli.state_dir.exists()
+
+
+def test_a_sink_that_is_down_changes_no_exit_code_and_the_next_start_delivers(
+    cli: CommandLine, server: TicketServer
+) -> None:
+    cli.environment |= {
+        "MAESTRO_TICKET_SINK": "webhook",
+        "MAESTRO_WEBHOOK_URL": f"{server.url}/capability/hook",
+        "MAESTRO_WEBHOOK_SECRET": SECRET,
+    }
+    server.status = 503
+    result = cli("run", cli.team(WAITS), "--session", "s1")
+    assert result.returncode == 8
+    assert "note: ticket pending; it is sent at the next start" in result.stderr
+    server.status = 0
+
+    # The back-off of the first try is over after five seconds, whoever waits for it.
+    again = cli("session", "resume", "s1", "--json")
+
+    assert again.returncode == 8
+    (request,) = server.posts("/hook")
+    assert (
+        json.loads(again.stdout)["tasks"][0]["ticket"]["reference"]
+        == (request.headers["webhook-id"])
+    )
+
+
+def test_no_secret_is_in_the_state_the_output_or_the_errors(
+    cli: CommandLine, server: TicketServer
+) -> None:
+    server.status = 500
+    cli.environment |= {
+        "MAESTRO_TICKET_SINK": "webhook",
+        "MAESTRO_WEBHOOK_URL": f"{server.url}/capability/hook",
+        "MAESTRO_WEBHOOK_SECRET": SECRET,
+    }
+
+    result = cli("run", cli.team(WAITS), "--session", "s1", "--json")
+
+    assert "ticket_delayed" in result.stderr
+    written = b"".join(path.read_bytes() for path in cli.state_dir.rglob("*") if path.is_file())
+    for secret in (SECRET, SECRET.removeprefix("whsec_"), "/capability/hook"):
+        assert secret not in result.stdout + result.stderr
+        assert secret.encode() not in written
+
+
+def test_a_sink_that_is_configured_wrongly_is_refused_before_anything_starts(
+    cli: CommandLine,
+) -> None:
+    cli.environment["MAESTRO_TICKET_SINK"] = "jira"
+
+    result = cli("run", cli.team(), "--session", "s1")
+
+    assert result.returncode == 2
+    assert "environment MAESTRO_JIRA_URL must be" in result.stderr
+    assert not cli.state_dir.exists()
