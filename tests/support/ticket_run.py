@@ -1,0 +1,58 @@
+"""A run whose ticket goes to a sink, killed at a commit if asked: see `main`.
+
+`ticket_run.py STATE SINK URL WHEN NUMBER`: WHEN is "before", "after" or "never".
+"""
+
+import base64
+import sys
+from pathlib import Path
+
+from doomed import Executioner
+from maestro_actors import help_desk
+from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
+from maestro_runtime.tickets import TicketSink, WebhookSink
+from maestro_runtime.tickets.jira import JiraSink
+from maestro_storage import _journal
+
+SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
+SECONDS_MAX = 20.0
+
+TEAM = Team(
+    name="failing",
+    requirement="a note",
+    personas={"writer": Persona(persona_id="writer", script=("permanent",) * 5)},
+    phases=(Phase(name="write"),),
+    contracts=(
+        Contract(
+            id="note",
+            name="The note",
+            phase="write",
+            provider_persona_id="writer",
+            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
+        ),
+    ),
+)
+
+
+def main(state: str, kind: str, url: str, when: str, number: str) -> None:
+    """Run the failing team, or take it up, and wait until its ticket is delivered."""
+    # One transition a commit: two that should have been one must not hide in the same batch.
+    vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
+    vars(help_desk)["BACKOFF_SECONDS"] = 0.1
+    sink: TicketSink = (
+        WebhookSink(WebhookSettings(f"{url}/hook", SECRET))
+        if kind == "webhook"
+        # The index of the test's server does not lag: there is nothing to wait for.
+        else JiraSink(JiraSettings(url, "", "token", "OPS"), pause=lambda _seconds: None)
+    )
+    options = RuntimeOptions(observer=Executioner(when, int(number)), tickets=sink)
+    with open_runtime(state, options) as runtime:
+        report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)
+        if report.state != "failed" or not runtime.settle_tickets("s1", SECONDS_MAX):
+            sys.exit(f"the session is {report.state}, its tickets are not delivered")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
