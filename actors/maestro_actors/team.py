@@ -15,7 +15,8 @@ from maestro_actors.ledger.budget import Budget
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often, and with which pauses, a task is tried.
 
-    A task has at most `max_rounds * max_attempts` attempts, crashes included.
+    A task has at most `max_rounds * max_attempts` attempts, crashes included; each answer of a
+    person that retries it grants one more round.
     """
 
     max_attempts: int = 3
