@@ -6,6 +6,7 @@ behind; a posting that may have arrived is therefore searched for several times,
 """
 
 import base64
+import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -31,6 +32,9 @@ ISSUE_TYPE: Final = "Task"
 SUMMARY_CHARS_MAX: Final = 250
 TEXT_CHARS_MAX: Final = 30_000
 """Longest description or comment; JIRA takes 32,767 characters."""
+
+_KEY: Final = re.compile(r"[A-Z][A-Z0-9_]+-[0-9]+")
+"""Form of an issue's key."""
 
 _REFUSALS: Final = range(400, 500)
 
@@ -104,7 +108,8 @@ class JiraSink:
 
     def _known(self, client: JIRA, posting: Posting) -> "list[Issue]":
         """Return the issue that this posting repeats, if there is one and it still exists."""
-        if not posting.reference:
+        if not _KEY.fullmatch(posting.reference):
+            # Empty, or of another sink that was configured then.
             return []
         try:
             return [client.issue(posting.reference, fields=FIELDS)]

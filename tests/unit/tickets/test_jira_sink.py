@@ -124,6 +124,16 @@ def test_a_repetition_of_an_issue_that_is_closed_or_gone_is_a_new_issue(
     assert sink.post(in_doubt(second)) == key
 
 
+def test_a_reference_of_another_sink_is_not_asked_for(
+    server: TicketServer, sink: JiraSink, second: Posting
+) -> None:
+    elsewhere = msgspec.structs.replace(second, reference="/var/maestro/state/tickets/f.md")
+
+    assert sink.post(elsewhere) == "OPS-1"
+
+    assert not any("/issue/" in request.path for request in server.requests)
+
+
 @pytest.mark.parametrize(("status", "doubtful"), [(400, False), (403, False), (503, True)])
 def test_of_a_creation_only_a_refusal_is_certain_and_nothing_is_retried(
     server: TicketServer, sink: JiraSink, first: Posting, *, status: int, doubtful: bool
