@@ -327,17 +327,6 @@ def test_an_answer_survives_a_crash_and_the_next_start_goes_on_with_it(
         assert second.engines.started[0].feedback == ("no such model", "advice")
 
 
-def test_an_answer_that_a_crash_cut_off_is_wholly_absent(restart: Callable[[], Stage]) -> None:
-    first = restart()
-    fail_for_good(first, PAIR)
-    before = first.task("c1")
-
-    second = restart()
-
-    assert second.task("c1") == before
-    assert second.store.require_session(SESSION).state == "help_needed"
-
-
 @pytest.mark.parametrize("called_before", [True, False])
 def test_more_tokens_make_an_attempt_possible_that_was_not(
     restart: Callable[[], Stage], *, called_before: bool
