@@ -40,7 +40,7 @@ lock: ## Write the hashed locks anew (needs uv; names no index)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		pyproject.toml requirements/build.in -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-		pyproject.toml --extra checks requirements/build.in --group dev -c requirements/runtime.txt -o requirements/dev.txt
+		pyproject.toml --extra checks --extra jira requirements/build.in --group dev -c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove .venv and the caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -110,7 +110,10 @@ def raised(
         session_id=task.session_id, persona_id=task.persona_id, limit_tokens=limit_tokens
     )
     return msgspec.structs.replace(
-        before, limit_tokens=before.limit_tokens + answer.add_tokens, epoch=epoch
+        before,
+        limit_tokens=before.limit_tokens + answer.add_tokens,
+        topped_up_tokens=before.topped_up_tokens + answer.add_tokens,
+        epoch=epoch,
     )
 
 

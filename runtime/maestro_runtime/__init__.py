@@ -3,19 +3,26 @@
 Importing this package opens nothing and loads nothing; the names below are loaded when used.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
-    from maestro_runtime.runtime import (
-        Runtime,
-        RuntimeOptions,
-        Session,
-        SessionOrder,
-        open_runtime,
-    )
+    from maestro_runtime.runtime import Runtime, RuntimeOptions, open_runtime
+    from maestro_runtime.session import Session, SessionOrder
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
+
+_HOMES = {
+    "Runtime": "runtime",
+    "RuntimeOptions": "runtime",
+    "Session": "session",
+    "SessionOrder": "session",
+    "TokenTracker": "token_tracker",
+    "TrackedUsage": "token_tracker",
+    "open_runtime": "runtime",
+}
+"""Public names, and the module each is loaded from."""
 
 __all__ = [
     "Runtime",
@@ -31,8 +38,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load a public name at its first use: the command line must start without the runtime."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from maestro_runtime import runtime, token_tracker  # noqa: PLC0415 - the point of this function
-
-    return getattr(token_tracker if hasattr(token_tracker, name) else runtime, name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

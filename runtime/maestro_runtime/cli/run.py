@@ -56,7 +56,7 @@ def command(
         read_requirement,
         resolve_settings,
     )
-    from maestro_runtime.runtime import SessionOrder
+    from maestro_runtime.session import SessionOrder
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
     settings = resolve_settings(flags, os.environ)

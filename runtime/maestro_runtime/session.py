@@ -1,0 +1,91 @@
+"""A session as programs see it: the order that describes it, and the handle that waits for it."""
+
+import hashlib
+import os
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from maestro_actors.kernel import LaneFuture
+from maestro_actors.messages import encode
+from maestro_actors.team import Team
+from maestro_runtime.errors import HelpNeeded, SessionNameInvalid
+from maestro_runtime.report import SessionReport, session_report
+from maestro_storage import Store
+
+SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Form of a session id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOrder:
+    """What a session is to be."""
+
+    team: Team
+    session_id: str | None = None
+    """None: derived from everything else, so that the same order finds the same session."""
+    output_dir: Path | None = None
+    """The workspace; None: `maestro-output/<session id>` under the current directory."""
+    input_dir: Path | None = None
+    """The source tree to work on, if the team needs one."""
+
+    def resolved_id(self) -> str:
+        """Return the session id, derived if none was given.
+
+        Raises:
+            SessionNameInvalid: The given id is not a name.
+        """
+        if self.session_id is None:
+            digest = hashlib.sha256(encode(self.team))
+            for path in (self.input_dir, self.output_dir):
+                digest.update(b"\0" + (b"" if path is None else os.fsencode(path.absolute())))
+            return f"{self.team.name[:40]}-{digest.hexdigest()[:8]}"
+        if not SESSION_ID.fullmatch(self.session_id):
+            raise SessionNameInvalid(self.session_id, SESSION_ID.pattern)
+        return self.session_id
+
+
+class Session:
+    """A session this runtime runs, or has run."""
+
+    def __init__(self, session_id: str, store: Store, ended: LaneFuture[None]) -> None:
+        self.session_id = session_id
+        self._store = store
+        self._ended = ended
+
+    def result(self, timeout: float | None = None) -> SessionReport:
+        """Block until nothing more can run in the session, and return its report.
+
+        Raises:
+            pykka.Timeout: It still runs after `timeout` seconds.
+            RuntimeStopped: The runtime was closed before.
+            StorageError: The store failed; what was acknowledged is safe.
+        """
+        self._ended.get(timeout=timeout)
+        return self.report()
+
+    def require(self, timeout: float | None = None) -> SessionReport:
+        """Block as `result`, and return the report only if no task needs help.
+
+        Raises:
+            HelpNeeded: A task has failed for good, or waits for a person; the first one, with the
+                reference of its ticket as far as it is known by now.
+            pykka.Timeout, RuntimeStopped, StorageError: As `result`.
+        """
+        report = self.result(timeout)
+        for task in report.tasks:
+            if task.state in ("failed", "help_needed"):
+                reference = "" if task.ticket is None else task.ticket.reference
+                raise HelpNeeded(self.session_id, task.task_id, reference)
+        return report
+
+    def __await__(self) -> Generator[Any, None, SessionReport]:
+        """Wait for the end without blocking the loop; otherwise as `result`."""
+        yield from self._ended.__await__()
+        return self.report()
+
+    def report(self) -> SessionReport:
+        """Return where the session stands now, as far as it is durable."""
+        return session_report(self._store, self.session_id)
