@@ -42,10 +42,10 @@ def test_a_program_that_is_missing_is_an_error(bench: Any) -> None:
 
 def test_a_program_is_killed_at_its_limit_with_everything_it_started(bench: Any) -> None:
     code = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"
+        "import subprocess, threading\n"
+        "child = subprocess.Popen(['sleep', '300'])\n"
         "open('pids', 'w').write(str(child.pid))\n"
-        "time.sleep(300)"
+        "threading.Event().wait(300)"
     )
 
     result = bench.one(checks.Command(argv=python(code), timeout_seconds=2))
