@@ -80,6 +80,9 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
+    if report.state == "running":
+        # Looking takes the ownership, so nobody else has it.
+        say(f"no process runs it; to go on: maestro-runtime session resume {report.session_id}")
     headers = ["CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS"]
     headers += ["DELAY", "STARTED", "CALL"]
     with_saved = any(task.tokens_saved for task in report.tasks)

@@ -130,6 +130,7 @@ def test_a_second_process_exits_with_4_at_once_and_names_the_owner(cli: CommandL
     assert f"pid {owner.pid}" in result.stderr
     # The kernel has released the lock with its owner: the next start takes over.
     assert cli("session", "list").returncode == 0
+    assert "no process runs it; to go on: " in cli("session", "show", "s1").stderr
 
 
 def test_an_input_that_is_no_directory_is_refused_before_anything_starts(
