@@ -24,7 +24,7 @@ from maestro_actors.ledger.prices import cost_at_most, cost_of
 from maestro_actors.ledger.rows import counter_of, holds_of, persona_budget, persona_of, row_of
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
-    AccountantInbox,
+    AccountantMessage,
     AppendDraft,
     BudgetFreed,
     CallDenied,
@@ -55,7 +55,7 @@ class TokenAccountant(MessageActor):
     actor in place: its failure stops the process, and the next start reads the records.
     """
 
-    INBOX: ClassVar = msgspec.msgpack.Decoder(AccountantInbox)
+    INBOX: ClassVar = msgspec.msgpack.Decoder(AccountantMessage)
 
     def __init__(self, ports: Ports) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class TokenAccountant(MessageActor):
         self._waits: dict[str, CounterKey] = {}
         """The counter that each of them waits for."""
 
-    def handle(self, message: AccountantInbox) -> SessionUsage | None:
+    def handle(self, message: AccountantMessage) -> SessionUsage | None:
         """Dispatch one message; only `GetUsage` is answered."""
         match message:
             case OpenCall():

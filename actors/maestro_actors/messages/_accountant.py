@@ -1,0 +1,141 @@
+"""Messages of the token accountant."""
+
+import msgspec
+
+from maestro_actors.answer import Answer
+from maestro_actors.engine import ProcessIdentity, Usage
+from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.messages._message import Message
+from maestro_storage.records import (
+    CallState,
+    TaskRecord,
+)
+from maestro_storage.transition import Transition
+
+
+class OpenCall(Message, frozen=True, kw_only=True):
+    """Reserve tokens for a call and make its opening durable.
+
+    Answered to `reply_to` by `CallOpened` (a delivery of the transition), `CallParked` or
+    `CallDenied`.
+    """
+
+    session_id: str
+    task_id: str
+    persona_id: str
+    engine: str
+    call_id: bytes
+    round: int
+    attempt: int
+    need_tokens: int
+    """Most tokens the call is expected to use; at least 1."""
+    limit_tokens: int
+    """Budget of the persona in this session."""
+    at_ms: int
+    reply_to: str
+    draft: Transition
+    """The records of task and attempt; the accountant adds call and budget."""
+    floor_tokens: int = 0
+    """Fewest tokens the call can do with, so that it may be cut down; 0: all it needs."""
+    phase: str = ""
+    model: str = ""
+    tags: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    """Of the team; those that do not count this call are passed over."""
+
+
+class CloseCall(Message, frozen=True, kw_only=True):
+    """Book what a call used and make its end durable, with everything in `draft`."""
+
+    session_id: str
+    persona_id: str
+    call_id: bytes
+    state: CallState
+    usage: Usage
+    """Ignored for a "lost" call: the reservation is booked instead."""
+    at_ms: int
+    draft: Transition
+    outcome: str = ""
+    """ "ok", or the class of the failure."""
+
+
+class RecordProcess(Message, frozen=True, kw_only=True):
+    """Write the process of an open call into its row, before its output is read."""
+
+    session_id: str
+    call_id: bytes
+    process: ProcessIdentity
+    draft: Transition
+
+
+class RaiseBudget(Message, frozen=True, kw_only=True):
+    """Add the tokens that an answer grants to a persona's budget and make its draft durable."""
+
+    task: TaskRecord
+    """The task that was answered; names session and persona."""
+    limit_tokens: int
+    """Budget of the persona in this session before its first call."""
+    answer: Answer
+    draft: Transition
+
+
+class ForgetSession(Message, frozen=True, kw_only=True):
+    """Drop the session's budgets from memory; the records stay."""
+
+    session_id: str
+
+
+class TopUp(Message, frozen=True, kw_only=True):
+    """Raise the limit of a budget in its running window; wakes the calls that wait for it."""
+
+    budget: Budget
+    caller: Caller
+    """Somebody the counter counts; the event goes into the history of its session."""
+    amount: int
+    """In units of the metric; at least 1."""
+    reason: str
+    at_ms: int
+
+
+class GetUsage(Message, frozen=True, kw_only=True):
+    """Ask what the personas of a session have spent; answered by `SessionUsage`."""
+
+    session_id: str
+
+
+class AppendDraft(Message, frozen=True, kw_only=True):
+    """Pass a draft through breaker and accountant into the journal.
+
+    It comes after everything its sender sent before: all three keep the order.
+    """
+
+    draft: Transition
+
+
+AccountantMessage = (
+    OpenCall
+    | CloseCall
+    | RecordProcess
+    | RaiseBudget
+    | ForgetSession
+    | TopUp
+    | GetUsage
+    | AppendDraft
+)
+
+
+class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one persona in one session."""
+
+    persona_id: str
+    limit_tokens: int
+    spent_tokens: int
+    held_tokens: int
+    """Reserved by calls in flight."""
+
+
+class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a session, by persona, in the order of the persona ids."""
+
+    session_id: str
+    personas: tuple[PersonaUsage, ...]

@@ -1,0 +1,55 @@
+"""Messages of a circuit breaker."""
+
+import msgspec
+
+from maestro_actors.messages._accountant import AppendDraft, CloseCall, OpenCall
+from maestro_actors.messages._message import Message
+from maestro_storage.records import BreakerState
+
+
+class AcquireCall(Message, frozen=True, kw_only=True):
+    """Let a call through to the accountant, or refuse it with `CallRefused`."""
+
+    open: OpenCall
+
+
+class ReportCall(Message, frozen=True, kw_only=True):
+    """Count the result of a call, then pass its closing on to the accountant."""
+
+    verdict: bool | None
+    """True: the engine answered. False: it failed as an engine. None: nothing was learnt."""
+    close: CloseCall
+
+
+class ReturnProbe(Message, frozen=True, kw_only=True):
+    """A call that was let through as the probe will not happen."""
+
+    call_id: bytes
+
+
+class TripBreaker(Message, frozen=True, kw_only=True):
+    """Open the breaker by hand."""
+
+
+class ResetBreaker(Message, frozen=True, kw_only=True):
+    """Close the breaker by hand and forget its failures."""
+
+
+class GetBreaker(Message, frozen=True, kw_only=True):
+    """Ask for the state of the breaker; answered by `BreakerStatus`."""
+
+
+BreakerMessage = (
+    AcquireCall | ReportCall | ReturnProbe | AppendDraft | TripBreaker | ResetBreaker | GetBreaker
+)
+
+
+class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The circuit breaker of one engine."""
+
+    engine: str
+    state: BreakerState
+    failures: int
+    """Consecutive failures of the engine."""
+    retry_at_ms: int | None
+    """When an open breaker lets a probe through, on the wall clock."""

@@ -1,0 +1,95 @@
+"""Messages of a coordinator."""
+
+import msgspec
+
+from maestro_actors.messages._message import Message
+from maestro_storage.records import (
+    SessionState,
+    TaskState,
+    WaitsFor,
+)
+
+
+class TaskWaiting(Message, frozen=True, kw_only=True):
+    """The task waits and gives its slot back."""
+
+    task_id: str
+    waits_for: WaitsFor
+
+
+class TaskReady(Message, frozen=True, kw_only=True):
+    """The task could go on and asks for a slot."""
+
+    task_id: str
+
+
+class TaskFinished(Message, frozen=True, kw_only=True):
+    """The task has reached a state it does not leave by itself; durable."""
+
+    task_id: str
+    state: TaskState
+
+
+class TaskStopped(Message, frozen=True, kw_only=True):
+    """The persona of a task is gone, by its own end or because it kept failing."""
+
+    task_id: str
+
+
+class HelpAnswered(Message, frozen=True, kw_only=True):
+    """A person's answer to the task is durable; its record says what follows."""
+
+    task_id: str
+
+
+class PhaseRecorded(Message, frozen=True, kw_only=True):
+    """The checkpoint of the phase is durable."""
+
+    phase: str
+
+
+class SessionRecorded(Message, frozen=True, kw_only=True):
+    """The session's final state is durable."""
+
+
+class HaltSession(Message, frozen=True, kw_only=True):
+    """Start nothing more; what is in flight may end. Answered by `SessionStatus`."""
+
+
+class GetSession(Message, frozen=True, kw_only=True):
+    """Ask where the session stands; answered by `SessionStatus`."""
+
+
+CoordinatorMessage = (
+    TaskWaiting
+    | TaskReady
+    | TaskFinished
+    | TaskStopped
+    | HelpAnswered
+    | PhaseRecorded
+    | SessionRecorded
+    | HaltSession
+    | GetSession
+)
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one task stands, and what it waits for."""
+
+    task_id: str
+    phase: str
+    persona_id: str
+    state: TaskState
+    waits_for: WaitsFor
+    detail: str = ""
+    """The contract, or the position in the queue, the task waits for."""
+
+
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a session stands."""
+
+    session_id: str
+    state: SessionState
+    in_flight: int
+    """Tasks that hold a slot."""
+    tasks: tuple[TaskStatus, ...]

@@ -1,0 +1,123 @@
+"""Messages of a persona."""
+
+from maestro_actors.engine import Outcome, ProcessIdentity, Usage
+from maestro_actors.messages._message import Message
+
+
+class RunAttempt(Message, frozen=True, kw_only=True):
+    """Begin the next attempt: the coordinator has given the task a slot."""
+
+
+class RecoverTask(Message, frozen=True, kw_only=True):
+    """Settle the call that a crash or a restart left open, then go on from the record."""
+
+
+class CallOpened(Message, frozen=True, kw_only=True):
+    """Attempt, call and reservation are durable: the engine may start."""
+
+    call_id: bytes
+    reserved_tokens: int
+    """What the call may use: less than it asked for, if it was cut down."""
+
+
+class CallRefused(Message, frozen=True, kw_only=True):
+    """The circuit breaker is open."""
+
+    call_id: bytes
+    retry_at_ms: int
+
+
+class CallParked(Message, frozen=True, kw_only=True):
+    """What this call needs is held by others, or comes back later; `BudgetFreed` may follow."""
+
+    call_id: bytes
+    probe: bool = False
+    retry_at_ms: int | None = None
+    """When the budget begins anew, on the wall clock; None: it is only held."""
+
+
+class CallDenied(Message, frozen=True, kw_only=True):
+    """A budget cannot pay for this call in its window. Figures in units of its metric."""
+
+    call_id: bytes
+    limit: int
+    spent: int
+    held: int
+    need: int | None
+    """None: the call has no price, and the budget counts money."""
+    budget_id: str
+    """Empty: the token budget of the persona."""
+    resets_at_ms: int | None
+    park: bool
+    """A person has to decide, even if the persona gives up on failure."""
+
+
+class BudgetFreed(Message, frozen=True, kw_only=True):
+    """A budget has changed: a call parked for it may ask again."""
+
+
+class BreakerClosed(Message, frozen=True, kw_only=True):
+    """The engine answers again: a refused call may ask again."""
+
+
+class EngineStarted(Message, frozen=True, kw_only=True):
+    """The engine runs as this process and waits for it to be recorded."""
+
+    call_id: bytes
+    process: ProcessIdentity
+
+
+class ProcessRecorded(Message, frozen=True, kw_only=True):
+    """The process of the call is durable."""
+
+    call_id: bytes
+
+
+class EngineFinished(Message, frozen=True, kw_only=True):
+    """The engine is through with the call, and its processes are gone."""
+
+    call_id: bytes
+    outcome: Outcome
+
+
+class CallRecovered(Message, frozen=True, kw_only=True):
+    """What the engine knows of a call that a crash interrupted; None if it cannot tell."""
+
+    call_id: bytes
+    usage: Usage | None
+
+
+class AttemptClosed(Message, frozen=True, kw_only=True):
+    """The end of the attempt, and what follows from it, is durable."""
+
+
+class WaitRecorded(Message, frozen=True, kw_only=True):
+    """The task's wait for breaker or budget is durable."""
+
+
+class DeadlineReached(Message, frozen=True, kw_only=True):
+    """The deadline of the task has passed."""
+
+
+class Flushed(Message, frozen=True, kw_only=True):
+    """Everything this actor sent before it asked is durable."""
+
+
+PersonaMessage = (
+    RunAttempt
+    | RecoverTask
+    | CallOpened
+    | CallRefused
+    | CallParked
+    | CallDenied
+    | BudgetFreed
+    | BreakerClosed
+    | EngineStarted
+    | ProcessRecorded
+    | EngineFinished
+    | CallRecovered
+    | AttemptClosed
+    | WaitRecorded
+    | DeadlineReached
+    | Flushed
+)
