@@ -24,9 +24,10 @@ _EVENT_NOTE_CHARS: Final = 200
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a person decides about a task that needs help."""
 
-    decision: Literal["retry", "skip", "give_up"]
-    """retry: one more round of attempts. skip: dependents run as if the task were done.
-    give_up: the task has failed, and what depends on it is blocked."""
+    decision: Literal["retry", "accept", "skip", "give_up"]
+    """retry: one more round of attempts. accept: yes to the questions of the contract's checks,
+    which fulfils it. skip: dependents run as if the task were done. give_up: the task has failed,
+    and what depends on it is blocked."""
     note: str = ""
     """Added to the feedback of every further attempt; at most 4,000 characters."""
     add_tokens: int = 0
@@ -59,12 +60,15 @@ def answered(
     is resumed.
 
     Raises:
-        AnswerInvalid: See `Answer.checked`.
+        AnswerInvalid: See `Answer.checked`; or no question is open that could be accepted.
         HelpNotAwaited: The task does not wait for a person, or no longer.
     """
     answer.checked()
     if task.state != "help_needed":
         raise HelpNotAwaited(task.session_id, task.task_id, task.state)
+    if answer.decision == "accept" and task.failure != "unanswered":
+        # Only with an open question has everything else been fulfilled.
+        raise AnswerInvalid("decision", "another, as no question is open", "accept")
     draft = Transition()
     after = _decided(task, answer, now_ms, epoch)
     draft.put(after)
@@ -131,9 +135,18 @@ def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskR
             notes=notes,
             epoch=epoch,
         )
-    state: TaskState = "skipped" if answer.decision == "skip" else "failed"
+    states: dict[str, TaskState] = {"accept": "done", "skip": "skipped", "give_up": "failed"}
+    accepted = answer.decision == "accept"
     return msgspec.structs.replace(
-        task, state=state, waits_for="nothing", finished_ms=now_ms, notes=notes, epoch=epoch
+        task,
+        state=states[answer.decision],
+        waits_for="nothing",
+        contract_fulfilled=accepted,
+        failure="" if accepted else task.failure,
+        evidence=() if accepted else task.evidence,
+        finished_ms=now_ms,
+        notes=notes,
+        epoch=epoch,
     )
 
 

@@ -32,7 +32,7 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
 from maestro_actors.session import decode_team
-from maestro_actors.ticket import Posting, Ticket, decode_ticket, fingerprint_in
+from maestro_actors.ticket import TICKET, Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import OutboxRecord
 from maestro_storage.transition import Event, Transition
@@ -114,7 +114,7 @@ class HelpDesk(MessageActor):
         return None
 
     def _load(self) -> None:
-        rows = self._ports.memory.unsent()
+        rows = (row for row in self._ports.memory.unsent() if row.kind == TICKET)
         self._rows = {(row.session_id, row.outbox_id): row for row in rows}
 
     def _take(self, session_id: str, posting_id: str) -> None:

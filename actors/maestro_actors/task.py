@@ -334,8 +334,7 @@ def _delivered(after: TaskRecord, verdict: Verdict, now_ms: int) -> TaskRecord:
 
 
 def _given_up(task: Task, after: TaskRecord, now_ms: int) -> TaskRecord:
-    failed = msgspec.structs.replace(after, tickets=after.tickets + 1)
-    return _ended(failed, "failed" if task.persona.give_up_on_failure else "help_needed", now_ms)
+    return _ended(after, "failed" if task.persona.give_up_on_failure else "help_needed", now_ms)
 
 
 def _ended(
@@ -345,6 +344,7 @@ def _ended(
         after,
         state=state,
         waits_for="person" if state == "help_needed" else "nothing",
+        tickets=after.tickets + (state != "done"),
         deadline_ms=None,
         finished_ms=now_ms,
     )

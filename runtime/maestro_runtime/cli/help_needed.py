@@ -66,6 +66,7 @@ def show(session_id: str, task_id: str, state_dir: str | None) -> None:
 @click.option("--retry", is_flag=True, help="Try again: one more round of attempts.")
 @click.option("--note", metavar="TEXT", default="", help="Try again with this advice.")
 @click.option("--raise-budget", metavar="TOKENS", type=int, help="Try again with more tokens.")
+@click.option("--accept", is_flag=True, help="Say yes to the questions of its checks.")
 @click.option("--skip", is_flag=True, help="Go on without it: what depends on it may run.")
 @click.option("--give-up", is_flag=True, help="End it: what depends on it is blocked.")
 @state_dir_option
@@ -80,13 +81,14 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
     from maestro_runtime.help import answer_at_rest
     from maestro_storage import Store
 
-    decisions = [name for name in ("skip", "give_up") if options[name]]
+    decisions = [name for name in ("accept", "skip", "give_up") if options[name]]
     if options["retry"] or options["raise_budget"] is not None:
         decisions.append("retry")
     if not decisions and options["note"]:
         decisions.append("retry")
     if len(decisions) != 1:
-        raise click.UsageError("give one of --retry, --note, --raise-budget, --skip, --give-up")
+        names = "--retry, --note, --raise-budget, --accept, --skip, --give-up"
+        raise click.UsageError(f"give one of {names}")
     if options["raise_budget"] is not None and options["raise_budget"] < 1:
         raise click.UsageError(f"--raise-budget must be at least 1, got {options['raise_budget']}")
     given = Answer(

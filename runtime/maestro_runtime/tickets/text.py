@@ -64,6 +64,7 @@ def _answers(ticket: Ticket) -> list[str]:
         f"- try again: {command} --retry",
         f"- try again, with advice: {command} --note TEXT",
         f"- try again, with more tokens: {command} --raise-budget TOKENS",
+        *([f"- yes: {command} --accept"] if ticket.failure == "unanswered" else []),
         f"- go on without it: {command} --skip",
         f"- end it: {command} --give-up",
         "",

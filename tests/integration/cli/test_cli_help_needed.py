@@ -107,7 +107,7 @@ def test_the_same_failure_again_is_added_to_the_same_ticket(cli: CommandLine) ->
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["s1", "note"], 2, "give one of --retry, --note, --raise-budget, --skip, --give-up"),
+        (["s1", "note"], 2, "give one of --retry, --note, --raise-budget, --accept"),
         (["s1", "note", "--skip", "--give-up"], 2, "give one of"),
         (["s1", "note", "--raise-budget", "0"], 2, "--raise-budget must be at least 1, got 0"),
         (["s1", "note", "--note", "x" * 4001], 2, "must be at most 4000 characters, got 4001"),
@@ -186,3 +186,28 @@ def test_a_sink_that_is_configured_wrongly_is_refused_before_anything_starts(
     assert result.returncode == 2
     assert "environment MAESTRO_JIRA_URL must be" in result.stderr
     assert not cli.state_dir.exists()
+
+
+def test_a_question_is_one_ticket_each_time_it_is_asked_and_a_yes_fulfils_the_contract(
+    cli: CommandLine,
+) -> None:
+    team = cli.team()
+    question = 'checks = [{ kind = "human", question = "is it good?" }]'
+    text = team.read_text().replace(
+        'provider_persona_id = "writer"', f'provider_persona_id = "writer"\n{question}'
+    )
+    team.write_text(text)
+    assert cli("run", team, "--session", "s1").returncode == 8
+    cli("help-needed", "answer", "s1", "note", "--retry")
+    assert cli("session", "resume", "s1").returncode == 8
+    (ticket,) = (cli.state_dir / "tickets").iterdir()
+    assert ticket.read_text().count("help-needed answer s1 note --accept") == 2
+
+    accepted = cli("help-needed", "answer", "s1", "note", "--accept")
+    resumed = cli("session", "resume", "s1", "--json")
+
+    assert accepted.returncode == 0, accepted.stderr
+    assert resumed.returncode == 0, resumed.stderr
+    note = json.loads(resumed.stdout)["tasks"][0]
+    assert (note["state"], note["contract_fulfilled"]) == ("done", True)
+    assert note["artifacts"]

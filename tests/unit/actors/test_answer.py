@@ -124,3 +124,14 @@ def test_a_budget_is_raised_from_its_record_or_from_what_the_team_gives() -> Non
 
     assert (spent.limit_tokens, spent.spent_tokens, spent.held_tokens) == (105, 90, 3)
     assert (fresh.limit_tokens, fresh.spent_tokens, fresh.persona_id) == (45, 0, "dev")
+
+
+def test_a_yes_to_an_open_question_fulfils_the_contract_and_to_nothing_else() -> None:
+    asked = msgspec.structs.replace(TASK, failure="unanswered")
+
+    task = after(Answer(decision="accept"), asked)
+
+    assert (task.state, task.waits_for, task.contract_fulfilled) == ("done", "nothing", True)
+    assert (task.failure, task.evidence) == ("", ())
+    with pytest.raises(AnswerInvalid, match="no question is open, got accept"):
+        answered(SESSION, TASK, Answer(decision="accept"), 10, 7)
