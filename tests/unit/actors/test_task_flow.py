@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.checks import Check, CheckResult, Human, Parses, decode_checked
 from maestro_actors.engine import Outcome, Usage
 from maestro_actors.team import Phase, Team
@@ -454,3 +455,27 @@ def test_a_question_makes_the_task_wait_for_a_person_after_an_attempt_that_went_
     assert not task.contract_fulfilled
     assert task.artifacts is not None
     assert [(row.state, row.failure) for row in stage.attempts()] == [("ok", "")]
+
+
+def test_a_breaker_opened_by_hand_holds_calls_until_it_is_reset_by_hand(stage: Stage) -> None:
+    stage.create(team())
+    stage.run(team(), BreakerPolicy(reset_seconds=3600.0, reset_max_seconds=3600.0))
+    stage.engines.held = True
+    stage.engines.outcomes.append(MALFORMED)
+    (order,) = stage.engines.wait_for_calls(1)
+    stage.breaker.trip()
+    stage.engines.finish(order.call_id)
+    stage.advance_until("task_waiting")
+    record = stage.store.breakers.get("scripted")
+    assert record is not None
+    assert record.state == "open"
+    assert stage.task().waits_for == "breaker"
+
+    stage.engines.held = False
+    stage.breaker.reset()
+    # No time passes: only the reset can have woken the task.
+    stage.wait_for("session_done")
+
+    record = stage.store.breakers.get("scripted")
+    assert record is not None
+    assert (record.state, record.failures) == ("closed", 0)
