@@ -11,7 +11,7 @@ from maestro_storage._ports import CommitObserver
 from maestro_storage._repository import Decoder
 from maestro_storage._seal import seal
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
-from maestro_storage.transition import Event, Transition
+from maestro_storage.transition import Change, Event, Transition
 
 _EVENTS: Final = EventRecord.DATABASE
 _SESSIONS: Final = SessionRecord.DATABASE
@@ -27,6 +27,10 @@ class Removal(msgspec.Struct, frozen=True):
 
 
 Work = Transition | Removal
+
+Rows = dict[str, dict[bytes, Change]]
+"""What a transaction still has to write, by database and key. Of the changes of one key only the
+last is written: a counter that all of a batch has moved becomes one row."""
 
 
 class Writer:
@@ -53,14 +57,24 @@ class Writer:
         number = self._commit_count + 1
         events: list[EventRecord] = []
         sequences: dict[str, int] = {}
+        rows: Rows = {}
         with environment.env.begin(write=True) as txn:
             environment.check_epoch(txn, self._epoch)
             for work in batch:
                 if isinstance(work, Transition):
-                    self._put(txn, work)
-                    events += [self._put_event(txn, event, sequences) for event in work.events]
+                    for change in work.changes:
+                        rows.setdefault(change.database, {})[change.key] = change
+                    for payload in work.payloads:
+                        _payloads.keep(txn, environment.databases, payload)
+                    for event in work.events:
+                        record = self._numbered(txn, event, sequences)
+                        row = Change(_EVENTS, record.key, EventRecord.VERSION, _encode(record))
+                        rows.setdefault(_EVENTS, {})[row.key] = row
+                        events.append(record)
                 else:
+                    self._put(txn, rows)
                     self._remove(txn, work.session_id, sequences)
+            self._put(txn, rows)
             if observer is not None:
                 observer.before_commit(number)
         # Only now: an aborted transaction must not leave a gap in a history.
@@ -70,29 +84,28 @@ class Writer:
             observer.after_commit(number)
         return events
 
-    def _put(self, txn: Transaction, transition: Transition) -> None:
-        """Write the records and payloads of a transition."""
-        databases, put = self._environment.databases, txn.put
-        for change in transition.changes:
-            name, key, body = change.database, change.key, change.body
-            if body is None:
-                txn.delete(key, db=databases[name])
-            else:
-                put(key, seal(name, key, change.version, body), db=databases[name])
-        for payload in transition.payloads:
-            _payloads.keep(txn, databases, payload)
+    def _put(self, txn: Transaction, rows: Rows) -> None:
+        """Write the rows, in the order of their keys, and forget them."""
+        for name, changes in rows.items():
+            database = self._environment.databases[name]
+            sealed = []
+            for key in sorted(changes):
+                change = changes[key]
+                if change.body is None:
+                    txn.delete(key, db=database)
+                else:
+                    sealed.append((key, seal(name, key, change.version, change.body)))
+            if sealed:
+                txn.cursor(db=database).putmulti(sealed)
+        rows.clear()
 
-    def _put_event(self, txn: Transaction, event: Event, sequences: dict[str, int]) -> EventRecord:
-        """Write an event at the end of its session's history."""
+    def _numbered(self, txn: Transaction, event: Event, sequences: dict[str, int]) -> EventRecord:
+        """Give an event its place at the end of its session's history."""
         last = sequences.get(event.session_id)
         if last is None:
             last = self._last_sequence(txn, event.session_id)
-        record = event.numbered(last + 1, self._epoch)
-        key = record.key
-        sealed = seal(_EVENTS, key, EventRecord.VERSION, _encode(record))
-        txn.put(key, sealed, db=self._environment.databases[_EVENTS])
         sequences[event.session_id] = last + 1
-        return record
+        return event.numbered(last + 1, self._epoch)
 
     def _last_sequence(self, txn: Transaction, session_id: str) -> int:
         """Return the sequence of a session's last durable event, 0 if it has none."""

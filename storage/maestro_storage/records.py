@@ -44,14 +44,15 @@ def key_of(*parts: str | bytes | int) -> bytes:
     Text is UTF-8 followed by a zero byte (names never contain one), integers are 8 bytes
     big-endian, bytes are taken as they are and must come last.
     """
-    return b"".join(
-        part
-        if isinstance(part, bytes)
-        else part.to_bytes(8, "big")
-        if isinstance(part, int)
-        else part.encode() + b"\0"
-        for part in parts
-    )
+    key = b""
+    for part in parts:
+        if isinstance(part, str):
+            key += part.encode() + b"\0"
+        elif isinstance(part, int):
+            key += part.to_bytes(8, "big")
+        else:
+            key += part
+    return key
 
 
 class CounterKey(NamedTuple):
@@ -88,8 +89,11 @@ class Fired(NamedTuple):
     permille: int
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """Base of all records: which database it lives in, and under which key."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """Base of all records: which database it lives in, and under which key.
+
+    Plain data cannot form a cycle, so the garbage collector need not look at it.
+    """
 
     DATABASE: ClassVar[str]
     VERSION: ClassVar[int] = 1

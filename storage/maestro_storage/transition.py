@@ -14,7 +14,7 @@ def payload_digest(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
-class Change(msgspec.Struct, frozen=True, array_like=True):
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One record put under its key, or, without a body, one key deleted."""
 
     database: str
@@ -24,7 +24,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     """The record as msgpack, not yet sealed: the journal adds version and digest."""
 
 
-class Event(msgspec.Struct, frozen=True, array_like=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A line of a session's history; the journal gives it its sequence at the commit."""
 
     session_id: str
@@ -46,21 +46,21 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Delivery(msgspec.Struct, frozen=True, array_like=True):
+class Delivery(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message to an actor that leaves only after the transition is durable."""
 
     address: str
     message: bytes
 
 
-class Payload(msgspec.Struct, frozen=True, array_like=True):
+class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Content stored once under its digest, kept as long as a session refers to it."""
 
     session_id: str
     content: bytes
 
 
-class Transition(msgspec.Struct, array_like=True):
+class Transition(msgspec.Struct, array_like=True, gc=False):
     """What becomes durable in one commit, or not at all.
 
     A transition is plain data: it can travel inside a message from actor to actor, each adding
