@@ -27,6 +27,7 @@ from maestro_actors.messages import (
     ResetBreaker,
     ReturnProbe,
     TripBreaker,
+    encode,
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
@@ -34,6 +35,9 @@ from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.transition import Event, Transition
 
 _CLOSED: Final = encoded(BreakerClosed())
+
+_decode_open: Final = msgspec.msgpack.Decoder(OpenCall).decode
+_decode_close: Final = msgspec.msgpack.Decoder(CloseCall).decode
 
 
 class CircuitBreaker(MessageActor):
@@ -60,9 +64,9 @@ class CircuitBreaker(MessageActor):
         """Dispatch one message; only `GetBreaker` is answered."""
         match message:
             case AcquireCall():
-                self._acquire(message.open)
+                self._acquire(message)
             case ReportCall():
-                self._report(message.verdict, message.close)
+                self._report(message)
             case ReturnProbe():
                 if self._breaker.return_probe(message.call_id):
                     self._wake()
@@ -81,32 +85,38 @@ class CircuitBreaker(MessageActor):
                 assert_never(message)
         return None
 
-    def _acquire(self, order: OpenCall) -> None:
-        if not self._breaker.admits(order.call_id, order.at_ms):
-            self._waiters[order.reply_to] = None
-            retry_at_ms = self._breaker.ask_again_ms(order.at_ms)
-            refused = CallRefused(call_id=order.call_id, retry_at_ms=retry_at_ms)
-            self._ports.system.deliver(order.reply_to, encoded(refused))
+    def _acquire(self, asked: AcquireCall) -> None:
+        if not self._breaker.admits(asked.call_id, asked.at_ms):
+            self._waiters[asked.reply_to] = None
+            retry_at_ms = self._breaker.ask_again_ms(asked.at_ms)
+            refused = CallRefused(call_id=asked.call_id, retry_at_ms=retry_at_ms)
+            self._ports.system.deliver(asked.reply_to, encoded(refused))
             return
         # It no longer waits for this breaker: a later change is none of its business.
-        self._waiters.pop(order.reply_to, None)
-        if self._breaker.state == "half_open":
-            order.draft.put(self._breaker.record(self._ports.epoch))
-            order.draft.event(self._event("breaker_probed", order.session_id, order.at_ms))
+        self._waiters.pop(asked.reply_to, None)
+        if self._breaker.state == "closed":
+            self._accountant.forward(asked.open)
+            return
+        order = _decode_open(asked.open)
+        order.draft.put(self._breaker.record(self._ports.epoch))
+        order.draft.event(self._event("breaker_probed", asked.session_id, asked.at_ms))
         self._accountant.open_call(order)
 
-    def _report(self, verdict: bool | None, close: CloseCall) -> None:
+    def _report(self, ended: ReportCall) -> None:
         breaker = self._breaker
         before = (breaker.state, breaker.failures)
-        breaker.report(close.call_id, close.at_ms, verdict=verdict)
-        if before != (breaker.state, breaker.failures):
-            close.draft.put(breaker.record(self._ports.epoch))
+        breaker.report(ended.call_id, ended.at_ms, verdict=ended.verdict)
+        if before == (breaker.state, breaker.failures):
+            self._accountant.forward(ended.close)
+            return
+        order = _decode_close(ended.close)
+        order.draft.put(breaker.record(self._ports.epoch))
         if before[0] != breaker.state:
             kind = "breaker_closed" if breaker.state == "closed" else "breaker_opened"
-            close.draft.event(self._event(kind, close.session_id, close.at_ms))
+            order.draft.event(self._event(kind, ended.session_id, ended.at_ms))
             if breaker.state == "closed":
                 self._wake()
-        self._accountant.close_call(close)
+        self._accountant.close_call(order)
 
     def _record_by_hand(self) -> None:
         draft = Transition()
@@ -150,11 +160,27 @@ class BreakerProxy(Proxy):
 
     def acquire(self, order: OpenCall) -> None:
         """Ask for a call; the answer goes to `order.reply_to`."""
-        self._tell(AcquireCall(open=order))
+        self._tell(
+            AcquireCall(
+                call_id=order.call_id,
+                session_id=order.session_id,
+                at_ms=order.at_ms,
+                reply_to=order.reply_to,
+                open=msgspec.Raw(encode(order)),
+            )
+        )
 
     def report(self, verdict: bool | None, close: CloseCall) -> None:
         """Report a call's end: True answered, False failed as an engine, None nothing learnt."""
-        self._tell(ReportCall(verdict=verdict, close=close))
+        self._tell(
+            ReportCall(
+                call_id=close.call_id,
+                session_id=close.session_id,
+                at_ms=close.at_ms,
+                verdict=verdict,
+                close=msgspec.Raw(encode(close)),
+            )
+        )
 
     def return_probe(self, call_id: bytes) -> None:
         """Say that a call that was let through will not happen."""

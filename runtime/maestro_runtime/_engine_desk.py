@@ -23,8 +23,9 @@ from maestro_runtime.engines.errors import HostClosed
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry
 
-OUTCOME_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
-"""Largest outcome that is passed on (2 MiB): the transition it becomes must fit a message, too."""
+FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
+"""Largest outcome that is passed on, as a message (2 MiB): the transition it becomes must fit into
+one, too."""
 
 TOKENS_MAX: Final = 1 << 53
 """Largest token count that is believed."""
@@ -58,8 +59,8 @@ class EngineDesk:
 
         def finished(outcome: Outcome) -> None:
             del self._in_flight[order.call_id]
-            sound = _sound(outcome)
-            self._system.deliver(reply_to, encoded(EngineFinished(call_id=call_id, outcome=sound)))
+            sound, message = _finished(call_id, outcome)
+            self._system.deliver(reply_to, message)
             end.set_result(sound)
 
         try:
@@ -114,24 +115,28 @@ class EngineDesk:
         self._host.cancel(call_id.hex())
 
 
-def _sound(outcome: Outcome) -> Outcome:
-    """Return an outcome that can be sent and booked: this one, or the failure that it is."""
+def _finished(call_id: bytes, outcome: Outcome) -> tuple[Outcome, bytes]:
+    """Return an outcome that can be booked, and the message with it.
+
+    It is what the engine came to, or the failure that this is.
+    """
     if not _is_count(outcome.usage):
         got = (outcome.usage.input_tokens, outcome.usage.output_tokens)
         evidence = f"token counts must be integers from 0 to {TOKENS_MAX}, got {got!r}"
-        return msgspec.structs.replace(
+        outcome = msgspec.structs.replace(
             outcome, usage=Usage(), failure="malformed_output", evidence=(evidence,)
         )
-    size_bytes = len(encode(outcome))
-    if size_bytes <= OUTCOME_BYTES_MAX:
-        return outcome
-    evidence = f"outcome must have at most {OUTCOME_BYTES_MAX} bytes, got {size_bytes}"
-    return Outcome(
-        usage=outcome.usage,
-        failure="limit",
-        evidence=(evidence,),
-        duration_seconds=outcome.duration_seconds,
-    )
+    message = encode(EngineFinished(call_id=call_id, outcome=outcome))
+    if len(message) > FINISHED_BYTES_MAX:
+        evidence = f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {len(message)}"
+        outcome = Outcome(
+            usage=outcome.usage,
+            failure="limit",
+            evidence=(evidence,),
+            duration_seconds=outcome.duration_seconds,
+        )
+        message = encode(EngineFinished(call_id=call_id, outcome=outcome))
+    return outcome, message
 
 
 def _is_count(usage: Usage) -> bool:

@@ -117,7 +117,13 @@ class LaneActor(pykka.Actor):
                 yield from self._give_way()
                 break
             try:
-                response = self._handle_receive(envelope.message)
+                message = envelope.message
+                # What Pykka means by a message of its own is never plain bytes.
+                response = (
+                    self.on_receive(message)
+                    if type(message) is bytes
+                    else self._handle_receive(message)
+                )
                 if type(response) is CoroutineType:
                     response = yield response
             except BaseException as error:  # noqa: BLE001 - every kind has its own consequence

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from maestro_actors.messages._accountant import AppendDraft, CloseCall, OpenCall
+from maestro_actors.messages._accountant import AppendDraft
 from maestro_actors.messages._message import Message
 from maestro_storage.records import BreakerState
 
@@ -10,15 +10,24 @@ from maestro_storage.records import BreakerState
 class AcquireCall(Message, frozen=True, kw_only=True):
     """Let a call through to the accountant, or refuse it with `CallRefused`."""
 
-    open: OpenCall
+    call_id: bytes
+    session_id: str
+    at_ms: int
+    reply_to: str
+    open: msgspec.Raw
+    """The `OpenCall` as the accountant gets it: read here only if there is something to add."""
 
 
 class ReportCall(Message, frozen=True, kw_only=True):
     """Count the result of a call, then pass its closing on to the accountant."""
 
+    call_id: bytes
+    session_id: str
+    at_ms: int
     verdict: bool | None
     """True: the engine answered. False: it failed as an engine. None: nothing was learnt."""
-    close: CloseCall
+    close: msgspec.Raw
+    """The `CloseCall` as the accountant gets it: read here only if there is something to add."""
 
 
 class ReturnProbe(Message, frozen=True, kw_only=True):

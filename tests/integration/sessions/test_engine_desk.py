@@ -157,7 +157,7 @@ def test_recovering_a_call_of_an_earlier_start_asks_the_engine(place: Place) -> 
 def test_an_outcome_that_is_too_large_to_be_sent_is_a_failure_with_its_tokens(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_engine_desk, "OUTCOME_BYTES_MAX", 1000)
+    monkeypatch.setattr(_engine_desk, "FINISHED_BYTES_MAX", 1000)
     place.engine.released = True
     place.engine.message = "x" * 2000
     place.desk.start(ORDER, ADDRESS)
