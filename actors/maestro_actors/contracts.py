@@ -26,6 +26,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(contract: Contract, outcome: Outcome) -> Verdict:
     """Return the verdict on `outcome`; a contract that owes nothing asks only for an end."""
+    if not contract.deliverables and not contract.checks:
+        ended = outcome.failure is None
+        return Verdict(
+            quality_score=float(ended), contract_fulfilled=ended, failure=outcome.failure
+        )
     results = {result.index: result for result in outcome.checks}
     answered = [
         (check, results.get(index)) for index, (check, _) in enumerate(contract.owed_checks)

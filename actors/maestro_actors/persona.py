@@ -65,6 +65,8 @@ class Persona(MessageActor):
         self._task = task
         self._record = record
         self._step: _Step = "ready"
+        self._begun = record
+        """The record of the attempt that is being opened; `_record` once that is durable."""
         self._order: CallOrder | None = None
         self._started_ms = 0
         self._woken = False
@@ -140,7 +142,7 @@ class Persona(MessageActor):
     def _open(self) -> None:
         """Ask for a call: the breaker first, then the budget, then the journal."""
         now_ms = self._ports.now_ms()
-        running = steps.begun(self._task, self._record, now_ms)
+        running = self._begun = steps.begun(self._task, self._record, now_ms)
         self._order = self._task.order(
             running, known_checks=self._ports.memory.known_checks(running)
         )
@@ -170,7 +172,7 @@ class Persona(MessageActor):
 
     def _start_engine(self, reserved_tokens: int) -> None:
         """The attempt is durable: only now may anything leave the process for it."""
-        self._record = steps.begun(self._task, self._record, self._started_ms)
+        self._record = self._begun
         self._step = "running"
         if self._order is not None:
             self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)

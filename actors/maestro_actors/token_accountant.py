@@ -94,7 +94,10 @@ class TokenAccountant(MessageActor):
 
     def _open_call(self, order: OpenCall) -> None:
         self._unpark(order.reply_to)
-        need_tokens = order.need_tokens
+        need = self._amounts(order, order.need_tokens)
+        floor = need
+        if 0 < order.floor_tokens < order.need_tokens:
+            floor = self._amounts(order, order.floor_tokens)
         answer = self._ledger.reserve(
             order.call_id,
             Caller(
@@ -107,8 +110,8 @@ class TokenAccountant(MessageActor):
                 order.tags,
             ),
             (persona_budget(order.persona_id, order.limit_tokens), *order.budgets),
-            need=self._amounts(order, need_tokens),
-            floor=self._amounts(order, min(order.floor_tokens or need_tokens, need_tokens)),
+            need=need,
+            floor=floor,
             at_ms=order.at_ms,
         )
         match answer:

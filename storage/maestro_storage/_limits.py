@@ -36,22 +36,24 @@ def checked_bytes(transition: Transition) -> int:
             raise NotFound("database", change.database)
         if not 0 < len(change.key) <= KEY_BYTES_MAX:
             raise KeyTooLong(change.database, len(change.key), KEY_BYTES_MAX)
-        body = change.body or b""
-        size += _checked(change.database, len(body) + HEADER_BYTES, RECORD_BYTES_MAX)
+        length = len(change.body or b"") + HEADER_BYTES
+        if length > RECORD_BYTES_MAX:
+            raise RecordTooLarge(change.database, length, RECORD_BYTES_MAX)
+        size += length
     for event in transition.events:
         _check_session(EventRecord.DATABASE, event.session_id)
         length = len(_encode(event)) + _EVENT_NUMBERS_BYTES + HEADER_BYTES
-        size += _checked(EventRecord.DATABASE, length, RECORD_BYTES_MAX)
+        if length > RECORD_BYTES_MAX:
+            raise RecordTooLarge(EventRecord.DATABASE, length, RECORD_BYTES_MAX)
+        size += length
     for payload in transition.payloads:
         _check_session("references", payload.session_id)
-        size += _checked("payloads", len(payload.content), PAYLOAD_BYTES_MAX)
-    return size + sum(len(delivery.message) for delivery in transition.deliveries)
-
-
-def _checked(kind: str, size: int, limit: int) -> int:
-    """Return `size` if it is within the limit."""
-    if size > limit:
-        raise RecordTooLarge(kind, size, limit)
+        length = len(payload.content)
+        if length > PAYLOAD_BYTES_MAX:
+            raise RecordTooLarge("payloads", length, PAYLOAD_BYTES_MAX)
+        size += length
+    for delivery in transition.deliveries:
+        size += len(delivery.message)
     return size
 
 

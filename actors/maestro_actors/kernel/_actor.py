@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maestro_actors.kernel._lane import Lane
 
 _log: Final = logging.getLogger(__name__)
+_pykka_log: Final = logging.getLogger("pykka")
 
 Overflow = Literal["raise", "drop"]
 
@@ -222,9 +223,11 @@ class LaneActor(pykka.Actor):
 
     def _stop(self) -> Awaited | None:  # type: ignore[override] # awaited where on_stop is async
         """Stop as Pykka does; what is returned has to be awaited."""
-        pykka.ActorRegistry.unregister(self.actor_ref)
+        if self.actor_inbox.keeper is _ALONE:
+            # Those of a system were never registered.
+            pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
-        logging.getLogger("pykka").debug("Stopped %s", self)
+        _pykka_log.debug("Stopped %s", self)
         try:
             ending: object = self.on_stop()  # type: ignore[func-returns-value] # async def does
         except Exception:  # noqa: BLE001 - logged, as in Pykka
