@@ -184,8 +184,10 @@ def closing(
     evidence = _capped((*findings[0], *findings[1]))
     delay_ms = None
     if failure is None:
-        manifest = draft.payload(after.session_id, encode(outcome.artifacts))
-        after = _delivered(msgspec.structs.replace(after, artifacts=manifest), verdict, now_ms)
+        if outcome.artifacts:
+            manifest = draft.payload(after.session_id, encode(outcome.artifacts))
+            after = msgspec.structs.replace(after, artifacts=manifest)
+        after = _delivered(after, verdict, now_ms)
     else:
         after = msgspec.structs.replace(after, failure=failure, evidence=evidence)
         after, delay_ms = _decided(task, after, failure, outcome.retry_after_seconds, now_ms)

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
@@ -40,7 +40,9 @@ class EngineDesk:
         self._system = system
         self._host = host
         self._registry = registry
-        self._in_flight: dict[str, Future[Outcome]] = {}
+        self._lock = threading.Lock()
+        self._in_flight: dict[str, Callable[[Usage], None] | None] = {}
+        """Calls that run, and who asks, since a failure of its persona, what one has used."""
         self._unrecorded: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
 
     def estimate(self, order: CallOrder) -> int:
@@ -55,13 +57,15 @@ class EngineDesk:
     def start(self, order: CallOrder, reply_to: str) -> None:
         """Run one call; its processes are recorded before their output is read."""
         call_id = bytes.fromhex(order.call_id)
-        end = self._in_flight[order.call_id] = Future()
+        self._in_flight[order.call_id] = None
 
         def finished(outcome: Outcome) -> None:
-            del self._in_flight[order.call_id]
+            with self._lock:
+                tell = self._in_flight.pop(order.call_id)
             sound, message = _finished(call_id, outcome)
             self._system.deliver(reply_to, message)
-            end.set_result(sound)
+            if tell is not None:
+                tell(sound.usage)
 
         try:
             self._host.submit(order, finished, self._started(order.call_id, reply_to))
@@ -101,9 +105,11 @@ class EngineDesk:
             known = usage if usage is not None and _is_count(usage) else None
             self._system.deliver(reply_to, encoded(CallRecovered(call_id=call_id, usage=known)))
 
-        end = self._in_flight.get(order.call_id)
-        if end is not None:
-            end.add_done_callback(lambda ended: recovered(ended.result().usage))
+        with self._lock:
+            running = order.call_id in self._in_flight
+            if running:
+                self._in_flight[order.call_id] = recovered
+        if running:
             self.cancel(call_id)
             return
         # Without an answer the call stays open, and the next start recovers it.

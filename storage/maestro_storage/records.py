@@ -160,7 +160,8 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     """What was wrong with the last failed attempt: the feedback of the next one."""
     artifacts: bytes | None = None
-    """Digest of the payload with the manifest of the artifacts, once the task is done."""
+    """Digest of the payload with the manifest of the artifacts, once the task is done and if there
+    are any."""
     started_ms: int | None = None
     finished_ms: int | None = None
     epoch: int = 0
