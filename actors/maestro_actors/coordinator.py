@@ -37,6 +37,7 @@ from maestro_actors.session import record_checkpoint
 from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
+from maestro_actors.undertaker import Undertaker
 from maestro_storage.records import (
     TASK_FINAL,
     TASK_PASSED,
@@ -66,6 +67,8 @@ class _Entry:
     """A persona works on it."""
     queued: bool = False
     """It stands in the queue for a slot."""
+    failed: bool = False
+    """Its persona has failed too often, and an undertaker ends the task."""
 
 
 class Coordinator(MessageActor):
@@ -180,8 +183,20 @@ class Coordinator(MessageActor):
             # Answered before its persona, which had ended the task, was gone.
             self._queue(task_id)
         elif entry.state not in TASK_FINAL and entry.state != "help_needed":
+            self._persona_failed(task_id, entry)
+
+    def _persona_failed(self, task_id: str, entry: _Entry) -> None:
+        """Have the task of a persona that is gone ended durably."""
+        self._release(task_id)
+        if entry.queued:
+            entry.queued = False
+            self._ready.remove(task_id)
+        if entry.failed:
+            # Its undertaker has failed, too: the next start has another.
             entry.state = "help_needed"
-            self._release(task_id)
+        else:
+            entry.state, entry.waits_for = "waiting", "person"
+            self._spawn(task_id, Undertaker)
 
     def _help_answered(self, task_id: str) -> None:
         """Go on with a task that a person has decided on."""
@@ -245,23 +260,27 @@ class Coordinator(MessageActor):
 
     def _persona(self, task_id: str) -> PersonaProxy:
         """Return the proxy of a task's persona, started if it is not there."""
-        entry = self._entries[task_id]
-        if not entry.alive:
-            entry.alive = True
-            contract = self._contracts[task_id]
-            spec = self._team.personas[contract.provider_persona_id]
-            address = persona_address(self._session_id, task_id)
-            self._ports.system.spawn(
-                Persona,
-                self._ports,
-                Task(self._assignment, spec, contract),
-                entry.record,
-                address=address,
-                supervision=Restart(),
-            )
-            stopped = encoded(TaskStopped(task_id=task_id))
-            self._ports.system.watch(address, self._address, stopped)
+        if not self._entries[task_id].alive:
+            self._spawn(task_id, Persona)
         return PersonaProxy(self._channel, self._session_id, task_id)
+
+    def _spawn(self, task_id: str, kind: type[Persona]) -> None:
+        entry = self._entries[task_id]
+        entry.alive = True
+        entry.failed = kind is Undertaker
+        contract = self._contracts[task_id]
+        spec = self._team.personas[contract.provider_persona_id]
+        address = persona_address(self._session_id, task_id)
+        self._ports.system.spawn(
+            kind,
+            self._ports,
+            Task(self._assignment, spec, contract),
+            entry.record,
+            address=address,
+            supervision=Restart(),
+        )
+        stopped = encoded(TaskStopped(task_id=task_id))
+        self._ports.system.watch(address, self._address, stopped)
 
     def _record_phase(self, phase: str) -> None:
         """Write the checkpoint that ends a phase; the next phase starts once it is durable."""

@@ -75,10 +75,7 @@ class Persona(MessageActor):
     def on_start(self) -> None:
         """After a failure, begin again from the record, once all that was sent is durable."""
         if self.restarts:
-            self._step = "restarting"
-            barrier = Transition()
-            barrier.then(self._task.address, _FLUSHED)
-            self._breaker.append(barrier)
+            self._begin_again()
 
     def handle(self, message: PersonaMessage) -> None:  # noqa: C901, PLR0912 - one case a message
         """Dispatch one message; one that belongs to another step or call is out of date."""
@@ -124,12 +121,22 @@ class Persona(MessageActor):
                 if self._expects("recovering", message.call_id):
                     self._close_interrupted(message.usage)
             case Flushed():
-                if self._step == "restarting":
-                    record = self._record
-                    self._record = self._ports.memory.task(record.session_id, record.task_id)
-                    self._take_up()
+                self._flushed()
             case _:
                 assert_never(message)
+
+    def _begin_again(self) -> None:
+        self._step = "restarting"
+        barrier = Transition()
+        barrier.then(self._task.address, _FLUSHED)
+        self._breaker.append(barrier)
+
+    def _flushed(self) -> None:
+        """All that an instance before this one sent is durable: the record is what it left."""
+        if self._step == "restarting":
+            record = self._record
+            self._record = self._ports.memory.task(record.session_id, record.task_id)
+            self._take_up()
 
     @property
     def _breaker(self) -> BreakerProxy:
@@ -239,7 +246,11 @@ class Persona(MessageActor):
 
     def _end_unaffordable(self, denied: CallDenied) -> None:
         now_ms = self._ports.now_ms()
-        self._record, draft = steps.unaffordable(self._task, self._record, denied, now_ms)
+        self._end_task(*steps.unaffordable(self._task, self._record, denied, now_ms), now_ms)
+
+    def _end_task(self, ended: TaskRecord, draft: Transition, now_ms: int) -> None:
+        """End the task without an attempt."""
+        self._record = ended
         self._add_ticket(draft, now_ms)
         self._step = "recording"
         self._ports.journal.append(draft)
@@ -254,7 +265,7 @@ class Persona(MessageActor):
     def _settle_down(self) -> None:
         """The record is durable: end, wait for what it names, or go on if there is nothing."""
         record = self._record
-        if record.state in TASK_FINAL or record.state == "help_needed":
+        if self._has_ended:
             self._ports.system.stop(self._task.address)
             return
         self._step = "idle"
@@ -265,6 +276,10 @@ class Persona(MessageActor):
         elif deadline_ms is not None:
             address = self._task.address
             self._ports.system.timers.at(address, deadline_ms, address, _DEADLINE_REACHED)
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._record.state in TASK_FINAL or self._record.state == "help_needed"
 
     def _wake(self, awaited: WaitsFor) -> None:
         """Go on, if that is what the task waits for: a word about an older wait may come late."""

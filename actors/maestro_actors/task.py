@@ -37,6 +37,9 @@ from maestro_storage.transition import Event, Transition
 EVIDENCE_MAX: Final = 20
 """Sentences of evidence kept for one attempt; the last one counts what is left out."""
 
+PERSONA_FAILS: Final = "the persona itself failed too often within a minute; the log says how"
+"""Evidence of a task that is ended for its persona."""
+
 _ATTEMPT_CLOSED: Final = encoded(AttemptClosed())
 _WAIT_RECORDED: Final = encoded(WaitRecorded())
 
@@ -280,6 +283,22 @@ def unaffordable(
     after = (
         _ended(failed, "help_needed", now_ms) if denied.park else _given_up(task, failed, now_ms)
     )
+    return _ending(task, after, now_ms)
+
+
+def abandoned(task: Task, before: TaskRecord, now_ms: int) -> tuple[TaskRecord, Transition]:
+    """Return the end of a task without an open call, whose persona fails again and again.
+
+    It waits for a person whatever `give_up_on_failure` says: the work is not what has failed.
+    """
+    failed = msgspec.structs.replace(
+        before, failure="permanent", evidence=(PERSONA_FAILS,), epoch=task.assignment.epoch
+    )
+    return _ending(task, _ended(failed, "help_needed", now_ms), now_ms)
+
+
+def _ending(task: Task, after: TaskRecord, now_ms: int) -> tuple[TaskRecord, Transition]:
+    """Return the record of a task that ends without an attempt, with its draft."""
     draft = Transition()
     draft.put(after)
     _announce(task, draft, after, now_ms)
