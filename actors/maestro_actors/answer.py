@@ -1,10 +1,14 @@
 """A person's answer to a task that needs help, and what becomes durable by it."""
 
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
 
+from maestro_actors.checks import Checked, decode_checked, encode_checked
+from maestro_actors.contracts import accepted
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_actors.team import Contract, Team
 from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
 from maestro_storage.transition import Event, Transition
 
@@ -35,6 +39,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     """Who answers, for the history."""
 
+    @property
+    def words(self) -> str:
+        """The answer in a line: what was decided, by whom, and the note."""
+        decision = "yes" if self.decision == "accept" else self.decision.replace("_", " ")
+        by = f", said {self.by}" if self.by else ""
+        return f"{decision}{by}: {self.note}" if self.note else f"{decision}{by}"
+
     def checked(self) -> "Answer":
         """Return the answer, if it is one.
 
@@ -51,13 +62,48 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-def answered(
-    session: SessionRecord, task: TaskRecord, answer: Answer, now_ms: int, epoch: int
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person who accepts says yes to."""
+
+    contract: Contract
+    found: Checked
+    """Of the attempt that left the questions open."""
+
+
+def asked_of(team: Team, task: TaskRecord, payload: Callable[[bytes], bytes]) -> Asked:
+    """Return what a task asked for and what was found.
+
+    Args:
+        team: Of its session.
+        task: Whose contract it is.
+        payload: Returns a payload by its digest.
+    """
+    return Asked(
+        contract=next(contract for contract in team.contracts if contract.id == task.task_id),
+        found=Checked() if task.checks is None else decode_checked(payload(task.checks)),
+    )
+
+
+def answered(  # noqa: PLR0917 - all of them are needed, and there is one for each
+    session: SessionRecord,
+    task: TaskRecord,
+    answer: Answer,
+    now_ms: int,
+    epoch: int,
+    asked: Asked | None = None,
 ) -> Transition:
     """Return the transition that applies an answer; a raised budget is to be added to it.
 
     A session that had stopped for want of an answer is running again after it, and goes on when it
     is resumed.
+
+    Args:
+        session: Whose task it is.
+        task: As it is durable now.
+        answer: What the person decides.
+        now_ms: Wall clock.
+        epoch: Start of the state directory that writes the records.
+        asked: The open questions, whose checks pass if they are accepted.
 
     Raises:
         AnswerInvalid: See `Answer.checked`; or no question is open that could be accepted.
@@ -71,6 +117,10 @@ def answered(
         raise AnswerInvalid("decision", "another, as no question is open", "accept")
     draft = Transition()
     after = _decided(task, answer, now_ms, epoch)
+    if answer.decision == "accept" and asked is not None:
+        found, quality = accepted(asked.contract, asked.found, answer.words)
+        digest = draft.payload(task.session_id, encode_checked(found))
+        after = msgspec.structs.replace(after, checks=digest, quality_score=quality)
     draft.put(after)
     draft.event(
         Event(

@@ -256,5 +256,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     """Files of the contract that the engine says it wrote, and that are not there."""
 
 
+encode_checked = msgspec.msgpack.Encoder().encode
+"""Encode the findings of a task for their payload."""
+
 decode_checked = msgspec.msgpack.Decoder(Checked).decode
 """Decode the findings of a task's last checked attempt from their payload."""

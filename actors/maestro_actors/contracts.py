@@ -2,7 +2,7 @@
 
 import msgspec
 
-from maestro_actors.checks import Check, CheckResult, Human
+from maestro_actors.checks import TEXT_CHARACTERS_MAX, Check, Checked, CheckResult, Human
 from maestro_actors.engine import FailureClass, Outcome
 from maestro_actors.team import Contract
 
@@ -58,6 +58,39 @@ def judge(contract: Contract, outcome: Outcome) -> Verdict:
     )
 
 
+def accepted(contract: Contract, found: Checked, said: str) -> tuple[Checked, float]:
+    """Return the findings with a yes to every open question, and the quality that follows.
+
+    Args:
+        contract: Everything else it asks for has been fulfilled, its globs included.
+        found: The findings of the attempt that left the questions open.
+        said: Who answered, and what; shown as what the check got.
+    """
+    answered: list[tuple[Check, CheckResult | None]] = []
+    results = {result.index: result for result in found.results}
+    for index, (check, _) in enumerate(contract.owed_checks):
+        result = results.get(index)
+        if isinstance(check, Human) and check.required and _is_open(result):
+            result = CheckResult(
+                index=index,
+                name=check.label,
+                kind=check.kind,
+                required=True,
+                verdict="pass",
+                score=1.0,
+                expected=check.expected[:TEXT_CHARACTERS_MAX],
+                got=said[:TEXT_CHARACTERS_MAX],
+                evidence={} if result is None else result.evidence,
+            )
+            results[index] = result
+        answered.append((check, result))
+    ordered = tuple(results[index] for index in sorted(results))
+    globs = [
+        (1 / len(item.artifacts), 1.0) for item in contract.deliverables for _ in item.artifacts
+    ]
+    return msgspec.structs.replace(found, results=ordered), _mean(globs, answered, 1.0)
+
+
 def _passed(result: CheckResult | None) -> bool:
     return result is not None and result.verdict == "pass"
 
@@ -82,14 +115,23 @@ def _globs(contract: Contract, outcome: Outcome) -> list[tuple[float, float]]:
 def _quality(
     contract: Contract, outcome: Outcome, answered: list[tuple[Check, CheckResult | None]]
 ) -> float:
-    parts = _globs(contract, outcome)
+    return _mean(_globs(contract, outcome), answered, float(outcome.failure is None))
+
+
+def _mean(
+    globs: list[tuple[float, float]],
+    answered: list[tuple[Check, CheckResult | None]],
+    otherwise: float,
+) -> float:
+    """Return the weighted mean of all scores, or `otherwise` if nothing was owed."""
+    parts = list(globs)
     for check, result in answered:
         if result is None:
             parts.append((check.weight, 0.0))
         elif result.verdict != "pending":
             parts.append((check.weight, result.score))
     if not parts:
-        return float(outcome.failure is None)
+        return otherwise
     return sum(weight * score for weight, score in parts) / sum(weight for weight, _ in parts)
 
 

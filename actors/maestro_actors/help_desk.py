@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Protocol, assert_never
 import msgspec
 import pykka
 
-from maestro_actors.answer import Answer, answered
+from maestro_actors.answer import Answer, answered, asked_of
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
 from maestro_actors.message_actor import MessageActor
@@ -221,14 +221,17 @@ class HelpDesk(MessageActor):
         if key in self._answering:
             raise HelpNotAwaited(*key, "being answered")
         session = memory.session(order.session_id)
-        draft = answered(session, task, order.answer, self._ports.now_ms(), self._ports.epoch)
+        team = decode_team(memory.payload(session.team))
+        asked = asked_of(team, task, memory.payload)
+        draft = answered(
+            session, task, order.answer, self._ports.now_ms(), self._ports.epoch, asked
+        )
         draft.then(HELP_DESK_ADDRESS, encoded(AnswerRecorded(session_id=key[0], task_id=key[1])))
         # To nobody, if the session has stopped; whoever resumes it reads the record.
         address = coordinator_address(order.session_id)
         draft.then(address, encoded(HelpAnswered(task_id=order.task_id)))
         self._answering.add(key)
         if order.answer.add_tokens:
-            team = decode_team(memory.payload(session.team))
             AccountantProxy(LocalChannel(self._ports.system)).raise_budget(
                 RaiseBudget(
                     task=task,

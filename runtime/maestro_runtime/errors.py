@@ -47,6 +47,23 @@ class EngineNotReady(RuntimeFault):
         return f"engine {self.engine!r} of persona {self.persona_id!r} is not ready: {self.detail}"
 
 
+class CheckNotReady(RuntimeFault):
+    """A check of a contract can never be evaluated here; nothing was started."""
+
+    def __init__(self, contract_id: str, check: str, detail: str) -> None:
+        super().__init__(contract_id, check, detail)
+        self.contract_id = contract_id
+        self.check = check
+        self.detail = detail
+        """Why, and what to do about it."""
+
+    def __str__(self) -> str:
+        return (
+            f"check {self.check!r} of contract {self.contract_id!r} cannot be evaluated here: "
+            f"{self.detail}"
+        )
+
+
 class DirectoryUnusable(RuntimeFault, ValueError):
     """The input or output directory of a session cannot be used."""
 

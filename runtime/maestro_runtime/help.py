@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from maestro_actors.answer import Answer, answered, raised
+from maestro_actors.answer import Answer, answered, asked_of, raised
 from maestro_actors.session import decode_team
 from maestro_actors.ticket import Posting, decode_ticket, fingerprint_of, posting_id_of
 from maestro_runtime.report import TicketReport, ticket_report
@@ -76,9 +76,10 @@ def answer_at_rest(store: Store, session_id: str, task_id: str, answer: Answer) 
     """
     session = store.require_session(session_id)
     task = _task(store, session_id, task_id)
-    draft = answered(session, task, answer, time.time_ns() // 1_000_000, store.epoch)
+    team = decode_team(store.payloads.require(session.team))
+    asked = asked_of(team, task, store.payloads.require)
+    draft = answered(session, task, answer, time.time_ns() // 1_000_000, store.epoch, asked)
     if answer.add_tokens:
-        team = decode_team(store.payloads.require(session.team))
         budget = store.budgets.get(session_id, task.persona_id)
         limit_tokens = team.personas[task.persona_id].token_budget
         draft.put(raised(budget, task, limit_tokens, answer, store.epoch))

@@ -47,13 +47,14 @@ from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._listeners import EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime.checks import Checks
+from maestro_runtime.checks import Checks, hindrance
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import (
     ActorFailed,
+    CheckNotReady,
     EngineNotReady,
     RuntimeStopped,
     SessionConflict,
@@ -195,6 +196,7 @@ class Runtime:
             SessionConflict: It exists and was started with another team or directory.
             SessionNameInvalid: The id is not a name.
             EngineNotReady: An engine cannot work here.
+            CheckNotReady: A check cannot be evaluated here.
             DirectoryUnusable: The input or output directory cannot be used.
             SessionQuarantined: A record of the session is damaged.
             QuotaExceeded: The state directory has no room for another session.
@@ -229,6 +231,7 @@ class Runtime:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             EngineNotReady: An engine cannot work here.
+            CheckNotReady: A check cannot be evaluated here.
         """
         with self._starting:
             record = self.store.require_session(session_id)
@@ -395,6 +398,10 @@ class Runtime:
             health = self.registry.get(persona.engine).preflight(persona)
             if not health.ok:
                 raise EngineNotReady(persona.persona_id, persona.engine, health.detail)
+        for contract in team.contracts:
+            for check, _ in contract.owed_checks:
+                if reason := hindrance(check):
+                    raise CheckNotReady(contract.id, check.label, reason)
 
     def _kill_survivors(self) -> None:
         """Kill what engines of an earlier start left running, before their tasks run again."""

@@ -2,5 +2,6 @@
 
 from maestro_runtime.checks._callable import CheckView
 from maestro_runtime.checks._evaluator import Checks
+from maestro_runtime.checks._preflight import hindrance
 
-__all__ = ["CheckView", "Checks"]
+__all__ = ["CheckView", "Checks", "hindrance"]

@@ -63,6 +63,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             engines.UnknownEngine,
             errors.SessionNameInvalid,
             errors.EngineNotReady,
+            errors.CheckNotReady,
             errors.DirectoryUnusable,
             actors.AnswerInvalid,
             storage.BackupTargetNotEmpty,

@@ -126,6 +126,7 @@ def test_every_error_of_the_packages_has_an_exit_code_or_is_internal(
         (config.SettingInvalid("flag --x", "an integer", "y"), ExitCode.USAGE),
         (engines.UnknownEngine("gpt", ("python",)), ExitCode.USAGE),
         (errors.EngineNotReady("dev", "command", "no such program"), ExitCode.USAGE),
+        (errors.CheckNotReady("c1", "style", "no such program"), ExitCode.USAGE),
         (errors.DirectoryUnusable("input", "x", "it is missing"), ExitCode.USAGE),
         (storage.BackupTargetNotEmpty("/x"), ExitCode.USAGE),
         (storage.StateNotWritable("/x", "denied"), ExitCode.CANNOT_START),

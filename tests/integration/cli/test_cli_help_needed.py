@@ -203,7 +203,7 @@ def test_a_question_is_one_ticket_each_time_it_is_asked_and_a_yes_fulfils_the_co
     (ticket,) = (cli.state_dir / "tickets").iterdir()
     assert ticket.read_text().count("help-needed answer s1 note --accept") == 2
 
-    accepted = cli("help-needed", "answer", "s1", "note", "--accept")
+    accepted = cli("help-needed", "answer", "s1", "note", "--accept", "--note", "it reads well")
     resumed = cli("session", "resume", "s1", "--json")
 
     assert accepted.returncode == 0, accepted.stderr
@@ -211,3 +211,9 @@ def test_a_question_is_one_ticket_each_time_it_is_asked_and_a_yes_fulfils_the_co
     note = json.loads(resumed.stdout)["tasks"][0]
     assert (note["state"], note["contract_fulfilled"]) == ("done", True)
     assert note["artifacts"]
+    (check,) = note["checks"]
+    assert (check["verdict"], check["score"], note["quality_score"]) == ("pass", 1.0, 1.0)
+    assert check["got"].startswith("yes")
+    assert check["got"].endswith(": it reads well")
+    shown = cli("session", "show", "s1").stdout
+    assert "pending" not in shown

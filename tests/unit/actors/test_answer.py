@@ -3,8 +3,18 @@
 import msgspec
 import pytest
 
-from maestro_actors.answer import NOTE_CHARS_MAX, TOKENS_MAX, Answer, answered, raised
+from maestro_actors.answer import (
+    NOTE_CHARS_MAX,
+    TOKENS_MAX,
+    Answer,
+    Asked,
+    answered,
+    asked_of,
+    raised,
+)
+from maestro_actors.checks import Checked, CheckResult, Human, MinBytes, decode_checked
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_actors.team import Contract, Deliverable, Phase, Team
 from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
 
 TASK = TaskRecord(
@@ -135,3 +145,99 @@ def test_a_yes_to_an_open_question_fulfils_the_contract_and_to_nothing_else() ->
     assert (task.failure, task.evidence) == ("", ())
     with pytest.raises(AnswerInvalid, match="no question is open, got accept"):
         answered(SESSION, TASK, Answer(decision="accept"), 10, 7)
+
+
+SIZE = MinBytes(bytes=10, required=False)
+NICE = Human(question="Nice?", name="taste")
+LATER = Human(question="Ship it?", required=False)
+CONTRACT = Contract(
+    id="c1",
+    name="c1",
+    phase="build",
+    provider_persona_id="dev",
+    deliverables=(Deliverable(name="note", artifacts=("a.md",)),),
+    checks=(SIZE, NICE, LATER),
+)
+FOUND = Checked(
+    results=(
+        CheckResult(
+            index=0,
+            name="min_bytes",
+            kind="min_bytes",
+            required=False,
+            verdict="fail",
+            score=0.0,
+            expected="",
+            got="",
+        ),
+        CheckResult(
+            index=1,
+            name="taste",
+            kind="human",
+            required=True,
+            verdict="pending",
+            score=0.0,
+            expected="",
+            got="no answer yet",
+            evidence={"a.md": "00"},
+        ),
+        CheckResult(
+            index=2,
+            name="human",
+            kind="human",
+            required=False,
+            verdict="pending",
+            score=0.0,
+            expected="",
+            got="no answer yet",
+        ),
+    ),
+    claimed_missing=("b.md",),
+)
+
+
+def test_a_yes_passes_the_checks_that_asked_for_it_with_who_said_so_and_the_note() -> None:
+    unanswered = msgspec.structs.replace(TASK, failure="unanswered", quality_score=0.5)
+    yes = Answer(decision="accept", by="ann", note="reads well")
+
+    draft = answered(SESSION, unanswered, yes, 10, 7, Asked(contract=CONTRACT, found=FOUND))
+
+    body = next(change.body for change in draft.changes if change.database == "tasks")
+    assert body is not None
+    task = msgspec.msgpack.decode(body, type=TaskRecord)
+    (payload,) = draft.payloads
+    stored = decode_checked(payload.content)
+    size, nice, later = stored.results
+    assert (nice.verdict, nice.score, nice.got) == ("pass", 1.0, "yes, said ann: reads well")
+    assert nice.evidence == {"a.md": "00"}
+    # What was not asked stays open, what failed stays failed.
+    assert (size, later) == (FOUND.results[0], FOUND.results[2])
+    assert stored.claimed_missing == ("b.md",)
+    assert task.contract_fulfilled
+    # A file and the answer against a size that is wrong; the open question is left out.
+    assert task.quality_score == pytest.approx(2 / 3)
+    (end,) = [event for event in draft.events if event.kind == "task_done"]
+    assert end.data["quality_score"] == task.quality_score
+
+
+def test_other_answers_leave_the_checks_as_they_were() -> None:
+    unanswered = msgspec.structs.replace(TASK, failure="unanswered", checks=bytes(32))
+    asked = Asked(contract=CONTRACT, found=FOUND)
+
+    draft = answered(SESSION, unanswered, Answer(decision="skip"), 10, 7, asked)
+
+    assert draft.payloads == []
+
+
+def test_a_question_that_no_attempt_was_checked_for_is_answered_all_the_same() -> None:
+    team = Team(
+        name="t", requirement="r", personas={}, phases=(Phase(name="p"),), contracts=(CONTRACT,)
+    )
+    unanswered = msgspec.structs.replace(TASK, failure="unanswered")
+
+    asked = asked_of(team, unanswered, lambda _digest: b"")
+    draft = answered(SESSION, unanswered, Answer(decision="accept"), 10, 7, asked)
+
+    (payload,) = draft.payloads
+    (nice,) = decode_checked(payload.content).results
+    assert (nice.index, nice.verdict, nice.got) == (1, "pass", "yes")
