@@ -5,24 +5,18 @@ delay has passed; then it is half open, and exactly one call goes out as the pro
 success closes it, its failure opens it again, for longer each time.
 """
 
-from dataclasses import dataclass
+from typing import Final
 
 from maestro_actors.identity import fraction_of
+from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerRecord, BreakerState
+from maestro_storage.transition import Event
 
-
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When a breaker opens, and for how long."""
-
-    failures_max: int = 5
-    """Consecutive failures of the engine that open it."""
-    reset_seconds: float = 30.0
-    """Delay before the first probe; doubles with each probe that fails."""
-    reset_max_seconds: float = 300.0
-    """Upper bound of the delay, jitter included."""
-    jitter: float = 0.1
-    """Largest share that is added to a delay, so that many engines do not probe in step."""
+_KINDS: Final[dict[BreakerState, str]] = {
+    "closed": "breaker_closed",
+    "open": "breaker_opened",
+    "half_open": "breaker_probed",
+}
 
 
 class Breaker:
@@ -38,6 +32,12 @@ class Breaker:
         """Times in a row it has opened without a success in between."""
         self.opened_total = 0
         """Times it has opened since there are records of it."""
+        self.failed_total = 0
+        """Calls that failed by the engine's fault, whatever the state, since there are records."""
+        self.refused_total = 0
+        """Calls that were refused; those after the last record are lost with the process."""
+        self.changed_by = ""
+        """Who opened or closed it by hand; empty once a call has changed it."""
         self.retry_at_ms = 0
         """When an open breaker lets its probe through."""
         self.probe: bytes | None = None
@@ -49,6 +49,9 @@ class Breaker:
         self.failures = record.failures
         self.opened_count = record.opened_count
         self.opened_total = record.opened_total
+        self.failed_total = record.failed_total
+        self.refused_total = record.refused_total
+        self.changed_by = record.changed_by
         self.retry_at_ms = record.retry_at_ms or 0
 
     def record(self, epoch: int) -> BreakerRecord:
@@ -61,7 +64,26 @@ class Breaker:
             opened_total=self.opened_total,
             retry_at_ms=None if self.state == "closed" else self.retry_at_ms,
             epoch=epoch,
+            failed_total=self.failed_total,
+            refused_total=self.refused_total,
+            changed_by=self.changed_by,
         )
+
+    def event(self, session_id: str, at_ms: int) -> Event:
+        """Return the line of a session's history about the state the breaker is in now."""
+        closed = self.state == "closed"
+        data: dict[str, str | int | float | bool | None] = {
+            "engine": self._name,
+            "failures": self.failures,
+            "retry_at_ms": None if closed else self.retry_at_ms,
+        }
+        if self.changed_by:
+            data["by"] = self.changed_by
+        return Event(session_id, _KINDS[self.state], at_ms, data=data)
+
+    def govern(self, policy: BreakerPolicy) -> None:
+        """Follow another policy from now on; a delay that has begun stays as it is."""
+        self._policy = policy
 
     def admits(self, call_id: bytes, now_ms: int) -> bool:
         """Ask for a call; the first one after the delay becomes the probe.
@@ -71,7 +93,10 @@ class Breaker:
         if self.state == "open" and now_ms >= self.retry_at_ms:
             self.state = "half_open"
             self.probe = call_id
-        return self.state == "closed" or call_id == self.probe
+            self.changed_by = ""
+        admitted = self.state == "closed" or call_id == self.probe
+        self.refused_total += not admitted
+        return admitted
 
     def ask_again_ms(self, now_ms: int) -> int:
         """Return when a refused call should ask again."""
@@ -86,6 +111,7 @@ class Breaker:
         An open breaker learns nothing from calls that left before it opened, a half open one
         nothing from calls that are not its probe.
         """
+        self.failed_total += verdict is False
         if self.state == "closed" and verdict is not None:
             self.failures = 0 if verdict else self.failures + 1
             if self.failures >= self._policy.failures_max:
@@ -100,13 +126,19 @@ class Breaker:
         self._end_probe(0, verdict=None)
         return True
 
-    def trip(self, now_ms: int) -> None:
+    def trip(self, now_ms: int, by: str = "") -> None:
         """Open it by hand, for one reset delay."""
         self.probe = None
         self._open(now_ms)
+        self.changed_by = by
 
-    def reset(self) -> None:
-        """Close it by hand and forget its failures."""
+    def reset(self, by: str = "") -> None:
+        """Close it by hand and forget its failures; the totals stay."""
+        self._close()
+        self.changed_by = by
+
+    def _close(self) -> None:
+        self.changed_by = ""
         self.state = "closed"
         self.failures = 0
         self.opened_count = 0
@@ -119,7 +151,7 @@ class Breaker:
             # The delay has passed already: the next call is the next probe.
             self.state = "open"
         elif verdict:
-            self.reset()
+            self._close()
         else:
             self.failures += 1
             self._open(now_ms)
@@ -127,9 +159,11 @@ class Breaker:
     def _open(self, now_ms: int) -> None:
         policy = self._policy
         # The exponent is capped so that a long outage cannot overflow a float.
-        delay = policy.reset_seconds * 2.0 ** min(self.opened_count, 32)
+        delay = policy.reset_seconds * policy.growth ** min(self.opened_count, 32)
         delay *= 1.0 + policy.jitter * fraction_of(self.opened_total, self._name)
+        self.changed_by = ""
         self.state = "open"
         self.opened_count += 1
         self.opened_total += 1
-        self.retry_at_ms = now_ms + round(min(delay, policy.reset_max_seconds) * 1000)
+        longest = max(policy.reset_seconds, policy.reset_max_seconds)
+        self.retry_at_ms = now_ms + round(min(delay, longest) * 1000)

@@ -10,18 +10,20 @@ from typing import ClassVar, Final, assert_never
 import msgspec
 import pykka
 
-from maestro_actors.breaker import Breaker, BreakerPolicy
+from maestro_actors.breaker import Breaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AcquireCall,
     AppendDraft,
+    BreakerChanged,
     BreakerClosed,
     BreakerMessage,
     BreakerStatus,
     CallRefused,
     CloseCall,
     GetBreaker,
+    GovernBreaker,
     OpenCall,
     ReportCall,
     ResetBreaker,
@@ -31,8 +33,9 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.team import BreakerPolicy
 from maestro_actors.token_accountant import AccountantProxy
-from maestro_storage.transition import Event, Transition
+from maestro_storage.transition import Transition
 
 _CLOSED: Final = encoded(BreakerClosed())
 
@@ -60,7 +63,9 @@ class CircuitBreaker(MessageActor):
         if record is not None:
             self._breaker.restore(record)
 
-    def handle(self, message: BreakerMessage) -> BreakerStatus | None:
+    def handle(  # noqa: C901 - one case a message
+        self, message: BreakerMessage
+    ) -> BreakerStatus | None:
         """Dispatch one message; only `GetBreaker` is answered."""
         match message:
             case AcquireCall():
@@ -73,12 +78,16 @@ class CircuitBreaker(MessageActor):
             case AppendDraft():
                 self._accountant.append(message.draft)
             case TripBreaker():
-                self._breaker.trip(self._ports.now_ms())
+                self._breaker.trip(self._ports.now_ms(), message.by)
                 self._record_by_hand()
             case ResetBreaker():
-                self._breaker.reset()
+                self._breaker.reset(message.by)
                 self._record_by_hand()
                 self._wake()
+            case GovernBreaker():
+                self._breaker.govern(message.policy)
+            case BreakerChanged():
+                self._ports.breaker_changed(message)
             case GetBreaker():
                 return self._status()
             case _:
@@ -98,29 +107,30 @@ class CircuitBreaker(MessageActor):
             self._accountant.forward(asked.open)
             return
         order = _decode_open(asked.open)
-        order.draft.put(self._breaker.record(self._ports.epoch))
-        order.draft.event(self._event("breaker_probed", asked.session_id, asked.at_ms))
+        self._record(order.draft, asked.at_ms)
+        order.draft.event(self._breaker.event(asked.session_id, asked.at_ms))
         self._accountant.open_call(order)
 
     def _report(self, ended: ReportCall) -> None:
         breaker = self._breaker
-        before = (breaker.state, breaker.failures)
+        before = (breaker.state, breaker.failures, breaker.failed_total)
         breaker.report(ended.call_id, ended.at_ms, verdict=ended.verdict)
-        if before == (breaker.state, breaker.failures):
+        if before == (breaker.state, breaker.failures, breaker.failed_total):
             self._accountant.forward(ended.close)
             return
         order = _decode_close(ended.close)
-        order.draft.put(breaker.record(self._ports.epoch))
-        if before[0] != breaker.state:
-            kind = "breaker_closed" if breaker.state == "closed" else "breaker_opened"
-            order.draft.event(self._event(kind, ended.session_id, ended.at_ms))
+        if before[0] == breaker.state:
+            order.draft.put(breaker.record(self._ports.epoch))
+        else:
+            self._record(order.draft, ended.at_ms)
+            order.draft.event(breaker.event(ended.session_id, ended.at_ms))
             if breaker.state == "closed":
                 self._wake()
         self._accountant.close_call(order)
 
     def _record_by_hand(self) -> None:
         draft = Transition()
-        draft.put(self._breaker.record(self._ports.epoch))
+        self._record(draft, self._ports.now_ms())
         # Behind the drafts that are on their way: an older state must not overwrite this one.
         self._accountant.append(draft)
 
@@ -129,18 +139,19 @@ class CircuitBreaker(MessageActor):
         for address in waiters:
             self._ports.system.deliver(address, _CLOSED)
 
-    def _event(self, kind: str, session_id: str, at_ms: int) -> Event:
+    def _record(self, draft: Transition, at_ms: int) -> None:
+        """Make a change of the state durable with a draft, and have listeners told after it."""
         breaker = self._breaker
-        return Event(
-            session_id,
-            kind,
-            at_ms,
-            data={
-                "engine": self._name,
-                "failures": breaker.failures,
-                "retry_at_ms": None if breaker.state == "closed" else breaker.retry_at_ms,
-            },
+        draft.put(breaker.record(self._ports.epoch))
+        changed = BreakerChanged(
+            name=self._name,
+            state=breaker.state,
+            failures=breaker.failures,
+            retry_at_ms=None if breaker.state == "closed" else breaker.retry_at_ms,
+            at_ms=at_ms,
+            by=breaker.changed_by,
         )
+        draft.then(breaker_address(self._name), encoded(changed))
 
     def _status(self) -> BreakerStatus:
         breaker = self._breaker
@@ -149,6 +160,9 @@ class CircuitBreaker(MessageActor):
             state=breaker.state,
             failures=breaker.failures,
             retry_at_ms=None if breaker.state == "closed" else breaker.retry_at_ms,
+            opened_total=breaker.opened_total,
+            failed_total=breaker.failed_total,
+            refused_total=breaker.refused_total,
         )
 
 
@@ -190,13 +204,17 @@ class BreakerProxy(Proxy):
         """Make a draft durable after all that was sent to this proxy before."""
         self._tell(AppendDraft(draft=draft))
 
-    def trip(self) -> None:
+    def trip(self, by: str = "") -> None:
         """Open it by hand, for one reset delay; durable with the next commit."""
-        self._tell(TripBreaker())
+        self._tell(TripBreaker(by=by))
 
-    def reset(self) -> None:
+    def reset(self, by: str = "") -> None:
         """Close it by hand, and let those who wait ask again."""
-        self._tell(ResetBreaker())
+        self._tell(ResetBreaker(by=by))
+
+    def govern(self, policy: BreakerPolicy) -> None:
+        """Have it follow another policy; a delay that has begun stays as it is."""
+        self._tell(GovernBreaker(policy=policy))
 
     def status(self) -> pykka.Future[BreakerStatus]:
         """Ask for the state of the breaker."""

@@ -3,6 +3,7 @@
 Time, storage and engines enter here and nowhere else, so a test can replace each of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
+from maestro_actors.messages import BreakerChanged
 from maestro_storage.records import (
     AttemptRecord,
     BreakerRecord,
@@ -104,6 +106,10 @@ class Engines(Protocol):
         """Kill a call that may be in flight; its `EngineFinished` still follows."""
 
 
+def _unheard(_change: BreakerChanged) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything an actor of the runtime may touch."""
@@ -115,6 +121,8 @@ class Ports:
     epoch: int
     """This start of the state directory; every record written carries it."""
     prices: PriceBook = field(default_factory=lambda: PriceBook({}))
+    breaker_changed: Callable[[BreakerChanged], None] = _unheard
+    """Told of each change of a circuit breaker once it is durable, in order; never raises."""
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""

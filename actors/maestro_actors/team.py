@@ -31,6 +31,24 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Delay before round 2, 3, 4 ...; the last one repeats."""
 
 
+class BreakerPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When the circuit breaker of an engine opens, and for how long."""
+
+    failures_max: int = 5
+    """Consecutive failures of the engine that open it, at least 1."""
+    reset_seconds: float = 30.0
+    """Delay before the first probe, above 0."""
+    reset_max_seconds: float = 300.0
+    """Upper bound of a delay that has grown, jitter included; never below `reset_seconds`."""
+    jitter: float = 0.1
+    """Largest share that is added to a delay, so that many engines do not probe in step."""
+    growth: float = 2.0
+    """Factor of the delay for each probe that fails, at least 1."""
+    call_timeout_seconds: float | None = None
+    """Wall-clock limit of a call, which then has failed by the engine's fault; None: the
+    `timeout_seconds` of the persona alone. The shorter of both applies."""
+
+
 class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the `command` engine runs."""
 
@@ -138,3 +156,10 @@ class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the calls of the team may take, besides the token budget of each persona."""
     seed: int = 0
     """Drives every random choice of a session: jitter and the rehearsal engine."""
+    breakers: dict[str, BreakerPolicy] = {}
+    """By name of a breaker (see `Persona.breaker`), or by engine for all of its breakers."""
+
+    def breaker_policy(self, name: str, otherwise: BreakerPolicy) -> BreakerPolicy:
+        """Return the policy of a breaker: its own, its engine's, or `otherwise`."""
+        engine = name.partition(":")[0]
+        return self.breakers.get(name) or self.breakers.get(engine) or otherwise

@@ -14,11 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import msgspec
 import pykka
 
 from maestro_actors.answer import Answer
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
@@ -37,25 +35,24 @@ from maestro_actors.kernel import (
     Restart,
     SystemClock,
 )
-from maestro_actors.messages import encode
+from maestro_actors.messages import BreakerChanged, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.session import decode_team, opening_transition
-from maestro_actors.team import Team
+from maestro_actors.team import BreakerPolicy, Team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
-from maestro_runtime._listeners import EventListener, Listeners
+from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime.checks import Checks, hindrance
+from maestro_runtime._readiness import placed, require_ready
+from maestro_runtime.checks import Checks
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import (
     ActorFailed,
-    CheckNotReady,
-    EngineNotReady,
     RuntimeStopped,
     SessionConflict,
 )
@@ -83,6 +80,8 @@ class RuntimeOptions:
     """How a runtime is opened. The defaults are those of the command line."""
 
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    """Of breakers that a team says nothing about. A breaker that sessions share follows the one
+    started last."""
     store: StoreOptions = field(default_factory=StoreOptions)
     clock: Clock | None = None
     """None: the system's clock."""
@@ -101,7 +100,8 @@ class Runtime:
         # First of all: a table that is not one must leave nothing open behind.
         prices = open_prices(state_dir / PRICES_NAME)
         self._options = options
-        self._listeners = Listeners()
+        self._listeners = Listeners[EventRecord]()
+        self._breaker_listeners = Listeners[BreakerChanged]()
         self._ended: dict[str, LaneFuture[None]] = {}
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -137,6 +137,7 @@ class Runtime:
             engines=EngineDesk(self.system, self._host, self.registry),
             epoch=self.store.epoch,
             prices=prices,
+            breaker_changed=self._breaker_listeners.tell,
         )
         try:
             self._kill_survivors()
@@ -187,6 +188,15 @@ class Runtime:
         """
         self._listeners.add(listener)
 
+    def subscribe_breakers(self, listener: BreakerListener) -> None:
+        """Call `listener` when a circuit breaker opens, probes or closes, once it is durable.
+
+        A change that becomes durable just before the process dies is told to nobody. It is called
+        on the thread of the actors: be quick, and do not wait for the runtime. One that raises is
+        logged and not called again.
+        """
+        self._breaker_listeners.add(listener)
+
     def run(self, order: SessionOrder) -> Session:
         """Start a session, resume it if it has begun, or just return it if it has ended.
 
@@ -207,11 +217,12 @@ class Runtime:
 
     def _run(self, order: SessionOrder) -> Session:
         session_id = order.resolved_id()
-        order = replace(order, team=self._with_endpoints(order.team))
+        team = placed(order.team, self.registry, self._options.breaker)
+        order = replace(order, team=team)
         if session_id in self.store.quarantined or self.store.sessions.get(session_id):
             return self._take_up(self._matching(session_id, order), order.team)
         self.store.check_room()
-        self._preflight(order.team)
+        require_ready(order.team, self.registry)
         output_dir = order.output_dir or Path("maestro-output") / session_id
         transition = opening_transition(
             session_id,
@@ -331,7 +342,7 @@ class Runtime:
             ended: LaneFuture[None] = LaneFuture()
             ended.set(None)
             return Session(record.session_id, self.store, ended)
-        self._preflight(team)
+        require_ready(team, self.registry)
         usable_output(Path(record.output_dir))
         if record.input_dir is not None:
             usable_input(Path(record.input_dir))
@@ -354,19 +365,21 @@ class Runtime:
         if self._failure is not None:
             self._settle(ended, self._failure)
             return Session(session_id, self.store, ended)
-        for name in {persona.breaker for persona in team.personas.values()}:
-            if self.system.ref(breaker_address(name)) is None:
-                self.system.spawn(
-                    CircuitBreaker,
-                    self._ports,
-                    name,
-                    self._options.breaker,
-                    address=breaker_address(name),
-                )
+        self._guard(team)
         self.system.spawn(
             Coordinator, self._ports, session_id, team, address=coordinator_address(session_id)
         )
         return Session(session_id, self.store, ended)
+
+    def _guard(self, team: Team) -> None:
+        """Have a circuit breaker for each engine of a team, by the policy of that team."""
+        for name in {persona.breaker for persona in team.personas.values()}:
+            policy = team.breaker_policy(name, self._options.breaker)
+            if self.system.ref(breaker_address(name)) is None:
+                address = breaker_address(name)
+                self.system.spawn(CircuitBreaker, self._ports, name, policy, address=address)
+            else:
+                self.breaker(name).govern(policy)
 
     def _matching(self, session_id: str, order: SessionOrder) -> SessionRecord:
         """Return the record of a session that exists, if the order is the one that started it."""
@@ -381,27 +394,6 @@ class Runtime:
             if path is not None and str(path.absolute()) != known:
                 raise SessionConflict(session_id, what, str(known), str(path.absolute()))
         return record
-
-    def _with_endpoints(self, team: Team) -> Team:
-        """Return the team with what its engines know of its personas: who fails together."""
-        personas = {
-            persona_id: msgspec.structs.replace(
-                persona, endpoint=self.registry.get(persona.engine).endpoint(persona)
-            )
-            for persona_id, persona in team.personas.items()
-        }
-        return msgspec.structs.replace(team, personas=personas)
-
-    def _preflight(self, team: Team) -> None:
-        used = {contract.provider_persona_id for contract in team.contracts}
-        for persona in (team.personas[persona_id] for persona_id in sorted(used)):
-            health = self.registry.get(persona.engine).preflight(persona)
-            if not health.ok:
-                raise EngineNotReady(persona.persona_id, persona.engine, health.detail)
-        for contract in team.contracts:
-            for check, _ in contract.owed_checks:
-                if reason := hindrance(check):
-                    raise CheckNotReady(contract.id, check.label, reason)
 
     def _kill_survivors(self) -> None:
         """Kill what engines of an earlier start left running, before their tasks run again."""

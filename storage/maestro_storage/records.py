@@ -394,6 +394,12 @@ class BreakerRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0
     opened_total: int = 0
     """Times it has opened since there are records of it."""
+    failed_total: int = 0
+    """Calls that failed by the engine's fault, whatever the state was; exact."""
+    refused_total: int = 0
+    """Calls refused before this record was written: a refusal alone writes none."""
+    changed_by: str = ""
+    """Who opened or closed it by hand; empty once a call has changed it."""
 
     @property
     def key(self) -> bytes:

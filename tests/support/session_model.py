@@ -9,9 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.engine import Outcome, Usage
-from maestro_actors.team import Contract, Persona, Team
+from maestro_actors.team import BreakerPolicy, Contract, Persona, Team
 from maestro_storage.records import (
     TASK_FINAL,
     BreakerState,

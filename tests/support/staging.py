@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
@@ -24,7 +23,15 @@ from maestro_actors.messages import CallRecovered, EngineFinished, TicketNotSent
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.session import opening_transition
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
+from maestro_actors.team import (
+    BreakerPolicy,
+    Contract,
+    Deliverable,
+    Persona,
+    Phase,
+    RetryPolicy,
+    Team,
+)
 from maestro_actors.ticket import Posting
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._memory import StoreMemory

@@ -20,9 +20,11 @@ from maestro_actors.messages._accountant import (
 )
 from maestro_actors.messages._breaker import (
     AcquireCall,
+    BreakerChanged,
     BreakerMessage,
     BreakerStatus,
     GetBreaker,
+    GovernBreaker,
     ReportCall,
     ResetBreaker,
     ReturnProbe,
@@ -88,6 +90,7 @@ __all__ = [
     "AnswerTaken",
     "AppendDraft",
     "AttemptClosed",
+    "BreakerChanged",
     "BreakerClosed",
     "BreakerMessage",
     "BreakerStatus",
@@ -107,6 +110,7 @@ __all__ = [
     "GetBreaker",
     "GetSession",
     "GetUsage",
+    "GovernBreaker",
     "HaltSession",
     "HelpAnswered",
     "HelpDeskMessage",

@@ -4,6 +4,7 @@ import msgspec
 
 from maestro_actors.messages._accountant import AppendDraft
 from maestro_actors.messages._message import Message
+from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerState
 
 
@@ -39,9 +40,34 @@ class ReturnProbe(Message, frozen=True, kw_only=True):
 class TripBreaker(Message, frozen=True, kw_only=True):
     """Open the breaker by hand."""
 
+    by: str = ""
+
 
 class ResetBreaker(Message, frozen=True, kw_only=True):
     """Close the breaker by hand and forget its failures."""
+
+    by: str = ""
+
+
+class GovernBreaker(Message, frozen=True, kw_only=True):
+    """Follow another policy: a session that gives one has been started."""
+
+    policy: BreakerPolicy
+
+
+class BreakerChanged(Message, frozen=True, kw_only=True):
+    """A change of the breaker's state is durable; also what listeners are told."""
+
+    name: str
+    """See `Persona.breaker`."""
+    state: BreakerState
+    failures: int
+    """Consecutive failures of the engine."""
+    retry_at_ms: int | None
+    """When an open breaker lets its probe through, on the wall clock; None if it is closed."""
+    at_ms: int
+    by: str = ""
+    """Who changed it by hand; empty if a call did."""
 
 
 class GetBreaker(Message, frozen=True, kw_only=True):
@@ -49,7 +75,15 @@ class GetBreaker(Message, frozen=True, kw_only=True):
 
 
 BreakerMessage = (
-    AcquireCall | ReportCall | ReturnProbe | AppendDraft | TripBreaker | ResetBreaker | GetBreaker
+    AcquireCall
+    | ReportCall
+    | ReturnProbe
+    | AppendDraft
+    | TripBreaker
+    | ResetBreaker
+    | GovernBreaker
+    | BreakerChanged
+    | GetBreaker
 )
 
 
@@ -62,3 +96,9 @@ class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive failures of the engine."""
     retry_at_ms: int | None
     """When an open breaker lets a probe through, on the wall clock."""
+    opened_total: int = 0
+    """Times it has opened, in all."""
+    failed_total: int = 0
+    """Calls that failed by the engine's fault, in all."""
+    refused_total: int = 0
+    """Calls that were refused, in all."""

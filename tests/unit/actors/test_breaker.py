@@ -4,13 +4,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from unittest import mock
 
+import msgspec
 import pybreaker
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from maestro_actors.breaker import Breaker, BreakerPolicy
+from maestro_actors.breaker import Breaker
+from maestro_actors.team import BreakerPolicy
 
 PLAIN = BreakerPolicy(failures_max=5, reset_seconds=30.0, reset_max_seconds=30.0, jitter=0.0)
 """What pybreaker knows: a fixed delay."""
@@ -37,7 +39,7 @@ class BesidePybreaker(RuleBasedStateMachine):
         self.oracle = pybreaker.CircuitBreaker(fail_max=failures_max, reset_timeout=30)
         policy = BreakerPolicy(failures_max, 30.0, 30.0, 0.0)
         self.breaker = Breaker("engine", policy)
-        self.calls = 0
+        self.calls = self.refused = self.failed = 0
 
     def teardown(self) -> None:
         if hasattr(self, "patch"):
@@ -59,6 +61,8 @@ class BesidePybreaker(RuleBasedStateMachine):
         admitted = self.breaker.admits(call_id, self.clock.now_ms)
         if admitted:
             self.breaker.report(call_id, self.clock.now_ms, verdict=answers)
+        self.refused += not made
+        self.failed += made == [False]
 
         assert admitted == bool(made)
 
@@ -80,6 +84,10 @@ class BesidePybreaker(RuleBasedStateMachine):
     def states_agree(self) -> None:
         if hasattr(self, "breaker"):
             assert self.breaker.state == self.oracle.current_state
+            assert (self.breaker.refused_total, self.breaker.failed_total) == (
+                self.refused,
+                self.failed,
+            )
 
 
 TestBesidePybreaker = BesidePybreaker.TestCase
@@ -115,16 +123,16 @@ def test_with_calls_in_parallel_half_open_lets_exactly_one_through(steps: list[s
         assert breaker.failures < PLAIN.failures_max or breaker.state != "closed"
 
 
-@given(st.integers(1, 12), st.integers(0, 2**40))
-def test_the_delay_doubles_with_each_failed_probe_up_to_its_bound(
-    probes: int, start_ms: int
+@given(st.integers(1, 12), st.integers(0, 2**40), st.sampled_from([1.0, 1.5, 2.0, 10.0]))
+def test_the_delay_grows_with_each_failed_probe_up_to_its_bound(
+    probes: int, start_ms: int, growth: float
 ) -> None:
-    policy = BreakerPolicy(failures_max=1)
+    policy = BreakerPolicy(failures_max=1, growth=growth)
     breaker, now_ms = Breaker("engine", policy), start_ms
     for number in range(probes):
         assert breaker.admits(b"call", now_ms)
         breaker.report(b"call", now_ms, verdict=False)
-        plain = min(policy.reset_seconds * 2**number, policy.reset_max_seconds)
+        plain = min(policy.reset_seconds * growth**number, policy.reset_max_seconds)
         most = min(plain * (1 + policy.jitter), policy.reset_max_seconds)
         assert plain * 1000 <= breaker.retry_at_ms - now_ms <= most * 1000 + 1
         now_ms = breaker.retry_at_ms
@@ -152,6 +160,8 @@ def test_a_recorded_breaker_goes_on_where_it_was_and_its_probe_is_gone(
     assert again.state == ("closed" if breaker.state == "closed" else "open")
     assert again.admits(b"next", 10**9)
     assert (again.failures, again.opened_total) == (breaker.failures, breaker.opened_total)
+    assert again.failed_total == breaker.failed_total
+    assert again.refused_total == breaker.refused_total
 
 
 @pytest.mark.parametrize("verdict", [True, None])
@@ -164,3 +174,36 @@ def test_only_failures_in_a_row_open_it(verdict: bool | None) -> None:
 
     # An answer starts the count anew; a call that taught nothing leaves it as it is.
     assert breaker.state == ("closed" if verdict else "open")
+
+
+def test_a_late_failure_of_an_open_breaker_is_counted_and_changes_nothing_else() -> None:
+    breaker = Breaker("engine", BreakerPolicy(failures_max=1))
+    breaker.report(b"one", 0, verdict=False)
+    before = breaker.record(epoch=1)
+
+    breaker.report(b"two", 5, verdict=False)
+
+    assert breaker.record(epoch=1) == msgspec.structs.replace(before, failed_total=2)
+
+
+def test_who_changed_it_by_hand_is_known_until_a_call_changes_it() -> None:
+    breaker = Breaker("engine", BreakerPolicy(failures_max=1))
+    breaker.trip(0, "ann")
+    assert breaker.event("s-1", 0).data["by"] == breaker.record(epoch=1).changed_by == "ann"
+
+    assert breaker.admits(b"probe", breaker.retry_at_ms)
+    assert not breaker.changed_by
+    assert "by" not in breaker.event("s-1", 0).data
+    breaker.reset("bob")
+    breaker.report(b"call", 10**9, verdict=False)
+
+    assert (breaker.state, breaker.changed_by) == ("open", "")
+
+
+def test_a_delay_is_never_shorter_than_the_first_one() -> None:
+    policy = BreakerPolicy(1, reset_seconds=600.0, reset_max_seconds=300.0, jitter=0.0)
+    breaker = Breaker("engine", policy)
+
+    breaker.trip(0)
+
+    assert breaker.retry_at_ms == 600_000

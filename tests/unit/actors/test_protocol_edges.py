@@ -10,7 +10,6 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.engine import Outcome, Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, persona_address
 from maestro_actors.messages import (
@@ -21,7 +20,7 @@ from maestro_actors.messages import (
     TaskReady,
 )
 from maestro_actors.proxy import encoded
-from maestro_actors.team import Deliverable, Phase
+from maestro_actors.team import BreakerPolicy, Deliverable, Phase
 from maestro_storage.transition import Transition
 from staging import (
     BOUND_SECONDS,

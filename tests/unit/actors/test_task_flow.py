@@ -6,10 +6,9 @@ from typing import Literal
 import msgspec
 import pytest
 
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.checks import Check, CheckResult, Human, Parses, decode_checked
 from maestro_actors.engine import Outcome, Usage
-from maestro_actors.team import Phase, Team
+from maestro_actors.team import BreakerPolicy, Phase, Team
 from staging import (
     MALFORMED,
     NO_WAIT,
