@@ -12,6 +12,7 @@ from maestro_runtime.cli._exit import ExitCode, explain_error
 from maestro_runtime.cli._output import prepare_streams, say
 
 _COMMANDS: Final = {
+    "breaker": ("breaker", "The circuit breakers of the engines: list, show, open, reset."),
     "checkpoint": ("checkpoint", "Checkpoints of a session."),
     "config": ("config", "What is configured, and where it came from."),
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),

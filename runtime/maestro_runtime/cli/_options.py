@@ -1,5 +1,6 @@
-"""Options that several commands share."""
+"""What several commands take from their caller: options, the state directory, the user."""
 
+import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,3 +34,11 @@ def state_path(state_dir: str | None) -> Path:
     from maestro_runtime.config import Flags, resolve_settings
 
     return resolve_settings(Flags(state_dir=state_dir), os.environ).state_dir.value
+
+
+def user_name() -> str:
+    """Return the name of who gives the command; empty if the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

@@ -94,7 +94,8 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
         case "phase_finished":
             text = f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
         case "breaker_opened" | "breaker_closed" | "breaker_probed":
-            text = f"circuit breaker of {data['engine']} {event.kind.removeprefix('breaker_')}"
+            by = f" by {data['by']}" if data.get("by") else ""
+            text = f"circuit breaker of {data['engine']} {event.kind.removeprefix('breaker_')}{by}"
         case _:
             state = event.kind.removeprefix("session_").replace("_", " ")
             text = f"{state}: {data['error']}" if data.get("error") else state

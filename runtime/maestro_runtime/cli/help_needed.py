@@ -1,11 +1,10 @@
 """`maestro-runtime help-needed`: list, show, answer."""
 
-import getpass
 from typing import Any
 
 import click
 
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
 
 
@@ -95,7 +94,7 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
         decision=decisions[0],  # type: ignore[arg-type] # the names are the decisions
         note=options["note"],
         add_tokens=options["raise_budget"] or 0,
-        by=_user(),
+        by=user_name(),
     )
     # Nothing is created for an answer: a directory without a state has no session to answer.
     with Store.inspect(state_path(state_dir)) as view:
@@ -103,11 +102,3 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
     with Store.open(state_path(state_dir)) as store:
         answer_at_rest(store, session_id, task_id, given)
     say(f"answered; to go on: maestro-runtime session resume {session_id}")
-
-
-def _user() -> str:
-    """Return the name of who answers; empty if the system knows none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

@@ -41,6 +41,8 @@ def shape(value: Any, path: str = "$", found: Shape | None = None) -> Shape:
         ("sessions", "session list"),
         ("checkpoints", "checkpoint list note-done"),
         ("tokens", "tokens report"),
+        ("breakers", "breaker list"),
+        ("breaker", "breaker show rehearsal"),
         ("state", "state info"),
         ("verify", "state verify"),
         ("backup", "state backup copy"),

@@ -1,0 +1,128 @@
+"""`maestro-runtime breaker`: list, show, open, reset."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
+from maestro_runtime.cli._output import instant, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from maestro_runtime.breakers import BreakerReport
+
+SCHEMA = "maestro.breaker/1"
+
+
+@click.group("breaker", epilog="Example: maestro-runtime breaker list")
+def command() -> None:
+    """The circuit breakers of the engines.
+
+    NAME is an engine, or engine:endpoint, as `list` prints it.
+    """
+
+
+@command.command("list", epilog="Example: maestro-runtime breaker list --json")
+@state_dir_option
+@json_option
+def list_breakers(state_dir: str | None, **options: Any) -> None:
+    """List all breakers that have ever moved, or that a session uses."""
+    from maestro_runtime.breakers import breaker_reports
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        reports = breaker_reports(store)
+    if options["as_json"]:
+        print_json({"schema": "maestro.breakers/1", "breakers": reports})
+        return
+    print_table(
+        ("BREAKER", "STATE", "FAILURES", "NEXT PROBE", "OPENED", "CALLS", "FAILED", "REFUSED"),
+        [
+            (
+                report.name,
+                report.state,
+                report.failures,
+                instant(report.next_probe_ms),
+                report.opened_total,
+                report.calls,
+                report.failed_total,
+                report.refused_total,
+            )
+            for report in reports
+        ],
+    )
+
+
+@command.command("show", epilog="Example: maestro-runtime breaker show command:build.py")
+@click.argument("name", metavar="NAME")
+@state_dir_option
+@json_option
+def show(name: str, state_dir: str | None, **options: Any) -> None:
+    """Show one breaker: its state, its counters, how its calls ended, its policy."""
+    from maestro_runtime.breakers import breaker_report
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        report = breaker_report(store, name)
+    if options["as_json"]:
+        _print_json(report)
+        return
+    ended = ", ".join(f"{count} {outcome}" for outcome, count in report.outcomes.items())
+    rows: list[tuple[str, object]] = [
+        ("state", report.state),
+        ("changed by hand", report.changed_by or "-"),
+        ("failures in a row", report.failures),
+        ("opened in a row", report.opened_in_a_row),
+        ("next probe", instant(report.next_probe_ms)),
+        ("opened in all", report.opened_total),
+        ("failed in all", report.failed_total),
+        ("refused in all", report.refused_total),
+        ("calls ended", f"{report.calls} ({ended})" if ended else "0"),
+        *((f"policy {key}", value) for key, value in report.policy.items()),
+    ]
+    print_table((report.name, ""), rows)
+
+
+@command.command("open", epilog="Example: maestro-runtime breaker open command")
+@click.argument("name", metavar="NAME")
+@state_dir_option
+@json_option
+def open_breaker(name: str, state_dir: str | None, **options: Any) -> None:
+    """Open a breaker: no call leaves until its reset delay has passed; durable on return."""
+    from maestro_runtime.breakers import open_at_rest
+
+    report = _changed(name, state_dir, open_at_rest)
+    if options["as_json"]:
+        _print_json(report)
+    until = instant(report.next_probe_ms)
+    say(f"breaker {name} is open until {until}; to close it: maestro-runtime breaker reset {name}")
+
+
+@command.command("reset", epilog="Example: maestro-runtime breaker reset command")
+@click.argument("name", metavar="NAME")
+@state_dir_option
+@json_option
+def reset(name: str, state_dir: str | None, **options: Any) -> None:
+    """Close a breaker and forget its failures; durable on return."""
+    from maestro_runtime.breakers import reset_at_rest
+
+    report = _changed(name, state_dir, reset_at_rest)
+    if options["as_json"]:
+        _print_json(report)
+    say(f"breaker {name} is closed")
+
+
+def _changed(name: str, state_dir: str | None, change: Any) -> "BreakerReport":
+    from maestro_runtime.breakers import breaker_report
+    from maestro_storage import Store
+
+    path = state_path(state_dir)
+    # Nothing is created: a directory without a state has no breaker.
+    with Store.inspect(path) as view:
+        breaker_report(view, name)
+    with Store.open(path) as store:
+        report: BreakerReport = change(store, name, user_name())
+    return report
+
+
+def _print_json(report: "BreakerReport") -> None:
+    print_json({"schema": SCHEMA, "breaker": report})
