@@ -203,8 +203,9 @@ class Runtime:
         When this returns, the session and all its tasks are durable.
 
         Raises:
-            SessionConflict: It exists and was started with another team or directory.
+            SessionConflict: It exists and was started with another team, context or directory.
             SessionNameInvalid: The id is not a name.
+            ContextInvalid: The context breaks a rule.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
             DirectoryUnusable: The input or output directory cannot be used.
@@ -213,7 +214,8 @@ class Runtime:
         """
         with self._starting:
             # As it will be read again: a resumed session must see the very team it began with.
-            return self._run(replace(order, team=decode_team(encode(order.team))))
+            team = decode_team(encode(order.effective_team))
+            return self._run(replace(order, team=team, context=None))
 
     def _run(self, order: SessionOrder) -> Session:
         session_id = order.resolved_id()

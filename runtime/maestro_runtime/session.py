@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
 from maestro_actors.team import Team
+from maestro_runtime.config.context import read_context
 from maestro_runtime.errors import HelpNeeded, SessionNameInvalid
 from maestro_runtime.report import SessionReport, session_report
 from maestro_storage import Store
@@ -30,15 +31,28 @@ class SessionOrder:
     """The workspace; None: `maestro-output/<session id>` under the current directory."""
     input_dir: Path | None = None
     """The source tree to work on, if the team needs one."""
+    context: Mapping[str, Any] | None = None
+    """What applies to every persona in this session, over team file, environment and flags; see
+    `config.read_context`. A resumed session keeps it."""
+
+    @property
+    def effective_team(self) -> Team:
+        """The team with the context in it: what the session is started with, and keeps.
+
+        Raises:
+            ContextInvalid: The context breaks a rule.
+        """
+        return read_context(self.context or {}).applied(self.team)
 
     def resolved_id(self) -> str:
         """Return the session id, derived if none was given.
 
         Raises:
             SessionNameInvalid: The given id is not a name.
+            ContextInvalid: The context breaks a rule.
         """
         if self.session_id is None:
-            digest = hashlib.sha256(encode(self.team))
+            digest = hashlib.sha256(encode(self.effective_team))
             for path in (self.input_dir, self.output_dir):
                 digest.update(b"\0" + (b"" if path is None else os.fsencode(path.absolute())))
             return f"{self.team.name[:40]}-{digest.hexdigest()[:8]}"

@@ -25,6 +25,15 @@ def json_option(function: FunctionT) -> FunctionT:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
 
 
+def context_option(function: FunctionT) -> FunctionT:
+    """Add `--context`."""
+    return click.option(
+        "--context",
+        metavar="JSON",
+        help='What applies to every persona in this run, such as {"retry": {"max_rounds": 1}}.',
+    )(function)
+
+
 def state_path(state_dir: str | None) -> Path:
     """Return the state directory in force.
 

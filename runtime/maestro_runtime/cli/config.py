@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from maestro_runtime.cli._options import json_option, state_dir_option
+from maestro_runtime.cli._options import context_option, json_option, state_dir_option
 from maestro_runtime.cli._output import print_json, print_table
 
 
@@ -21,6 +21,7 @@ def command() -> None:
 @click.option("--requirement", metavar="TEXT|@FILE", help="As for run.")
 @click.option("--max-attempts", metavar="N", help="As for run.")
 @click.option("--token-budget", metavar="N", help="As for run.")
+@context_option
 @state_dir_option
 @json_option
 def show(
@@ -28,18 +29,20 @@ def show(
     requirement: str | None,
     max_attempts: str | None,
     token_budget: str | None,
+    context: str | None,
     state_dir: str | None,
     **options: Any,
 ) -> None:
     """Print every value in force and where it came from.
 
-    The first of flag, environment, team file and built-in value wins.
+    The first of context, flag, environment, team file and built-in value wins.
     """
     from maestro_runtime.config import (
         ConfigValue,
         Flags,
         explain,
         load_team,
+        read_context_text,
         read_requirement,
         resolve_settings,
     )
@@ -47,15 +50,18 @@ def show(
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
     settings = resolve_settings(flags, os.environ)
+    run_context = read_context_text("{}" if context is None else context)
     text = None if requirement is None else read_requirement(requirement)
     loaded = (
-        None if team_file is None else load_team(team_file, requirement=text, settings=settings)
+        None
+        if team_file is None
+        else load_team(team_file, requirement=text, settings=settings, context=run_context)
     )
     # Read whole, so that what is missing for the sink is said here, too.
     resolve_ticket_settings(os.environ)
     sink = ticket_sink(os.environ)
     values = [
-        *explain(settings, loaded),
+        *explain(settings, loaded, run_context),
         ConfigValue("ticket_sink", sink.value, sink.source),
     ]
     if options["as_json"]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from maestro_runtime.cli._options import json_option, state_dir_option
+from maestro_runtime.cli._options import context_option, json_option, state_dir_option
 
 
 @click.command(
@@ -31,6 +31,7 @@ from maestro_runtime.cli._options import json_option, state_dir_option
 )
 @click.option("--max-attempts", metavar="N", help="Attempts in a round (MAESTRO_MAX_ATTEMPTS).")
 @click.option("--token-budget", metavar="N", help="Tokens a persona has (MAESTRO_TOKEN_BUDGET).")
+@context_option
 @state_dir_option
 @json_option
 def command(
@@ -41,6 +42,7 @@ def command(
     session_id: str | None,
     max_attempts: str | None,
     token_budget: str | None,
+    context: str | None,
     state_dir: str | None,
     as_json: bool,
 ) -> None:
@@ -53,6 +55,7 @@ def command(
     from maestro_runtime.config import (
         Flags,
         load_team,
+        read_context_text,
         read_requirement,
         resolve_settings,
     )
@@ -60,7 +63,8 @@ def command(
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
     settings = resolve_settings(flags, os.environ)
+    run_context = read_context_text("{}" if context is None else context)
     text = None if requirement is None else read_requirement(requirement)
-    loaded = load_team(team_file, requirement=text, settings=settings)
+    loaded = load_team(team_file, requirement=text, settings=settings, context=run_context)
     order = SessionOrder(loaded.team, session_id, output_dir, input_dir)
     run_in_foreground(settings.state_dir.value, lambda runtime: runtime.run(order), as_json=as_json)

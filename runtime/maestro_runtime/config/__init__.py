@@ -3,8 +3,10 @@
 Light to import: no storage, no actors' threads, nothing is read before it is asked for.
 """
 
+from maestro_runtime.config.context import RunContext, read_context, read_context_text
 from maestro_runtime.config.errors import (
     ConfigError,
+    ContextInvalid,
     Problem,
     RequirementInvalid,
     SettingInvalid,
@@ -20,10 +22,12 @@ __all__ = [
     "REQUIREMENT_BYTES_MAX",
     "ConfigError",
     "ConfigValue",
+    "ContextInvalid",
     "Flags",
     "LoadedTeam",
     "Problem",
     "RequirementInvalid",
+    "RunContext",
     "Setting",
     "SettingInvalid",
     "Settings",
@@ -31,6 +35,8 @@ __all__ = [
     "TeamFileUnreadable",
     "explain",
     "load_team",
+    "read_context",
+    "read_context_text",
     "read_requirement",
     "resolve_settings",
 ]

@@ -9,10 +9,13 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from maestro_runtime.config.settings import MAX_ATTEMPTS_MAX, TOKEN_BUDGET_MAX
+from maestro_runtime.config.settings import (
+    GROWTH_MAX,
+    MAX_ATTEMPTS_MAX,
+    SECONDS_MAX,
+    TOKEN_BUDGET_MAX,
+)
 
-SECONDS_MAX: Final = 31_536_000
-"""Longest time a team file can ask for: 365 days."""
 WORKERS_MAX: Final = 1_024
 WEIGHT_MAX: Final = 1_000_000
 
@@ -20,6 +23,7 @@ Tries = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS_MAX)]
 Pause = Annotated[float, Meta(ge=0, le=SECONDS_MAX)]
 Limit = Annotated[float, Meta(gt=0, le=SECONDS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Tokens = Annotated[int, Meta(ge=1, le=TOKEN_BUDGET_MAX)]
 
 
 class TeamTable(msgspec.Struct, frozen=True):
@@ -39,16 +43,21 @@ class CommandTable(msgspec.Struct, frozen=True):
     environment: dict[str, str] | UnsetType = UNSET
 
 
-class PersonaTable(msgspec.Struct, frozen=True):
-    """`[personas.NAME]`, and `[defaults]`."""
+class RetryTable(msgspec.Struct, frozen=True):
+    """Keys of a persona that say how often, and with which pauses, its tasks are tried."""
 
-    engine: str | UnsetType = UNSET
     max_attempts: Tries | UnsetType = UNSET
     max_rounds: Tries | UnsetType = UNSET
     backoff_seconds: Pause | UnsetType = UNSET
     backoff_max_seconds: Pause | UnsetType = UNSET
     round_backoff_seconds: tuple[Pause, ...] | UnsetType = UNSET
-    token_budget: Annotated[int, Meta(ge=1, le=TOKEN_BUDGET_MAX)] | UnsetType = UNSET
+
+
+class PersonaTable(RetryTable, frozen=True):
+    """`[personas.NAME]`, and `[defaults]`."""
+
+    engine: str | UnsetType = UNSET
+    token_budget: Tokens | UnsetType = UNSET
     give_up_on_failure: bool | UnsetType = UNSET
     timeout_seconds: Limit | UnsetType = UNSET
     command: CommandTable | UnsetType = UNSET
@@ -194,6 +203,26 @@ class BudgetTable(msgspec.Struct, frozen=True):
     version: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
 
 
+class BreakerTable(msgspec.Struct, frozen=True):
+    """`[breakers.NAME]`."""
+
+    failures_max: Tries | UnsetType = UNSET
+    reset_seconds: Limit | UnsetType = UNSET
+    reset_max_seconds: Limit | UnsetType = UNSET
+    jitter: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    growth: Annotated[float, Meta(ge=1, le=GROWTH_MAX)] | UnsetType = UNSET
+    call_timeout_seconds: Limit | UnsetType = UNSET
+
+
+class ContextTable(msgspec.Struct, frozen=True):
+    """The context of one run; a program gives it, not the team file."""
+
+    max_attempts: Tries | UnsetType = UNSET
+    token_budget: Tokens | UnsetType = UNSET
+    give_up_on_failure: bool | UnsetType = UNSET
+    retry: RetryTable | UnsetType = UNSET
+
+
 class TeamFile(msgspec.Struct, frozen=True):
     """The whole file."""
 
@@ -203,6 +232,7 @@ class TeamFile(msgspec.Struct, frozen=True):
     phases: tuple[PhaseTable, ...] = ()
     contracts: tuple[ContractTable, ...] = ()
     budgets: tuple[BudgetTable, ...] = ()
+    breakers: dict[str, BreakerTable] = {}
 
 
 def given(table: msgspec.Struct) -> dict[str, Any]:

@@ -47,6 +47,20 @@ class TeamFileInvalid(ConfigError):
         return "\n".join(f"{self.path}: {problem}" for problem in self.problems)
 
 
+class ContextInvalid(ConfigError):
+    """The context of a run breaks at least one rule; all findings are in `problems`."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"context {problem}" if problem.key else f"context: {problem}"
+            for problem in self.problems
+        )
+
+
 class RequirementInvalid(ConfigError):
     """The requirement given with `--requirement` cannot be used."""
 

@@ -4,12 +4,15 @@ from typing import Any, Final
 
 import msgspec
 
-from maestro_actors.team import Persona
+from maestro_actors.team import BreakerPolicy, Persona
+from maestro_runtime.config.context import RunContext
 from maestro_runtime.config.settings import Settings
 from maestro_runtime.config.team_file import LoadedTeam
 
 DERIVED: Final = frozenset({"persona_id", "retry", "import_dir", "endpoint"})
 """Fields of a persona that no key of a team file sets."""
+
+_NO_CONTEXT: Final = RunContext()
 
 
 class ConfigValue(msgspec.Struct, frozen=True):
@@ -18,23 +21,39 @@ class ConfigValue(msgspec.Struct, frozen=True):
     key: str
     value: Any
     source: str
-    """`flag --state-dir`, `environment MAESTRO_TOKEN_BUDGET`, `team file PATH`,
-    `team file PATH [defaults]` or `built-in`."""
+    """`context retry.max_rounds`, `flag --state-dir`, `environment MAESTRO_TOKEN_BUDGET`,
+    `team file PATH`, `team file PATH [defaults]` or `built-in`: the first of these that says
+    anything wins."""
 
 
-def explain(settings: Settings, loaded: LoadedTeam | None) -> list[ConfigValue]:
+def explain(
+    settings: Settings, loaded: LoadedTeam | None, context: RunContext = _NO_CONTEXT
+) -> list[ConfigValue]:
     """List every value in force, with its source.
 
-    With a team, `max_attempts` and `token_budget` are listed per persona, where they apply;
-    without one, as what they would be for a team that does not set them.
+    With a team, the keys of personas and breakers are listed where they apply; without one, as
+    what they would be for a team that does not set them.
+
+    Args:
+        settings: Flags and environment.
+        loaded: A team that was loaded with these settings and this context.
+        context: Of the run.
     """
     state_dir = ConfigValue("state_dir", str(settings.state_dir.value), settings.state_dir.source)
     if loaded is None:
-        limits = {"max_attempts": settings.max_attempts, "token_budget": settings.token_budget}
-        return [
-            state_dir,
-            *(ConfigValue(key, limit.value, limit.source) for key, limit in limits.items()),
+        personas = [
+            ConfigValue(
+                key,
+                msgspec.to_builtins(context.values.get(key, setting.value)),
+                context.sources.get(key, setting.source),
+            )
+            for key, setting in settings.persona.items()
         ]
+        breakers = [
+            ConfigValue(f"breaker.{key}", setting.value, setting.source)
+            for key, setting in settings.breaker.items()
+        ]
+        return [state_dir, *personas, *breakers]
     team = loaded.team
     values = {
         "team.name": team.name,
@@ -45,6 +64,11 @@ def explain(settings: Settings, loaded: LoadedTeam | None) -> list[ConfigValue]:
     for persona_id, persona in team.personas.items():
         for key, value in _flat(persona).items():
             values[f"personas.{persona_id}.{key}"] = value
+    engines = [persona.engine for persona in team.personas.values()]
+    for name in dict.fromkeys([*engines, *team.breakers]):
+        policy = team.breaker_policy(name, BreakerPolicy())
+        for key, value in msgspec.structs.asdict(policy).items():
+            values[f"breakers.{name}.{key}"] = value
     return [state_dir, *(ConfigValue(key, values[key], loaded.sources[key]) for key in values)]
 
 

@@ -1,13 +1,21 @@
 """Settings that a flag or the environment decides, each with the place it came from."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from maestro_actors.team import Persona, RetryPolicy
+from maestro_actors.team import BreakerPolicy, Persona, RetryPolicy
+from maestro_runtime.config._texts import (
+    TextRule,
+    a_count,
+    a_factor,
+    a_share,
+    a_truth,
+    pauses,
+    seconds,
+)
 from maestro_runtime.config.errors import SettingInvalid
 
 STATE_DIR_DEFAULT: Final = "/var/maestro/state"
@@ -16,6 +24,10 @@ MAX_ATTEMPTS_MAX: Final = 1_000
 """Upper bound of `max_attempts` and `max_rounds`."""
 TOKEN_BUDGET_MAX: Final = 10**12
 """Upper bound of `token_budget`."""
+SECONDS_MAX: Final = 31_536_000
+"""Longest time a setting can ask for: 365 days."""
+GROWTH_MAX: Final = 10
+"""Upper bound of a breaker's `growth`; its lower one is 1."""
 BUILT_IN: Final = "built-in"
 """Source of a value that nobody set."""
 
@@ -35,6 +47,25 @@ class Setting(msgspec.Struct, Generic[T], frozen=True):
         return self.source != BUILT_IN
 
 
+_PERSONA_RULES: Final[dict[str, TextRule]] = {
+    "max_attempts": a_count(MAX_ATTEMPTS_MAX),
+    "max_rounds": a_count(MAX_ATTEMPTS_MAX),
+    "backoff_seconds": seconds(SECONDS_MAX, zero=True),
+    "backoff_max_seconds": seconds(SECONDS_MAX, zero=True),
+    "round_backoff_seconds": pauses(SECONDS_MAX),
+    "token_budget": a_count(TOKEN_BUDGET_MAX),
+    "give_up_on_failure": a_truth(),
+}
+_BREAKER_RULES: Final[dict[str, TextRule]] = {
+    "failures_max": a_count(MAX_ATTEMPTS_MAX),
+    "reset_seconds": seconds(SECONDS_MAX),
+    "reset_max_seconds": seconds(SECONDS_MAX),
+    "jitter": a_share(),
+    "growth": a_factor(GROWTH_MAX),
+    "call_timeout_seconds": seconds(SECONDS_MAX),
+}
+
+
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
     """Values given on the command line, as typed; None where the flag was not given."""
 
@@ -48,10 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     state_dir: Setting[Path]
     """Absolute. Not touched: whether it exists is for the storage to say."""
-    max_attempts: Setting[int]
-    """Attempts in a round, of every persona unless the source is `built-in`."""
-    token_budget: Setting[int]
-    """Tokens of each persona in a session, of every persona unless the source is `built-in`."""
+    persona: dict[str, Setting[Any]]
+    """By key of the team file: what every persona has unless the source is `built-in`."""
+    breaker: dict[str, Setting[Any]]
+    """The same for every circuit breaker."""
 
 
 def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
@@ -59,28 +90,33 @@ def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
 
     Args:
         flags: What the command line gave; wins over everything.
-        environ: Read for `MAESTRO_STATE_DIR`, `MAESTRO_MAX_ATTEMPTS`, `MAESTRO_TOKEN_BUDGET`.
+        environ: Read for `MAESTRO_STATE_DIR`, for each key of `Settings.persona` in capitals
+            behind `MAESTRO_`, and for each key of `Settings.breaker` behind `MAESTRO_BREAKER_`.
             A variable that is set but empty is an error, not "unset".
 
     Raises:
         SettingInvalid: A value that was given breaks its rule.
     """
+    built_in = {**msgspec.structs.asdict(RetryPolicy())}
+    persona = Persona(persona_id="")
+    built_in |= {key: getattr(persona, key) for key in ("token_budget", "give_up_on_failure")}
     return Settings(
         state_dir=_directory(_given("state_dir", flags, environ)),
-        max_attempts=_count(
-            _given("max_attempts", flags, environ), MAX_ATTEMPTS_MAX, RetryPolicy().max_attempts
-        ),
-        token_budget=_count(
-            _given("token_budget", flags, environ),
-            TOKEN_BUDGET_MAX,
-            Persona(persona_id="").token_budget,
-        ),
+        persona={
+            key: _ruled(_given(key, flags, environ), rule, built_in[key])
+            for key, rule in _PERSONA_RULES.items()
+        },
+        breaker={
+            key: _ruled(_given(f"breaker_{key}", flags, environ), rule, value)
+            for key, value in msgspec.structs.asdict(BreakerPolicy()).items()
+            for rule in (_BREAKER_RULES[key],)
+        },
     )
 
 
 def _given(name: str, flags: Flags, environ: Mapping[str, str]) -> Setting[str] | None:
     """Return the raw text of a setting, or None when only the built-in value is left."""
-    flag: str | None = getattr(flags, name)
+    flag: str | None = getattr(flags, name, None)
     if flag is not None:
         return Setting(flag, f"flag --{name.replace('_', '-')}")
     variable = f"MAESTRO_{name.upper()}"
@@ -98,19 +134,11 @@ def _directory(given: Setting[str] | None) -> Setting[Path]:
     return Setting(Path(given.value).absolute(), given.source)
 
 
-def _count(given: Setting[str] | None, most: int, built_in: int) -> Setting[int]:
-    """Make the text an integer from 1 to `most`."""
+def _ruled(given: Setting[str] | None, rule: TextRule, built_in: Any) -> Setting[Any]:
+    """Read the text by its rule."""
     if given is None:
         return Setting(built_in, BUILT_IN)
-    # int() alone would take " 5 ", "+5", digits of other scripts, and megabytes of zeros.
-    if (
-        not re.fullmatch(r"[0-9][0-9_]{0,19}", given.value)
-        or not 1 <= _integer(given.value) <= most
-    ):
-        raise SettingInvalid(given.source, f"an integer from 1 to {most}", given.value)
-    return Setting(_integer(given.value), given.source)
-
-
-def _integer(digits: str) -> int:
-    """Read digits that may be grouped with underscores, as in the team file."""
-    return int(digits.replace("_", ""))
+    try:
+        return Setting(rule.read(given.value), given.source)
+    except ValueError as error:
+        raise SettingInvalid(given.source, rule.text, given.value) from error

@@ -17,6 +17,7 @@ from maestro_actors.team import (
     RetryPolicy,
     Team,
 )
+from maestro_runtime.config._breakers import breakers_of, check_breakers
 from maestro_runtime.config._budgets import budget_of, check_budgets
 from maestro_runtime.config._check_personas import check_personas
 from maestro_runtime.config._check_plan import check_plan
@@ -33,14 +34,17 @@ from maestro_runtime.config._tables import (
     given,
     inherit,
 )
+from maestro_runtime.config.context import RunContext
 from maestro_runtime.config.errors import Problem, TeamFileInvalid, TeamFileUnreadable
 from maestro_runtime.config.requirement import requirement_fault
-from maestro_runtime.config.settings import BUILT_IN, Setting, Settings
+from maestro_runtime.config.settings import BUILT_IN, Settings
 
 TEAM_FILE_BYTES_MAX: Final = 16 << 20
 """Largest team file (16 MiB)."""
 
 RETRY_KEYS: Final = frozenset(RetryPolicy.__struct_fields__)
+
+_NO_CONTEXT: Final = RunContext()
 
 TEAM_KEYS: Final = TeamTable.__struct_fields__
 
@@ -58,7 +62,11 @@ class LoadedTeam(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_team(
-    path: str | Path, *, requirement: str | None = None, settings: Settings
+    path: str | Path,
+    *,
+    requirement: str | None = None,
+    settings: Settings,
+    context: RunContext = _NO_CONTEXT,
 ) -> LoadedTeam:
     """Read a team file, check it as a whole, and apply what overrides it.
 
@@ -70,8 +78,8 @@ def load_team(
     Args:
         path: The team file.
         requirement: Text that replaces `team.requirement`; see `read_requirement`.
-        settings: `max_attempts` and `token_budget` from a flag or the environment replace those
-            of every persona.
+        settings: What a flag or the environment sets replaces that of every persona and breaker.
+        context: Replaces both.
 
     Raises:
         TeamFileUnreadable: There is no such file, or it cannot be read.
@@ -83,10 +91,11 @@ def load_team(
     check_personas(file, problems)
     check_plan(file, problems)
     check_budgets(file, problems)
+    check_breakers(file, problems)
     _check_requirement(file, requirement, problems)
     if found := problems.listed():
         raise TeamFileInvalid(str(path), found)
-    return _loaded(file, Path(path), requirement, settings)
+    return _loaded(file, Path(path), requirement, settings, context)
 
 
 def _check_requirement(file: TeamFile, requirement: str | None, problems: Problems) -> None:
@@ -127,7 +136,13 @@ def _broken(path: str | Path, text: str) -> TeamFileInvalid:
     return TeamFileInvalid(str(path), (Problem("", text),))
 
 
-def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Settings) -> LoadedTeam:
+def _loaded(
+    file: TeamFile,
+    path: Path,
+    requirement: str | None,
+    settings: Settings,
+    context: RunContext,
+) -> LoadedTeam:
     """Convert a file without problems."""
     origin = f"team file {path}"
     base_dir = path.absolute().parent
@@ -136,9 +151,13 @@ def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Setti
     if requirement is not None:
         team_keys["requirement"] = requirement
         sources["team.requirement"] = "flag --requirement"
+    breakers, breaker_sources = breakers_of(file, origin, settings)
+    sources |= breaker_sources
     personas = {}
     for persona_id, own in file.personas.items():
         keys, key_sources = _merge(own, file.defaults, origin, settings)
+        keys |= context.values
+        key_sources |= context.sources
         personas[persona_id] = _persona(persona_id, keys, base_dir)
         for key, source in key_sources.items():
             sources[f"personas.{persona_id}.{key}"] = source
@@ -148,6 +167,7 @@ def _loaded(file: TeamFile, path: Path, requirement: str | None, settings: Setti
         phases=tuple(Phase(name=item.name, after=item.after) for item in file.phases),
         contracts=tuple(_contract(item, base_dir) for item in file.contracts),
         budgets=tuple(budget_of(item) for item in file.budgets),
+        breakers=breakers,
     )
     return LoadedTeam(team=team, path=str(path), base_dir=base_dir, sources=sources)
 
@@ -160,11 +180,7 @@ def _merge(
     sources = dict.fromkeys(PersonaTable.__struct_fields__, BUILT_IN)
     sources |= dict.fromkeys(given(defaults), f"{origin} [defaults]")
     sources |= dict.fromkeys(given(own), origin)
-    overrides: dict[str, Setting[int]] = {
-        "max_attempts": settings.max_attempts,
-        "token_budget": settings.token_budget,
-    }
-    for key, setting in overrides.items():
+    for key, setting in settings.persona.items():
         if setting.overrides_team_file:
             keys[key] = setting.value
             sources[key] = setting.source

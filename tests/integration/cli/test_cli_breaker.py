@@ -120,3 +120,24 @@ def test_sessions_that_have_ended_are_not_told_of_a_change(cli: CommandLine) -> 
 
     assert events(cli, "breaker_opened") == []
     assert shown(cli)["state"] == "open"
+
+
+def test_the_environment_governs_every_breaker_and_the_history_tells_what_it_did(
+    cli: CommandLine,
+) -> None:
+    cli.environment |= {
+        "MAESTRO_BREAKER_FAILURES_MAX": "1",
+        "MAESTRO_BREAKER_RESET_SECONDS": "0.05",
+    }
+
+    result = cli("run", cli.team('script = ["transient", "ok"]'), "--session", "s1")
+
+    assert result.returncode == 0, result.stderr
+    assert "circuit breaker of rehearsal opened" in result.stderr
+    assert [len(events(cli, f"breaker_{kind}")) for kind in ("opened", "probed", "closed")] == [
+        1,
+        1,
+        1,
+    ]
+    breaker = shown(cli)
+    assert (breaker["opened_total"], breaker["policy"]["reset_seconds"]) == (1, 0.05)

@@ -143,7 +143,7 @@ def test_a_date_is_no_free_parameter(
             "tem",
             (
                 "'tem' is not a known key, did you mean 'team'? "
-                "(known: budgets, contracts, defaults, personas, phases, team)"
+                "(known: breakers, budgets, contracts, defaults, personas, phases, team)"
             ),
         ),
         (
