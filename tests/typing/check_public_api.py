@@ -5,10 +5,11 @@ from typing import assert_type
 
 import pykka
 
-from maestro_actors.messages import BreakerStatus, SessionStatus, SessionUsage
+from maestro_actors.messages import BreakerChanged, BreakerStatus, SessionStatus, SessionUsage
 from maestro_actors.team import Team
 from maestro_runtime import Runtime, Session, SessionOrder, open_runtime
 from maestro_runtime.report import SessionReport
+from maestro_storage.records import BreakerState
 
 
 def embeds(team: Team) -> None:
@@ -21,6 +22,12 @@ def embeds(team: Team) -> None:
         assert_type(runtime.coordinator("s").status(), pykka.Future[SessionStatus])
         assert_type(runtime.accountant.usage("s").get(), SessionUsage)
         assert_type(runtime.breaker("rehearsal").status().get(), BreakerStatus)
+        runtime.subscribe_breakers(hears)
+
+
+def hears(change: BreakerChanged) -> None:
+    """A change says which breaker, and what it does now."""
+    assert_type((change.name, change.state), tuple[str, BreakerState])
 
 
 async def awaits(session: Session) -> None:

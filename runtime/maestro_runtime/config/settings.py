@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from maestro_actors.team import BreakerPolicy, Persona, RetryPolicy
+from maestro_actors.team import BreakerPolicy, Persona
 from maestro_runtime.config._texts import (
     TextRule,
     a_count,
@@ -97,19 +97,18 @@ def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingInvalid: A value that was given breaks its rule.
     """
-    built_in = {**msgspec.structs.asdict(RetryPolicy())}
     persona = Persona(persona_id="")
-    built_in |= {key: getattr(persona, key) for key in ("token_budget", "give_up_on_failure")}
+    of_persona = msgspec.structs.asdict(persona) | msgspec.structs.asdict(persona.retry)
+    of_breaker = msgspec.structs.asdict(BreakerPolicy())
     return Settings(
         state_dir=_directory(_given("state_dir", flags, environ)),
         persona={
-            key: _ruled(_given(key, flags, environ), rule, built_in[key])
+            key: _ruled(_given(key, flags, environ), rule, of_persona[key])
             for key, rule in _PERSONA_RULES.items()
         },
         breaker={
-            key: _ruled(_given(f"breaker_{key}", flags, environ), rule, value)
-            for key, value in msgspec.structs.asdict(BreakerPolicy()).items()
-            for rule in (_BREAKER_RULES[key],)
+            key: _ruled(_given(f"breaker_{key}", flags, environ), rule, of_breaker[key])
+            for key, rule in _BREAKER_RULES.items()
         },
     )
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from maestro_actors.answer import Answer
+from maestro_actors.checks import CheckResult, Human, decode_checked
 from maestro_actors.coordinator import Coordinator
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.help_desk import BACKOFF_MAX_SECONDS
@@ -476,3 +478,37 @@ def test_an_answered_task_waits_until_the_persona_that_ended_it_is_gone(stage: S
     stage.system.deliver(coordinator_address(SESSION), encoded(TaskStopped(task_id="c1")))
 
     assert stage.engines.wait_for_calls(3)[2].task_id == "c1"
+
+
+def test_a_yes_while_the_session_runs_is_the_result_of_the_check(stage: Stage) -> None:
+    human = Human(question="Nice?")
+    wanted = team(msgspec.structs.replace(contract("c1"), checks=(human,)), contract("c2"))
+    open_question = CheckResult(
+        index=0,
+        name="human",
+        kind="human",
+        required=True,
+        verdict="pending",
+        score=0.0,
+        expected=human.expected,
+        got="no answer yet",
+    )
+    stage.engines.held = True
+    stage.create(wanted)
+    stage.open_help_desk()
+    stage.run(wanted)
+    calls = {call.task_id: call.call_id for call in stage.engines.wait_for_calls(2)}
+    stage.engines.finish(calls["c1"], msgspec.structs.replace(OK, checks=(open_question,)))
+    stage.wait_for("task_help_needed")
+
+    yes = Answer(decision="accept", by="ann", note="fine")
+    stage.help_desk.answer(SESSION, "c1", yes).get(timeout=BOUND_SECONDS)
+    stage.wait_for("task_done")
+    stage.engines.finish(calls["c2"])
+    stage.wait_for("session_done")
+
+    digest = stage.task().checks
+    assert digest is not None
+    (result,) = decode_checked(stage.store.payloads.require(digest)).results
+    assert (result.verdict, result.got) == ("pass", "yes, said ann: fine")
+    assert stage.task().quality_score == 1.0
