@@ -187,14 +187,15 @@ class Coordinator(MessageActor):
 
     def _persona_failed(self, task_id: str, entry: _Entry) -> None:
         """Have the task of a persona that is gone ended durably."""
-        self._release(task_id)
         if entry.queued:
             entry.queued = False
             self._ready.remove(task_id)
         if entry.failed:
             # Its undertaker has failed, too: the next start has another.
             entry.state = "help_needed"
+            self._release(task_id)
         else:
+            # Its slot is free only when its call, which may still run, has been closed.
             entry.state, entry.waits_for = "waiting", "person"
             self._spawn(task_id, Undertaker)
 

@@ -143,6 +143,8 @@ class SessionModel:
         """How each call that was finished ended, by task and ordinal."""
         self.failing: set[str] = set()
         """Tasks whose persona has failed in this process, and may have lost an answer by that."""
+        self.doomed: set[str] = set()
+        """Tasks whose persona may have failed too often in this process to be restarted."""
         self.recovered: dict[int, Usage | None] = {}
         """What the engines know of interrupted calls, by epoch."""
         self.recorded_phases: list[str] = []
@@ -161,6 +163,7 @@ class SessionModel:
         self.epoch = epoch
         self.recovered[epoch] = recovered
         self.failing.clear()
+        self.doomed.clear()
         for breaker in self.breakers.values():
             breaker.restart()
         if self.state == "help_needed":
@@ -188,7 +191,7 @@ class SessionModel:
         budget = self.budgets[task.persona.persona_id]
         return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
 
-    def observe(self, event: EventRecord) -> None:  # noqa: C901 - one case a kind
+    def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0912 - one case a kind
         """Take the next event of the history; AssertionError if it must not happen."""
         assert not self.over, f"{event.kind} after the session ended"
         assert event.epoch == self.epoch
@@ -210,7 +213,10 @@ class SessionModel:
             case "task_waiting":
                 self._task_waiting(event)
             case "task_failed" | "task_help_needed":
-                self._task_unaffordable(event)
+                if event.task_id in self.doomed and event.data["failure"] == "permanent":
+                    self._task_abandoned(event)
+                else:
+                    self._task_unaffordable(event)
             case "task_blocked":
                 self._task_blocked(event)
             case "phase_finished":
@@ -342,6 +348,12 @@ class SessionModel:
         gives_up = task.persona.give_up_on_failure
         assert event.kind == ("task_failed" if gives_up else "task_help_needed")
         self._end_task(task, "failed" if gives_up else "help_needed")
+
+    def _task_abandoned(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        assert task.state in ("queued", "waiting"), f"{task} is abandoned with an open call"
+        assert event.kind == "task_help_needed"
+        self._end_task(task, "help_needed")
 
     def _task_blocked(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]

@@ -31,6 +31,7 @@ from session_steps import (
     Bug,
     Crash,
     CrashAfter,
+    Doom,
     Finish,
     NextTimer,
     Outage,
@@ -104,7 +105,7 @@ class Play:
     def close(self) -> None:
         self._stage.close()
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step) -> None:  # noqa: C901 - one case a step
         """Do one step, let the system come to rest, and hold it against the oracle."""
         match step:
             case Finish():
@@ -124,6 +125,10 @@ class Play:
             case Bug():
                 self._fail_persona(step)
                 # No rest: it meets whatever comes next.
+                return
+            case Doom():
+                for _ in range(Restart().max_restarts + 1):
+                    self._fail_persona(Bug(step.place, 0))
                 return
             case Stop():
                 self._stop()
@@ -188,9 +193,11 @@ class Play:
         """Send a persona what is no message, now or in the middle of something."""
         task_ids = list(self.model.tasks)
         task_id = task_ids[step.place % len(task_ids)]
-        if self._bugs[task_id] == Restart().max_restarts:
+        if self._bugs[task_id] > Restart().max_restarts:
             return
         self._bugs[task_id] += 1
+        if self._bugs[task_id] > Restart().max_restarts:
+            self.model.doomed.add(task_id)
         self.model.failing.add(task_id)
         strike = partial(self._stage.system.deliver, persona_address(SESSION, task_id), b"\xc1")
         if step.transitions:

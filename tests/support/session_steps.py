@@ -78,8 +78,15 @@ class Bug:
 
 
 @dataclass(frozen=True)
+class Doom:
+    """Let the persona of a task fail at once so often that it is not restarted any more."""
+
+    place: int
+
+
+@dataclass(frozen=True)
 class Stop:
     """Stop the process as `Runtime.close` does, engines included, and start another one."""
 
 
-Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Stop
+Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Doom | Stop

@@ -27,6 +27,7 @@ from session_steps import (
     Bug,
     Crash,
     CrashAfter,
+    Doom,
     Finish,
     NextTimer,
     Outage,
@@ -168,6 +169,7 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(Crash, recovered_tokens=RECOVERED, seconds=st.sampled_from([0.0, 2.0, 31.0])),
     st.builds(CrashAfter, transitions=st.integers(0, 6), recovered_tokens=RECOVERED),
     st.builds(Bug, place=st.integers(0, 5), transitions=st.integers(0, 4)),
+    st.builds(Doom, place=st.integers(0, 5)),
     st.just(Stop()),
 )
 # Four short lists make a longer one that still shrinks step by step.
@@ -191,6 +193,11 @@ PROBE_PARKED = Plan(
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(plan=PLANS, steps=STEPS)
+# A persona that cannot be kept alive: with its call in flight, in its pause, in a crash.
+@example(Plan(work=SIX, workers=2), [Doom(0), Finish(0, "ok", 50), Doom(3), NextTimer()])
+@example(Plan(work=SIX, workers=2), [Finish(0, "transient", 50), Doom(0), Crash(30, 0.0)])
+@example(Plan(work=SIX, workers=2), [Doom(0), CrashAfter(1, 30), NextTimer()])
+@example(Plan(work=SIX, workers=2), [Outage(5), Doom(0), Doom(5), Pass(31.0)])
 # A probe that fails, but not by the engine's fault: its task's own pause is kept.
 @example(Plan(work=SIX), [Outage(6), Pass(400.0), Finish(0, "transient", 50)])
 # Tasks that waited for the breaker before a crash hear of its closing after it.
