@@ -5,12 +5,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VENV_STAMP := .venv/.locks-installed
 RUN_STAMP := .venv/.runtime-installed
 DEV_STAMP := .venv/.dev-installed
+BENCH_STAMP := .venv-bench/.bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench crash lock clean
+.PHONY: help install demo test lint types unit bench bench-install crash lock clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 install: $(DEV_STAMP) ## Make .venv from the locks: the runtime and the development tools
 
@@ -30,8 +31,10 @@ types: $(DEV_STAMP) ## mypy, strict
 unit: $(DEV_STAMP) ## The test-suite alone
 	$(BIN)/python -P -m pytest -q
 
-bench: $(RUN_STAMP) ## Throughput of a session, weight of an idle persona
-	$(BIN)/python -P benchmarks/bench_tasks.py $(ARGS)
+bench: $(RUN_STAMP) ## Measure, and write a report: make bench ARGS="--fast attempts"
+	$(if $(wildcard $(BENCH_STAMP)),.venv-bench/bin,$(BIN))/python -P benchmarks $(ARGS)
+
+bench-install: $(BENCH_STAMP) ## Make .venv-bench: the runtime and what it is measured beside
 
 crash: $(DEV_STAMP) ## A long kill campaign: make crash ROUNDS=500 SEED=1
 	$(BIN)/python -P tests/crash/campaign.py --rounds $(or $(ROUNDS),50) $(if $(SEED),--seed $(SEED))
@@ -41,9 +44,11 @@ lock: ## Write the hashed locks anew (needs uv; names no index)
 		pyproject.toml requirements/build.in -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 		pyproject.toml --extra checks --extra jira requirements/build.in --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+		pyproject.toml requirements/build.in --group bench -c requirements/runtime.txt -o requirements/bench.txt
 
-clean: ## Remove .venv and the caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the environments and the caches
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV_STAMP): requirements/runtime.txt
 	$(PYTHON) -m venv --clear .venv
@@ -59,4 +64,10 @@ $(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt requirements/pykka-sdist.txt
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(PIP) download --require-hashes --no-deps --no-build-isolation --no-binary pykka \
 		-r requirements/pykka-sdist.txt -d .venv/share
+	@touch $@
+
+$(BENCH_STAMP): requirements/bench.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	.venv-bench/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
