@@ -1,0 +1,238 @@
+"""What does it cost to reserve tokens before a call and to book them after it?
+
+In memory: `Ledger.reserve` and `Ledger.settle` against one budget. LiteLLM's `BudgetManager`: the
+check of cost against budget before a call, and `update_cost` with the response after it; its thread
+that writes a file after each update is left out, in its favour.
+
+Durable: callers that send `OpenCall` and `CloseCall` to the accountant, each step once the one
+before is durable, with call, budget and hour of usage: two transitions for each pair. The limit: a
+bare loop that writes the same values in the same batches.
+"""
+
+import os
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from maestro_actors.engine import Usage
+from maestro_actors.identity import ACCOUNTANT_ADDRESS, call_id_of
+from maestro_actors.kernel import ActorSystem, AsyncLane, SystemClock
+from maestro_actors.ledger.amounts import reserved, used
+from maestro_actors.ledger.budget import Caller
+from maestro_actors.ledger.ledger import Ledger
+from maestro_actors.ledger.rows import persona_budget
+from maestro_actors.message_actor import MessageActor
+from maestro_actors.messages import (
+    AttemptClosed,
+    CallOpened,
+    CloseCall,
+    OpenCall,
+    PersonaMessage,
+)
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import LocalChannel, encoded
+from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_runtime._memory import StoreMemory
+from maestro_storage import Store, StorePorts
+from maestro_storage.transition import Transition
+from measure import Options, compare, interleaved
+from recording import Put, Recording, replay
+from row import Row, Target
+
+USAGE = Usage(input_tokens=60, output_tokens=40, basis="provider")
+LIMIT = 1 << 40
+SIZES = ((1, 500), (64, 10_000), (1_000, 10_000))
+"""Callers at the same time, and calls of all of them together."""
+
+MODEL = "gpt-4o-mini"
+
+
+def measure(options: Options) -> list[Row]:
+    """Measure pairs of reserve and settle a second."""
+    manager = _litellm(options)
+    rows = compare(
+        options,
+        "reserve and settle, in memory",
+        "pairs/s",
+        {
+            "ours": partial(_in_memory, options.count(50_000)),
+            "LiteLLM BudgetManager": None
+            if manager is None
+            else partial(manager.pairs_rate, options.count(2_000)),
+        },
+        Target("at least", 20),
+    )
+    sizes = {min(at_once, options.count(calls)): options.count(calls) for at_once, calls in SIZES}
+    return [*rows, *(_durable(options, *size) for size in sizes.items())]
+
+
+def _in_memory(count: int) -> float:
+    ledger = Ledger(lambda _key: None)
+    caller = Caller("s", "dev", "build", "c1", "python")
+    budgets = (persona_budget("dev", LIMIT),)
+    need = reserved(100, None)
+    taken = used(USAGE, None)
+    call_ids = [call_id_of("s", "c1", 1, attempt) for attempt in range(count)]
+    before = time.perf_counter()
+    for call_id in call_ids:
+        ledger.reserve(call_id, caller, budgets, need=need, floor=need, at_ms=1_000_000)
+        ledger.settle(call_id, taken)
+    return count / (time.perf_counter() - before)
+
+
+class _LiteLlm:
+    """Its budget manager with one user."""
+
+    def __init__(self, module: Any) -> None:
+        class Unwritten(module.BudgetManager):  # type: ignore[misc] # imported by name
+            def _save_data_thread(self) -> None:
+                """Write no file."""
+
+        self._manager = Unwritten(project_name="bench")
+        self._manager.create_budget(total_budget=1e9, user="dev")
+        self._response = module.ModelResponse(
+            model=MODEL,
+            usage=module.Usage(prompt_tokens=60, completion_tokens=40, total_tokens=100),
+        )
+
+    def pairs_rate(self, count: int) -> float:
+        """Check and update; return pairs a second."""
+        manager = self._manager
+        before = time.perf_counter()
+        for _ in range(count):
+            if manager.get_current_cost("dev") > manager.get_total_budget("dev"):
+                raise RuntimeError("the budget of the benchmark is spent")
+            manager.update_cost("dev", self._response)
+        return count / (time.perf_counter() - before)
+
+
+def _litellm(options: Options) -> _LiteLlm | None:
+    # Otherwise its import asks the network for prices.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    module = options.peer("litellm")
+    return None if module is None else _LiteLlm(module)
+
+
+class _Caller(MessageActor):
+    """Opens and closes one call after the other, each when the step before is durable."""
+
+    INBOX: ClassVar = msgspec.msgpack.Decoder(PersonaMessage)
+
+    def __init__(self, accountant: AccountantProxy, name: str, count: int, done: "_Tally") -> None:
+        super().__init__()
+        self._accountant = accountant
+        self._name = name
+        self._left = count
+        self._done = done
+
+    def on_start(self) -> None:
+        """Open the first call."""
+        self._open()
+
+    def handle(self, message: PersonaMessage) -> None:
+        """Go on with the next step."""
+        match message:
+            case CallOpened():
+                draft = Transition()
+                draft.then(self.actor_urn, encoded(AttemptClosed()))
+                self._accountant.close_call(
+                    CloseCall(
+                        session_id="s",
+                        persona_id="dev",
+                        call_id=message.call_id,
+                        state="settled",
+                        usage=USAGE,
+                        at_ms=1_000_000,
+                        draft=draft,
+                        outcome="ok",
+                    )
+                )
+            case AttemptClosed():
+                self._left -= 1
+                if self._left:
+                    self._open()
+                else:
+                    self._done.end()
+
+    def _open(self) -> None:
+        self._accountant.open_call(
+            OpenCall(
+                session_id="s",
+                task_id=self._name,
+                persona_id="dev",
+                engine="python",
+                call_id=call_id_of("s", self._name, 1, self._left),
+                round=1,
+                attempt=1,
+                need_tokens=100,
+                limit_tokens=LIMIT,
+                at_ms=1_000_000,
+                reply_to=self.actor_urn,
+                draft=Transition(),
+            )
+        )
+
+
+class _Tally:
+    """Tells when all callers have come to their end."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self.all_ended = threading.Event()
+
+    def end(self) -> None:
+        """Count one; all callers run on one lane."""
+        self._left -= 1
+        if not self._left:
+            self.all_ended.set()
+
+
+def _durable(options: Options, at_once: int, count: int) -> Row:
+    each = count // at_once
+    recording = Recording()
+    batches: list[list[Put]] = []
+
+    def ours() -> float:
+        with options.scratch() as directory, recording.listening():
+            seconds = _drive(directory, at_once, each)
+        batches[:] = recording.batches()
+        return at_once * each / seconds
+
+    def bare() -> float:
+        with options.scratch() as fresh:
+            return at_once * each / sum(replay(fresh, batches))
+
+    samples = interleaved(options.rounds, {"ours": ours, "bare": bare})
+    return Row(
+        question=f"reserve and settle, durable, {at_once:,} at once",
+        unit="pairs/s",
+        ours=samples["ours"],
+        beside="bare LMDB loop",
+        theirs=samples["bare"],
+        target=Target("at least", 1 / 3),
+    )
+
+
+def _drive(directory: Path, at_once: int, each: int) -> float:
+    """Let callers make `each` calls, one after the other; return the seconds it took."""
+    lane = AsyncLane("bench")
+    system = ActorSystem(lane, SystemClock(lane))
+    with Store.open(directory / "state", ports=StorePorts(deliver=system.deliver)) as store:
+        # An accountant starts no engine, so there are none.
+        ports = Ports(system, store.journal, StoreMemory(store), None, store.epoch)  # type: ignore[arg-type]
+        system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)
+        proxy = AccountantProxy(LocalChannel(system))
+        tally = _Tally(at_once)
+        before = time.perf_counter()
+        for place in range(at_once):
+            name = f"c{place:05d}"
+            system.spawn(_Caller, proxy, name, each, tally, address=f"urn:bench:{name}")
+        tally.all_ended.wait()
+        seconds = time.perf_counter() - before
+        system.stop_all()
+    lane.close()
+    return seconds
