@@ -27,9 +27,10 @@ def test_a_target_is_held_against_ratio_difference_or_figure(target: Target, met
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
-    # The disk was ten times slower in the second and third round, for both.
-    row = Row(question="q", unit="u", ours=[100, 10, 20], beside="peer", theirs=[50, 5, 10])
+    # The disk was slow in the second round, for both, and in the third for the peer alone.
+    row = Row(question="q", unit="u", ours=[100, 10, 30], beside="peer", theirs=[50, 5, 10])
 
+    assert row.figure / (row.peer_figure or 0) == 3.0
     assert row.ratio == 2.0
 
 
