@@ -22,11 +22,7 @@ def measure(options: Options) -> list[Row]:
         def ours() -> list[float]:
             with recording.listening():
                 _, ended_at = sessions.run(team_of(count, 1))
-            # The first commit begins the session; then each attempt has two.
-            batches = recording.batches()[1 : 1 + 2 * count]
-            merged[:] = [
-                first + second for first, second in zip(batches[::2], batches[1::2], strict=True)
-            ]
+            merged[:] = recording.attempts(count)
             return [later - earlier for earlier, later in itertools.pairwise(ended_at)]
 
         def bare() -> list[float]:

@@ -107,10 +107,7 @@ def _round(options: Options) -> Row:
         def ours() -> float:
             with recording.listening():
                 _, ended_at = sessions.run(team_of(1, 1, "fail", policy), expect="failed")
-            batches = recording.batches()[1 : 1 + 2 * count]
-            merged[:] = [
-                first + second for first, second in zip(batches[::2], batches[1::2], strict=True)
-            ]
+            merged[:] = recording.attempts(count)
             pauses = [later - earlier for earlier, later in itertools.pairwise(ended_at)]
             return percentile(pauses, 0.5) * 1000
 

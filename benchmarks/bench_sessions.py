@@ -38,7 +38,7 @@ def measure(options: Options) -> list[Row]:
 
 
 def _steps(options: Options) -> list[Row]:
-    later = sorted({options.count(number, least=FIRST) for number in STEPS} - {FIRST}) or [FIRST]
+    steps = sorted({options.count(number, least=FIRST) for number in STEPS} - {FIRST}) or [FIRST]
     count = options.count(STEPS[-1], least=FIRST) + SPREAD
     recording = Recording()
     with options.scratch() as directory, noop_sessions(directory) as sessions:
@@ -46,10 +46,9 @@ def _steps(options: Options) -> list[Row]:
         def session() -> tuple[list[float], list[float]]:
             with recording.listening():
                 _, ended_at = sessions.run(team_of(count, 1))
-            batches = recording.batches()[1 : 1 + 2 * count]
-            sizes = [sum(len(put.key) + len(put.value) for put in batch) for batch in batches]
             step_bytes = [
-                float(first + second) for first, second in zip(sizes[::2], sizes[1::2], strict=True)
+                float(sum(len(put.key) + len(put.value) for put in puts))
+                for puts in recording.attempts(count)
             ]
             pairs = itertools.pairwise(ended_at)
             return [(later - earlier) * 1e3 for earlier, later in pairs], step_bytes
@@ -68,7 +67,7 @@ def _steps(options: Options) -> list[Row]:
         for place, (what, unit, bound) in enumerate(
             (("time", "ms", 1.25), ("bytes", "bytes", 1.02))
         )
-        for number in later
+        for number in steps
     ]
 
 

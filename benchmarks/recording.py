@@ -76,6 +76,14 @@ class Recording:
             for batch, events in commits
         ]
 
+    def attempts(self, count: int) -> list[list[Put]]:
+        """Return what each of `count` attempts has put, made one after another by a session.
+
+        The first commit begins the session; then one opens each attempt and one closes it.
+        """
+        batches = self.batches()[1 : 1 + 2 * count]
+        return [opened + closed for opened, closed in zip(batches[::2], batches[1::2], strict=True)]
+
 
 def replay(directory: Path, batches: Sequence[Sequence[Put]]) -> list[float]:
     """Write batches, one commit each, into a fresh environment; return the seconds of each."""
