@@ -9,7 +9,7 @@ from typing import NamedTuple
 from plot import Bar, bars
 from row import Row
 
-COLUMNS = ("question", "ours", "unit", "beside", "theirs", "ratio", "target", "met")
+COLUMNS = ("question", "ours", "unit", "beside", "theirs", "ratio", "from", "to", "target", "met")
 STYLE = """
 body { font-family: sans-serif; margin: 2rem auto; max-width: 70rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -21,7 +21,8 @@ p.question { color: #555; white-space: pre-line }
 """
 PREFACE = """
 Medians of rounds in which all contestants took turns. A ratio is ours divided by theirs, the median
-over the rounds. Figures of two machines do not compare; ratios do, roughly.
+over the rounds; "from" and "to" are the least and the greatest of them, and where they lie far
+apart the machine was busy. Figures of two machines do not compare; ratios do, roughly.
 """
 
 
@@ -82,7 +83,7 @@ def _section(section: Section) -> str:
 
 
 def _html_cells(row: Row) -> str:
-    numbers = {"ours", "theirs", "ratio"}
+    numbers = {"ours", "theirs", "ratio", "from", "to"}
     return "".join(
         f'<td class="{"number" if name in numbers else cell}">{escape(cell)}</td>'
         if name in numbers or name == "met"
@@ -100,6 +101,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.beside,
         theirs,
         _number(row.ratio),
+        _number(min(row.ratios, default=None)),
+        _number(max(row.ratios, default=None)),
         "" if row.target is None else str(row.target),
         {True: "yes", False: "no", None: ""}[row.met],
     )

@@ -56,12 +56,16 @@ class Row:
         return bool(self.beside) and not self.theirs
 
     @property
-    def ratio(self) -> float | None:
-        """Median of ours divided by theirs, round by round: a slow moment of the disk hits both."""
+    def ratios(self) -> list[float]:
+        """Ours divided by theirs, round by round: a slow moment of the disk hits both."""
         if not self.theirs:
-            return None
-        pairs = zip(self.ours, self.theirs, strict=True)
-        return statistics.median(ours / theirs for ours, theirs in pairs)
+            return []
+        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def ratio(self) -> float | None:
+        """Median of the ratios; None if there is no peer."""
+        return statistics.median(self.ratios) if self.theirs else None
 
     @property
     def met(self) -> bool | None:
