@@ -1,5 +1,10 @@
 """Errors of the runtime itself: what a caller asked for that cannot be."""
 
+from typing import Final
+
+PLACES_NAMED: Final = 10
+"""Most counters that the message about an ambiguous budget lists."""
+
 
 class RuntimeFault(Exception):
     """Root of the errors of this package that are not about a team file or an engine."""
@@ -113,3 +118,26 @@ class ActorFailed(RuntimeFault):
 
     def __str__(self) -> str:
         return f"actor {self.address} failed: {self.error}"
+
+
+class BudgetAmbiguous(RuntimeFault, ValueError):
+    """A budget counts several apart, and it was not said which of its counters is meant."""
+
+    def __init__(self, budget_id: str, places: tuple[tuple[str, str, str], ...]) -> None:
+        super().__init__(budget_id, places)
+        self.budget_id = budget_id
+        self.places = places
+        """Session, subject and rule of each; a session or subject that tells nothing is empty."""
+
+    def __str__(self) -> str:
+        listed = "; ".join(
+            ", ".join(
+                f"{what} {name!r}"
+                for what, name in zip(("session", "subject", "rule"), place, strict=True)
+                if name
+            )
+            for place in self.places[:PLACES_NAMED]
+        )
+        left_out = len(self.places) - PLACES_NAMED
+        more = f" and {left_out} more" if left_out > 0 else ""
+        return f"budget {self.budget_id!r} must mean one counter, it has {listed}{more}"

@@ -1,0 +1,181 @@
+"""Topping up a budget while nothing runs: the entry, and the tasks that go on with it."""
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from maestro_actors.answer import Answer, answered
+from maestro_actors.ledger.counter import Counter
+from maestro_actors.ledger.errors import BudgetInvalid
+from maestro_actors.ledger.prices import NANO_PER_USD
+from maestro_actors.ledger.rows import row_of
+from maestro_runtime.errors import BudgetAmbiguous
+from maestro_runtime.statements.counters import (
+    Counted,
+    CounterBook,
+    counter_book,
+    metric_of,
+)
+from maestro_storage import StateView, Store
+from maestro_storage.errors import NotFound
+from maestro_storage.records import SESSION_FINAL, CounterKey, SessionRecord, TaskRecord
+from maestro_storage.transition import Event, Transition
+
+AMOUNT_MAX: Final = 10**12
+"""Most that one top-up adds, in units of the metric."""
+
+USD_MAX: Final = 10**6
+"""Most that one top-up adds to a budget that counts money, in USD."""
+
+REASON_CHARS_MAX: Final = 500
+"""Longest reason, in characters."""
+
+
+class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What is added to which counter, and why."""
+
+    budget_id: str
+    amount: Decimal
+    """USD if the budget counts money, with at most 9 decimals, up to 1,000,000; else a whole number
+    of what it counts, up to 10**12. Above 0."""
+    reason: str
+    """For the history; 1 to 500 characters."""
+    by: str = ""
+    """Who tops up; empty if unknown."""
+    session_id: str | None = None
+    """Tells the counters of a budget apart, like the next one; None: there is only one."""
+    subject: str | None = None
+
+
+class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What a top-up has done."""
+
+    budget_id: str
+    metric: str
+    subject: str
+    session_id: str
+    limit: int
+    """With what was added."""
+    left: int
+    retried: tuple[tuple[str, str], ...]
+    """Session and contract of each task that the budget had stopped, and that is tried again when
+    its session is resumed."""
+
+
+def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
+    """Raise a limit in its running window; durable on return, with all that follows from it.
+
+    In the same transition every task that has run out of a budget, waits for a person, and is
+    counted by this one, is queued for another round; its session goes on when it is resumed. Calls
+    that wait for the next window ask again then without being told.
+
+    Raises:
+        BudgetInvalid: Amount or reason is out of bounds.
+        NotFound: No running window of a budget is meant, or no session is left whose history could
+            hold the entry.
+        BudgetAmbiguous: Several are meant.
+        StorageError: The entry could not be written.
+    """
+    if not 1 <= len(order.reason) <= REASON_CHARS_MAX:
+        rule = f"must have 1 to {REASON_CHARS_MAX} characters"
+        raise BudgetInvalid(order.budget_id, "reason for a top-up", rule, order.reason[:80])
+    book = counter_book(store, now_ms)
+    counter = _found(book, order)
+    metric = metric_of(counter.key)
+    amount = _units(order, metric)
+    counter.top_up(amount)
+    counted = book.counted.get(counter.key, [])
+    draft = Transition()
+    draft.put(row_of(counter, now_ms, store.epoch))
+    draft.event(_entry(_historian(store, counter.key, counted), order, amount, now_ms))
+    stopped = _stopped(store, counted)
+    for session, task in stopped:
+        answer = answered(session, task, Answer(decision="retry", by=order.by), now_ms, store.epoch)
+        draft.changes.extend(answer.changes)
+        draft.events.extend(answer.events)
+    store.journal.commit(draft).result()
+    return ToppedUp(
+        budget_id=counter.key.budget_id,
+        metric=metric,
+        subject=counter.key.subject,
+        session_id=counter.key.session_id,
+        limit=counter.limit,
+        left=max(0, counter.limit - counter.spent - counter.held),
+        retried=tuple((task.session_id, task.task_id) for _, task in stopped),
+    )
+
+
+def _units(order: TopUpOrder, metric: str) -> int:
+    """Return the amount in units of the metric."""
+    money = metric == "money"
+    most = USD_MAX if money else AMOUNT_MAX
+    amount = order.amount
+    # Not a number is in no range, but comparing it would raise.
+    units = amount * (NANO_PER_USD if money else 1) if amount.is_finite() else amount
+    if not amount.is_finite() or not 0 < amount <= most or units != int(units):
+        kind = "an amount of USD with at most 9 decimals" if money else "a whole number"
+        rule = f"must be {kind}, above 0 and at most {most}"
+        raise BudgetInvalid(order.budget_id, "top-up", rule, str(amount))
+    return int(units)
+
+
+def _found(book: CounterBook, order: TopUpOrder) -> Counter:
+    found = [
+        counter
+        for key, counter in book.running.items()
+        if key.budget_id == order.budget_id
+        and (order.session_id is None or key.session_id in ("", order.session_id))
+        and order.subject in (None, key.subject)
+    ]
+    if not found:
+        raise NotFound("running budget", order.budget_id)
+    if len(found) > 1:
+        keys = sorted(counter.key for counter in found)
+        places = tuple((key.session_id, key.subject, key.rule) for key in keys)
+        raise BudgetAmbiguous(order.budget_id, places)
+    return found[0]
+
+
+def _historian(store: StateView, key: CounterKey, counted: list[Counted]) -> str:
+    """Return the session whose history holds the entry.
+
+    Its own, or the newest of those the budget counts that has not ended, or the newest of all.
+    """
+    if key.session_id:
+        return store.require_session(key.session_id).session_id
+    if not counted:
+        raise NotFound("session with budget", key.budget_id)
+    going = [item for item in counted if item.session.state not in SESSION_FINAL]
+    return (going or counted)[-1].session.session_id
+
+
+def _entry(session_id: str, order: TopUpOrder, amount: int, now_ms: int) -> Event:
+    data: dict[str, str | int | float | bool | None] = {
+        "budget_id": order.budget_id,
+        "amount": amount,
+        "reason": order.reason,
+        "by": order.by,
+    }
+    return Event(session_id, "budget_topped_up", now_ms, data=data)
+
+
+def _stopped(store: StateView, counted: list[Counted]) -> list[tuple[SessionRecord, TaskRecord]]:
+    """Return the tasks that wait for a person because a budget could not pay for another call."""
+    callers = {item.caller: item.session for item in counted}
+    tasks = (
+        (session, store.tasks.get(caller.session_id, caller.contract_id))
+        for caller, session in callers.items()
+    )
+    return [
+        (session, task)
+        for session, task in tasks
+        if task is not None and task.state == "help_needed" and _over_budget(store, task)
+    ]
+
+
+def _over_budget(store: StateView, task: TaskRecord) -> bool:
+    # An attempt that was made and ran into a limit hit another one: that of its workspace.
+    return task.failure == "limit" and all(
+        attempt.failure != "limit" for attempt in store.attempts.scan(task.session_id, task.task_id)
+    )
