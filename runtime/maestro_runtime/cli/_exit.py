@@ -49,7 +49,7 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 def _code_of(error: Exception) -> ExitCode | None:
     from maestro_actors import errors as actors
-    from maestro_actors.ledger.errors import PriceTableInvalid
+    from maestro_actors.ledger.errors import BudgetInvalid, PriceTableInvalid
     from maestro_runtime import config, errors, workspace
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
@@ -58,9 +58,11 @@ def _code_of(error: Exception) -> ExitCode | None:
     table: dict[ExitCode, tuple[type[Exception], ...]] = {
         ExitCode.USAGE: (
             config.ConfigError,
+            BudgetInvalid,
             PriceTableInvalid,
             workspace.GlobEscapes,
             engines.UnknownEngine,
+            errors.BudgetAmbiguous,
             errors.SessionNameInvalid,
             errors.EngineNotReady,
             errors.CheckNotReady,

@@ -2,13 +2,19 @@
 
 import getpass
 import os
+import re
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+_AGE: Final = re.compile(r"(\d{1,6})([mhd])")
+_AGE_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def state_dir_option(function: FunctionT) -> FunctionT:
@@ -32,6 +38,44 @@ def context_option(function: FunctionT) -> FunctionT:
         metavar="JSON",
         help='What applies to every persona in this run, such as {"retry": {"max_rounds": 1}}.',
     )(function)
+
+
+class InstantType(click.ParamType[int]):
+    """An instant: a date or a time of day of one, in UTC unless it says otherwise, or an age."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return wall-clock milliseconds since the epoch."""
+        age = _AGE.fullmatch(value)
+        if age is not None:
+            return max(0, time.time_ns() // 1_000_000 - int(age[1]) * _AGE_MS[age[2]])
+        try:
+            at = datetime.fromisoformat(value)
+            at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+            at_ms = round(at.timestamp() * 1000)
+        except (ValueError, OverflowError):
+            at_ms = -1
+        if at_ms < 0:
+            rule = "2026-11-21, 2026-11-21T10:00, or an age such as 90m, 24h or 7d"
+            self.fail(f"must be an instant like {rule}, got {value!r}", param, ctx)
+        return at_ms
+
+
+def period_options(function: FunctionT) -> FunctionT:
+    """Add `--since` and `--until`; the function gets `since_ms` and `until_ms`, or None."""
+    text = "2026-11-21, 2026-11-21T10:00 (UTC) or an age: 90m, 24h, 7d"
+    until = click.option(
+        "--until", "until_ms", metavar="WHEN", type=InstantType(), help="And before it."
+    )
+    since = click.option(
+        "--since",
+        "since_ms",
+        metavar="WHEN",
+        type=InstantType(),
+        help=f"From this hour on: {text}.",
+    )
+    return since(until(function))
 
 
 def state_path(state_dir: str | None) -> Path:

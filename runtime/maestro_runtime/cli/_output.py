@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from io import TextIOWrapper
@@ -86,6 +86,12 @@ def print_table(
     for row in [list(headers), *cells]:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         _write(printable(line.rstrip()))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that are safe for a terminal as they are."""
+    for line in lines:
+        _write(line)
 
 
 def say(text: str) -> None:

@@ -23,6 +23,13 @@ COMMANDS = [
     "checkpoint list",
     "tokens",
     "tokens report",
+    "tokens history",
+    "tokens budget",
+    "tokens top-up",
+    "tokens waste",
+    "tokens alerts",
+    "tokens lost",
+    "tokens export",
     "state",
     "state info",
     "state verify",
@@ -32,7 +39,14 @@ COMMANDS = [
     "config show",
 ]
 
-NAMING = ["session show", "session result", "session resume", "checkpoint list", "tokens report"]
+NAMING = [
+    "session show",
+    "session result",
+    "session resume",
+    "checkpoint list",
+    "tokens report",
+    "tokens waste",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command or "root")
