@@ -226,6 +226,25 @@ def test_a_session_that_has_ended_takes_its_budgets_with_it(
     assert one(store, "persona/dev").spent == 2
 
 
+def test_if_teams_differ_about_a_budget_the_one_that_was_started_last_has_the_say(
+    store: Store,
+) -> None:
+    for session, limit, at_ms in (("s2", 3, NOW_MS), ("s1", 5, NOW_MS + 1)):
+        budget = Budget(id="m", window="month", limit=limit)
+        begin(store, session, with_budgets(budget), at_ms)
+
+    assert one(store, "m").limit == 5
+
+
+def test_a_clock_that_steps_back_opens_no_earlier_window(store: Store) -> None:
+    tomorrow = key("day", start_ms=DAWN_MS + DAY_MS)
+    begin(store, "s1", with_budgets(Budget(id="day", window="day", limit=9)), NOW_MS)
+    row = counter(tomorrow, 7)
+    write(store, msgspec.structs.replace(row, updated_ms=DAWN_MS + DAY_MS))
+
+    assert (one(store, "day").start_ms, one(store, "day").spent) == (DAWN_MS + DAY_MS, 7)
+
+
 def test_budgets_of_other_sessions_are_left_out_if_one_is_named(store: Store) -> None:
     begin(store, "s1", with_budgets(Budget(id="m", window="month", limit=3)), NOW_MS)
     begin(store, "s2", team(), NOW_MS)

@@ -87,6 +87,15 @@ def test_every_dimension_names_its_groups(
     assert [row.group[dimension] for row in rows] == names
 
 
+def test_a_time_begins_with_its_first_hour_and_ends_before_its_last(store: Store) -> None:
+    book(store, [call(hour, closed_ms=NOON_MS + hour * HOUR_MS) for hour in range(4)])
+    query = UsageQuery(by=("hour",), since_ms=NOON_MS + HOUR_MS + 1, until_ms=NOON_MS + 3 * HOUR_MS)
+
+    rows = usage(store, query)
+
+    assert [row.group["hour"] for row in rows] == ["1971-05-16T13:00Z", "1971-05-16T14:00Z"]
+
+
 def test_a_price_that_is_missing_is_not_zero(store: Store) -> None:
     book(
         store,
