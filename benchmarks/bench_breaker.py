@@ -9,7 +9,8 @@ import time
 from functools import partial
 from typing import Any
 
-from maestro_actors.breaker import Breaker, BreakerPolicy
+from maestro_actors.breaker import Breaker
+from maestro_actors.team import BreakerPolicy
 from measure import Options, compare
 from row import Row, Target
 

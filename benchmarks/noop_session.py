@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from maestro_actors.breaker import BreakerPolicy
-from maestro_actors.team import Contract, Persona, Phase, RetryPolicy, Team
+from maestro_actors.team import BreakerPolicy, Contract, Persona, Phase, RetryPolicy, Team
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_storage.records import EventRecord
 
