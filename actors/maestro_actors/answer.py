@@ -183,6 +183,8 @@ def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskR
             attempt=0,
             finished_ms=None,
             notes=notes,
+            # The person may have changed what the files do not show.
+            findings=b"",
             epoch=epoch,
         )
     states: dict[str, TaskState] = {"accept": "done", "skip": "skipped", "give_up": "failed"}

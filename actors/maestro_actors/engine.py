@@ -117,6 +117,8 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     known_checks: tuple[CheckResult, ...] = ()
     """Of the last attempt that was checked: they hold while the files have the same hashes."""
+    scope: tuple[str, ...] = ()
+    """Globs that are still owed, the others being in order; empty: all of the contract."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,3 +156,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     tokens_saved: int = 0
     """Estimate of what the engine would have had to write beyond its edits, had it written the
     changed files in full."""
+    healing: tuple[str, ...] = ()
+    """What was repaired in the files after the engine ended, in a few words each."""

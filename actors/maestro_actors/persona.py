@@ -220,8 +220,10 @@ class Persona(MessageActor):
     def _close_call(self, ending: Ending, state: CallState, *, answered: bool | None) -> None:
         now_ms = self._ports.now_ms()
         running = self._record
-        self._record, draft = steps.closing(self._task, running, ending, now_ms)
-        self._add_ticket(draft, now_ms)
+        self._record, draft = steps.closing(
+            self._task, running, ending, now_ms, self._ports.strategies
+        )
+        self._add_ticket(draft, now_ms, ending.outcome.healing)
         self._step = "recording"
         self._breaker.report(
             answered,
@@ -255,12 +257,12 @@ class Persona(MessageActor):
         self._step = "recording"
         self._ports.journal.append(draft)
 
-    def _add_ticket(self, draft: Transition, now_ms: int) -> None:
+    def _add_ticket(self, draft: Transition, now_ms: int, healing: tuple[str, ...] = ()) -> None:
         """Put the ticket of a final failure into the transition that ends the task."""
         record = self._record
         if record.state in ("failed", "help_needed"):
             attempts = self._ports.memory.attempts(record.session_id, record.task_id)
-            write_ticket(draft, self._task, record, attempts, now_ms)
+            write_ticket(draft, self._task, record, attempts, now_ms, healing=healing)
 
     def _settle_down(self) -> None:
         """The record is durable: end, wait for what it names, or go on if there is nothing."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder
+from maestro_actors.healing import BUILT_IN, Strategy
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.messages import BreakerChanged
@@ -123,6 +124,8 @@ class Ports:
     prices: PriceBook = field(default_factory=lambda: PriceBook({}))
     breaker_changed: Callable[[BreakerChanged], None] = _unheard
     """Told of each change of a circuit breaker once it is durable, in order; never raises."""
+    strategies: tuple[Strategy, ...] = BUILT_IN
+    """Asked about failed attempts, in this order."""
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""

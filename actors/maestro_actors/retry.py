@@ -2,6 +2,7 @@
 
 Level 1 pauses between the attempts of a round, exponentially; level 2 pauses between rounds, by
 list. Both add up to a quarter of jitter, drawn from the seed, so the same session pauses alike.
+A stuck attempt ends its round; one that is stuck from the start of a round ends the task.
 """
 
 from typing import Final
@@ -13,7 +14,7 @@ from maestro_actors.identity import fraction_of
 from maestro_actors.team import RetryPolicy
 
 PERMANENT: Final[frozenset[FailureClass]] = frozenset(
-    {"limit", "refused", "permanent", "stuck", "unanswered"}
+    {"limit", "refused", "permanent", "unanswered"}
 )
 """Failures that another attempt cannot mend: never retried, at either level."""
 
@@ -61,7 +62,9 @@ def decide(
     """
     if failure in PERMANENT:
         return Stop(f"{failure}: not worth another attempt")
-    if place.attempt < policy.max_attempts:
+    if failure == "stuck" and place.attempt == 1:
+        return Stop("stuck: a new round has changed nothing")
+    if place.attempt < policy.max_attempts and failure != "stuck":
         next_round = place.round
         # An interrupted attempt says nothing against the engine: go on at once.
         delay = 0.0 if failure == "interrupted" else _attempt_delay(policy, place, seed)
@@ -69,6 +72,8 @@ def decide(
         next_round = place.round + 1
         delay = _round_delay(policy, place, seed)
     else:
+        if failure == "stuck":
+            return Stop("stuck: in the last round")
         return Stop(f"{policy.max_rounds} rounds of {policy.max_attempts} attempts are used up")
     return Retry(next_round, max(delay, retry_after_seconds or 0.0))
 

@@ -12,8 +12,10 @@ import msgspec
 from maestro_actors import retry
 from maestro_actors.checks import Checked, CheckResult
 from maestro_actors.contracts import Verdict, judge
+from maestro_actors.diagnosis import Diagnosis, diagnose
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
+from maestro_actors.healing import BUILT_IN, Strategy, case_of, healed, known_of
 from maestro_actors.identity import (
     call_id_of,
     coordinator_address,
@@ -33,9 +35,6 @@ from maestro_actors.proxy import encoded
 from maestro_actors.team import Contract, Persona
 from maestro_storage.records import AttemptRecord, TaskRecord, WaitsFor
 from maestro_storage.transition import Event, Transition
-
-EVIDENCE_MAX: Final = 20
-"""Sentences of evidence kept for one attempt; the last one counts what is left out."""
 
 PERSONA_FAILS: Final = "the persona itself failed too often within a minute; the log says how"
 """Evidence of a task that is ended for its persona."""
@@ -91,9 +90,10 @@ class Task:
             requirement=self.assignment.requirement,
             workspace=self.assignment.workspace,
             input_dir=self.assignment.input_dir,
-            feedback=(*record.evidence, *record.notes),
+            feedback=(*record.advice, *record.evidence, *record.notes),
             seed=self.assignment.seed,
             known_checks=known_checks,
+            scope=record.scope,
         )
 
     def event(
@@ -164,12 +164,16 @@ def opening(task: Task, running: TaskRecord, need_tokens: int, now_ms: int) -> T
 
 
 def closing(
-    task: Task, running: TaskRecord, ending: Ending, now_ms: int
+    task: Task,
+    running: TaskRecord,
+    ending: Ending,
+    now_ms: int,
+    strategies: tuple[Strategy, ...] = BUILT_IN,
 ) -> tuple[TaskRecord, Transition]:
     """Return what follows the attempt of `running`: the end of the task, or its next deadline."""
     outcome = ending.outcome
     verdict = judge(task.contract, outcome)
-    failure = verdict.failure
+    found = diagnose(verdict, outcome, running.findings)
     draft = Transition()
     after = msgspec.structs.replace(
         running,
@@ -180,61 +184,80 @@ def closing(
         checks=_checked(running, outcome, draft),
         epoch=task.assignment.epoch,
     )
-    findings = [outcome.evidence, verdict.evidence]
-    if failure == "failed_check":
-        # What made the attempt fail comes first: one sentence is all that a line of history shows.
-        findings.reverse()
-    evidence = _capped((*findings[0], *findings[1]))
-    delay_ms = None
-    if failure is None:
+    delay_ms, healing = None, outcome.healing
+    if found.failure is None:
         if outcome.artifacts:
             manifest = draft.payload(after.session_id, encode(outcome.artifacts))
             after = msgspec.structs.replace(after, artifacts=manifest)
         after = _delivered(after, verdict, now_ms)
     else:
-        after = msgspec.structs.replace(after, failure=failure, evidence=evidence)
-        after, delay_ms = _decided(task, after, failure, outcome.retry_after_seconds, now_ms)
+        after = msgspec.structs.replace(
+            after,
+            failure=found.failure,
+            evidence=found.reasons,
+            findings=found.findings or running.findings,
+        )
+        pause_seconds = outcome.retry_after_seconds
+        after, delay_ms = _decided(task, after, found.failure, pause_seconds, now_ms)
+        case = case_of(task.contract, outcome, found, running)
+        after, tried = healed(after, case, strategies)
+        healing += tried
     draft.put(after)
-    state = _attempt_state(failure)
-    message = outcome.message
-    draft.put(
-        AttemptRecord(
-            session_id=running.session_id,
-            task_id=running.task_id,
-            ordinal=running.ordinal,
-            round=running.round,
-            attempt=running.attempt,
-            call_id=running.call_id or b"",
-            state=state,
-            failure=failure or "",
-            evidence=evidence,
-            delay_ms=delay_ms,
-            tokens=ending.tokens,
-            message=draft.payload(running.session_id, message.encode()) if message else None,
-            started_ms=ending.started_ms,
-            finished_ms=now_ms,
-            epoch=task.assignment.epoch,
-            tokens_saved=outcome.tokens_saved,
-        )
-    )
-    draft.event(
-        task.event(
-            f"attempt_{'succeeded' if state == 'ok' else state}",
-            now_ms,
-            {
-                "round": running.round,
-                "attempt": running.attempt,
-                "tokens": ending.tokens,
-                "failure": failure or "",
-                "evidence": evidence[0] if evidence else "",
-                "delay_ms": delay_ms,
-                "duration_ms": now_ms - ending.started_ms,
-            },
-        )
-    )
+    row = _closed(task, running, ending, found, draft, now_ms=now_ms)
+    if delay_ms is not None or healing:
+        row = msgspec.structs.replace(row, delay_ms=delay_ms, healing=healing)
+    draft.put(row)
+    draft.event(_closing_event(task, row))
     _announce(task, draft, after, now_ms)
     draft.then(task.address, _ATTEMPT_CLOSED)
     return after, draft
+
+
+def _closed(
+    task: Task,
+    running: TaskRecord,
+    ending: Ending,
+    found: Diagnosis,
+    draft: Transition,
+    *,
+    now_ms: int,
+) -> AttemptRecord:
+    """Return the attempt of `running` as it ended, without what follows it."""
+    message = ending.outcome.message
+    return AttemptRecord(
+        session_id=running.session_id,
+        task_id=running.task_id,
+        ordinal=running.ordinal,
+        round=running.round,
+        attempt=running.attempt,
+        call_id=running.call_id or b"",
+        state=_attempt_state(found.failure),
+        failure=found.failure or "",
+        evidence=found.reasons,
+        tokens=ending.tokens,
+        message=draft.payload(running.session_id, message.encode()) if message else None,
+        started_ms=ending.started_ms,
+        finished_ms=now_ms,
+        epoch=task.assignment.epoch,
+        tokens_saved=ending.outcome.tokens_saved,
+    )
+
+
+def _closing_event(task: Task, row: AttemptRecord) -> Event:
+    at_ms = row.finished_ms or 0
+    kind = "succeeded" if row.state == "ok" else row.state
+    data: dict[str, str | int | float | bool | None] = {
+        "round": row.round,
+        "attempt": row.attempt,
+        "tokens": row.tokens,
+        "failure": row.failure,
+        "evidence": row.evidence[0] if row.evidence else "",
+        "delay_ms": row.delay_ms,
+        "duration_ms": at_ms - row.started_ms,
+    }
+    if row.healing:
+        data["healing"] = "; ".join(row.healing)
+    return task.event(f"attempt_{kind}", at_ms, data)
 
 
 def waiting(
@@ -278,7 +301,11 @@ def unaffordable(
         denied.resets_at_ms,
     )
     failed = msgspec.structs.replace(
-        before, failure="limit", evidence=(str(error),), epoch=task.assignment.epoch
+        before,
+        failure="limit",
+        evidence=(str(error),),
+        advice=known_of(before),
+        epoch=task.assignment.epoch,
     )
     after = (
         _ended(failed, "help_needed", now_ms) if denied.park else _given_up(task, failed, now_ms)
@@ -397,12 +424,3 @@ def _attempt_state(failure: FailureClass | None) -> Literal["ok", "failed", "int
     if failure is None:
         return "ok"
     return "interrupted" if failure == "interrupted" else "failed"
-
-
-def _capped(evidence: tuple[str, ...]) -> tuple[str, ...]:
-    if len(evidence) <= EVIDENCE_MAX:
-        return evidence
-    return (
-        *evidence[: EVIDENCE_MAX - 1],
-        f"{len(evidence) - EVIDENCE_MAX + 1} more findings",
-    )

@@ -42,6 +42,8 @@ class TicketAttempt(msgspec.Struct, frozen=True, kw_only=True):
     delay_ms: int | None
     """Pause decided after it; None if none followed."""
     tokens: int
+    healing: tuple[str, ...] = ()
+    """What was repaired in its files, and decided for the attempt after it."""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +113,13 @@ def fingerprint_in(posting_id: str) -> str:
 
 
 def write_ticket(
-    draft: Transition, task: Task, ended: TaskRecord, attempts: list[AttemptRecord], now_ms: int
+    draft: Transition,
+    task: Task,
+    ended: TaskRecord,
+    attempts: list[AttemptRecord],
+    now_ms: int,
+    *,
+    healing: tuple[str, ...] = (),
 ) -> None:
     """Add the outbox row of a final failure to the draft that ends the task.
 
@@ -122,8 +130,9 @@ def write_ticket(
         attempts: All of the task as they were before this transition; one that was still open is
             the one that ended it.
         now_ms: Wall clock.
+        healing: What was repaired after the attempt that was still open.
     """
-    told = [_told(attempt, ended, attempts) for attempt in attempts[-ATTEMPTS_MAX:]]
+    told = [_told(attempt, ended, attempts, healing) for attempt in attempts[-ATTEMPTS_MAX:]]
     ticket = Ticket(
         session_id=ended.session_id,
         task_id=ended.task_id,
@@ -154,7 +163,10 @@ def write_ticket(
 
 
 def _told(
-    attempt: AttemptRecord, ended: TaskRecord, attempts: list[AttemptRecord]
+    attempt: AttemptRecord,
+    ended: TaskRecord,
+    attempts: list[AttemptRecord],
+    healing: tuple[str, ...],
 ) -> TicketAttempt:
     """Return what a ticket tells of an attempt; of the open one, what `ended` says about it."""
     is_open = attempt.state == "open"
@@ -166,6 +178,7 @@ def _told(
         evidence=_cut(ended.evidence if is_open else attempt.evidence),
         delay_ms=attempt.delay_ms,
         tokens=ended.tokens_used - earlier_tokens if is_open else attempt.tokens,
+        healing=healing if is_open else attempt.healing,
     )
 
 

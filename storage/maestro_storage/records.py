@@ -171,6 +171,12 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     """Times the task has failed for good; each has a row in the outbox."""
     notes: tuple[str, ...] = ()
     """What persons wrote in their answers; part of the feedback of every further attempt."""
+    advice: tuple[str, ...] = ()
+    """What healing adds to the evidence as the feedback of the next attempt."""
+    scope: tuple[str, ...] = ()
+    """Globs that the next attempt still owes; empty for all of the contract."""
+    findings: bytes = b""
+    """Digest of files and faults after the last attempt that failed by its work."""
 
     @property
     def key(self) -> bytes:
@@ -202,6 +208,8 @@ class AttemptRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0
     tokens_saved: int = 0
     """Estimate of what edits spared the engine against writing the changed files in full."""
+    healing: tuple[str, ...] = ()
+    """What was repaired in the files it left, then what was decided for the next attempt."""
 
     @property
     def key(self) -> bytes:

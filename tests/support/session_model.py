@@ -21,7 +21,7 @@ from maestro_storage.records import (
 )
 
 POLICY: Final = BreakerPolicy(jitter=0.0)
-PERMANENT: Final = frozenset({"limit", "refused", "permanent", "stuck"})
+PERMANENT: Final = frozenset({"limit", "refused", "permanent"})
 SESSION_ENDS: Final[dict[str, SessionState]] = {
     "session_done": "done",
     "session_failed": "failed",
@@ -61,6 +61,8 @@ class ModelTask:
     ordinal: int = 0
     tokens: int = 0
     call: ModelCall | None = None
+    left: tuple[object, ...] = ()
+    """Files and gaps that its last attempt with something missing has left."""
 
 
 @dataclass(eq=False)
@@ -252,6 +254,10 @@ class SessionModel:
         assert call is not None, f"{event.kind} of {task}, which has no open call"
         outcome, tokens = self._ending(call, event)
         failure = outcome.failure or ("missing_deliverable" if outcome.missing else "")
+        if failure == "missing_deliverable":
+            left = (outcome.artifacts, outcome.missing)
+            failure = "stuck" if left == task.left else failure
+            task.left = left
         ended = {"": "succeeded", "interrupted": "interrupted"}.get(failure, "failed")
         assert event.kind == f"attempt_{ended}"
         assert event.data["failure"] == failure
@@ -302,7 +308,12 @@ class SessionModel:
         """Hold the pause after a failed attempt against the policy of the persona."""
         retry = task.persona.retry
         last_of_round = task.attempt == retry.max_attempts
-        if failure in PERMANENT or (last_of_round and task.round == retry.max_rounds):
+        if failure == "stuck":
+            # The same again: the rest of the round is not worth it, nor is a round after one that
+            # brought nothing new from its first attempt on.
+            last_of_round = True
+        spent = last_of_round and task.round == retry.max_rounds
+        if failure in PERMANENT or spent or (failure == "stuck" and task.attempt == 1):
             assert event.data["delay_ms"] is None, f"{task} has nothing left to try"
             self._end_task(task, "failed" if task.persona.give_up_on_failure else "help_needed")
             return

@@ -7,7 +7,15 @@ from maestro_actors.engine import Outcome
 from staging import OK
 
 Ending = Literal[
-    "ok", "fault", "transient", "malformed", "missing", "rate_limited", "permanent", "interrupted"
+    "ok",
+    "fault",
+    "transient",
+    "malformed",
+    "missing",
+    "missing_too",
+    "rate_limited",
+    "permanent",
+    "interrupted",
 ]
 
 OUTCOMES: Final[dict[Ending, Outcome]] = {
@@ -16,6 +24,8 @@ OUTCOMES: Final[dict[Ending, Outcome]] = {
     "transient": Outcome(failure="transient"),
     "malformed": Outcome(failure="malformed_output"),
     "missing": Outcome(artifacts=OK.artifacts, missing=("*.md",)),
+    # As much is missing, but something has changed: not stuck after the one above.
+    "missing_too": Outcome(artifacts=(), missing=("*.md",)),
     "rate_limited": Outcome(failure="rate_limited", retry_after_seconds=7.5),
     "permanent": Outcome(failure="permanent"),
     "interrupted": Outcome(failure="interrupted"),

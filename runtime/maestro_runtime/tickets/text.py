@@ -26,6 +26,7 @@ def body_of(posting: Posting) -> str:
     ]
     for attempt in ticket.attempts:
         lines += ["", _attempt(attempt), *_bullets(attempt.evidence)]
+        lines += _bullets(tuple(f"healing: {what}" for what in attempt.healing))
     lines += ["", *_answers(ticket), "", mark_of(posting)]
     return "\n".join(lines) + "\n"
 

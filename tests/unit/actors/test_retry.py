@@ -14,7 +14,7 @@ policies = st.builds(
     max_rounds=st.integers(1, 4),
     round_backoff_seconds=st.lists(st.floats(0, 60), max_size=4).map(tuple),
 )
-retried = sorted(set(FAILURE_CLASSES) - PERMANENT)
+retried = sorted(set(FAILURE_CLASSES) - PERMANENT - {"stuck"})
 
 
 @given(policies, st.sampled_from(retried), st.integers(0, 2**53))
@@ -83,6 +83,28 @@ def test_the_same_seed_decides_the_same(
     first = decide(policy, Place(1, 1), failure, seed=seed)
 
     assert decide(policy, Place(1, 1), failure, seed=seed) == first
+
+
+@given(policies, st.integers(2, 9), st.integers(0, 2**53))
+def test_a_stuck_attempt_ends_its_round_and_the_last_round_ends_the_task(
+    policy: RetryPolicy, attempt: int, seed: int
+) -> None:
+    for round_ in range(1, policy.max_rounds):
+        decision = decide(policy, Place(round_, attempt), "stuck", seed=seed)
+        assert isinstance(decision, Retry)
+        assert decision.round == round_ + 1
+
+    last = decide(policy, Place(policy.max_rounds, attempt), "stuck", seed=seed)
+    assert last == Stop("stuck: in the last round")
+
+
+@given(policies, st.integers(1, 4), st.integers(0, 2**53))
+def test_a_round_that_begins_stuck_is_the_last_one(
+    policy: RetryPolicy, round_: int, seed: int
+) -> None:
+    decision = decide(policy, Place(round_, 1), "stuck", seed=seed)
+
+    assert decision == Stop("stuck: a new round has changed nothing")
 
 
 def test_an_interrupted_attempt_is_followed_at_once() -> None:
