@@ -47,6 +47,8 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     tokens_saved: int = 0
     """Estimate of what edits spared the engine against writing the changed files in full."""
+    healing: tuple[str, ...] = ()
+    """What was repaired in the files it left, then what was decided for the next attempt."""
 
 
 class TicketReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +263,7 @@ def _attempt_report(record: AttemptRecord) -> AttemptReport:
         finished_ms=record.finished_ms,
         call_id=record.call_id.hex(),
         tokens_saved=record.tokens_saved,
+        healing=record.healing,
     )
 
 

@@ -20,6 +20,8 @@ from maestro_actors.answer import Answer
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
+from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
+from maestro_actors.healing import Strategy
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
@@ -56,6 +58,8 @@ from maestro_runtime.errors import (
     RuntimeStopped,
     SessionConflict,
 )
+from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
+from maestro_runtime.healing import FileMender, Fix
 from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.tickets import FileSink, TicketDesk, TicketSink
@@ -89,6 +93,10 @@ class RuntimeOptions:
     """Sees every commit before and after; for tests that kill the process in between."""
     tickets: TicketSink | None = None
     """Where the tickets of final failures go; None: files in the state directory."""
+    strategies: tuple[Strategy, ...] = ()
+    """Asked about failed attempts before the built-in ones."""
+    fixes: tuple[Fix, ...] = ()
+    """Tried on files that fail a check after the built-in ones."""
     stop_grace_seconds: float = 10.0
     """How long `close` lets engines and actors come to an end."""
 
@@ -128,7 +136,11 @@ class Runtime:
             ),
         )
         self.registry = EngineRegistry(builtin_engines(self.store.state_id))
-        self._host = EngineHost(self.registry, Checks(Driver(self.store.state_id)))
+        self._host = EngineHost(
+            self.registry,
+            Checks(Driver(self.store.state_id)),
+            FileMender(Driver(self.store.state_id), (*BUILT_IN_FIXES, *options.fixes)),
+        )
         self._channel = LocalChannel(self.system)
         self._ports = Ports(
             system=self.system,
@@ -138,6 +150,7 @@ class Runtime:
             epoch=self.store.epoch,
             prices=prices,
             breaker_changed=self._breaker_listeners.tell,
+            strategies=(*options.strategies, *BUILT_IN_STRATEGIES),
         )
         try:
             self._kill_survivors()

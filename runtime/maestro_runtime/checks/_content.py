@@ -8,12 +8,14 @@ no file, has bounded memory, and is killed at its time limit. See `_worker`.
 import asyncio
 import hashlib
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from maestro_actors import checks
+from maestro_actors.engine import ProcessIdentity
 from maestro_runtime.checks import _worker
 from maestro_runtime.checks._look import Finding, Look, each_file, undecided
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
@@ -27,6 +29,8 @@ CONTENT_BYTES_MAX: Final = 64 << 20
 CONTENT_SECONDS: Final = 20.0
 """Time limit of one check, over all its files."""
 
+Started = Callable[[ProcessIdentity], Awaitable[None]]
+
 ContentCheck = checks.TextRegex | checks.JsonSchema | checks.PythonCompiles | checks.Parses
 
 
@@ -34,6 +38,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What the process says; see `_worker`."""
 
     faults: tuple[str, ...]
+    failed: tuple[str, ...]
     error: str
 
 
@@ -53,42 +58,56 @@ class ContentChecks:
         """
         if not look.manifest.files:
             return each_file(look.manifest, ())
-        request = await asyncio.to_thread(_request, check, look)
-        if isinstance(request, str):
-            return undecided(request)
-        invocation = Invocation(
-            call_id=look.order.call_id,
-            argv=(sys.executable, "-I", _worker.__file__),
-            folder=Path("/"),
-            environment={},
-            request=request,
-        )
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                completion = await self._driver.run(invocation, look.started)
-        except TimeoutError:
-            return undecided(f"no answer within {self._limit_seconds:g} s")
-        try:
-            answer = msgspec.json.decode(completion.stdout.tail, type=Answer)
-        except msgspec.DecodeError:
-            return undecided(_death(completion))
+        contents = await asyncio.to_thread(_contents, look)
+        if isinstance(contents, str):
+            return undecided(contents)
+        answer = await self._ask(check, contents, look.order.call_id, look.started)
         if answer.error:
             return undecided(answer.error)
         return each_file(look.manifest, answer.faults)
 
+    async def failing(
+        self, check: ContentCheck, contents: Mapping[str, bytes], call_id: str, started: Started
+    ) -> frozenset[str] | None:
+        """Return the names of the contents that fail a check; None if it cannot be evaluated.
 
-def _request(check: ContentCheck, look: Look) -> bytes | str:
-    """Return what the process reads, or in a few words why there is nothing to send."""
+        Nothing is read from the disk: the contents are what files might hold.
+
+        Raises:
+            EngineError: The process cannot be started, or does not die.
+        """
+        answer = await self._ask(check, contents, call_id, started)
+        return None if answer.error else frozenset(answer.failed)
+
+    async def _ask(
+        self, check: ContentCheck, contents: Mapping[str, bytes], call_id: str, started: Started
+    ) -> Answer:
+        """Have the process judge; an answer that does not come is an error."""
+        invocation = Invocation(
+            call_id=call_id,
+            argv=(sys.executable, "-I", _worker.__file__),
+            folder=Path("/"),
+            environment={},
+            request=_request(check, contents),
+        )
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                completion = await self._driver.run(invocation, started)
+        except TimeoutError:
+            return Answer((), (), f"no answer within {self._limit_seconds:g} s")
+        try:
+            return msgspec.json.decode(completion.stdout.tail, type=Answer)
+        except msgspec.DecodeError:
+            return Answer((), (), _death(completion))
+
+
+def _contents(look: Look) -> dict[str, bytes] | str:
+    """Return what is in the files, or in a few words why it is not looked into."""
     files = look.manifest.files
     total_bytes = sum(found.size_bytes for found in files.values())
     if total_bytes > CONTENT_BYTES_MAX:
         return f"files of more than {CONTENT_BYTES_MAX} bytes together"
-    header = {
-        "kind": check.kind,
-        "argument": _argument(check),
-        "files": [[path, found.size_bytes] for path, found in sorted(files.items())],
-    }
-    parts = [msgspec.json.encode(header), b"\n"]
+    contents = {}
     for path, found in sorted(files.items()):
         if found.size_bytes > FILE_BYTES_MAX:
             return f"{path}: more than {FILE_BYTES_MAX} bytes"
@@ -96,8 +115,18 @@ def _request(check: ContentCheck, look: Look) -> bytes | str:
         # Other tasks write in this workspace: what is judged must be what was hashed.
         if content is None or hashlib.sha256(content).hexdigest() != found.sha256:
             return f"{path}: changed while it was checked"
-        parts.append(content)
-    return b"".join(parts)
+        contents[path] = content
+    return contents
+
+
+def _request(check: ContentCheck, contents: Mapping[str, bytes]) -> bytes:
+    """Return what the process reads."""
+    header = {
+        "kind": check.kind,
+        "argument": _argument(check),
+        "files": [[name, len(content)] for name, content in contents.items()],
+    }
+    return b"".join((msgspec.json.encode(header), b"\n", *contents.values()))
 
 
 def _argument(check: ContentCheck) -> Any:

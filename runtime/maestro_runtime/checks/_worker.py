@@ -2,7 +2,8 @@
 
 It reads a line of JSON with `kind`, `argument` and `files` (path and size of each), then the
 content of the files, one behind the other. It writes one line of JSON: `faults`, one sentence for
-each file that fails, and `error`, empty unless the check could not be evaluated.
+each file that fails, `failed`, their paths, and `error`, empty unless the check could not be
+evaluated.
 """
 
 import importlib
@@ -55,7 +56,8 @@ def fault_of(judge: Judge, content: bytes) -> str:
     except UnicodeDecodeError as error:
         fault = f"byte {error.start} is not UTF-8"
     except SyntaxError as error:
-        fault = f"line {error.lineno}: {error.msg}"
+        column = "" if error.offset is None else f" column {error.offset}"
+        fault = f"line {error.lineno}{column}: {error.msg}"
     except (RecursionError, MemoryError):
         fault = "is nested too deeply, or too large"
     except (ValueError, expat.ExpatError) as error:
@@ -148,10 +150,12 @@ def answer_to(kind: str, argument: Any, contents: dict[str, bytes]) -> dict[str,
         judge = judge_of(kind, argument)
         found = {path: fault_of(judge, content) for path, content in contents.items()}
     except CannotJudge as error:
-        return {"faults": [], "error": str(error)}
-    faults = [f"{path}: {fault}" for path, fault in found.items() if fault]
+        return {"faults": [], "failed": [], "error": str(error)}
+    failed = [path for path, fault in found.items() if fault]
+    faults = [f"{path}: {found[path]}" for path in failed]
     told = faults[:FAULTS_TOLD_MAX]
-    return {"faults": told + [""] * (len(faults) - len(told)), "error": ""}
+    untold = [""] * (len(faults) - len(told))
+    return {"faults": told + untold, "failed": failed, "error": ""}
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
         case "attempt_started":
             text = f"{place} started by {data['persona_id']}"
         case "attempt_succeeded":
-            text = f"{place} succeeded, {data['tokens']} tokens"
+            text = f"{place} succeeded, {data['tokens']} tokens{_healing(data)}"
         case "attempt_failed" | "attempt_interrupted":
             what = "interrupted" if event.kind == "attempt_interrupted" else data["failure"]
             text = f"{place} failed: {what}"
@@ -72,6 +72,7 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
                 text += f" ({data['evidence']})"
             if data["delay_ms"] is not None:
                 text += f"; next in {float(data['delay_ms'] or 0) / 1000:.1f} s"
+            text += _healing(data)
         case "task_waiting":
             text = f"waits for {data['waits_for']}"
         case "task_done":
@@ -100,6 +101,10 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
             state = event.kind.removeprefix("session_").replace("_", " ")
             text = f"{state}: {data['error']}" if data.get("error") else state
     return f"{instant(event.at_ms)[11:]} {event.task_id or event.session_id}: {printable(text)}"
+
+
+def _healing(data: dict[str, str | int | float | bool | None]) -> str:
+    return f"; healing: {data['healing']}" if data.get("healing") else ""
 
 
 class Feed:

@@ -2,13 +2,19 @@
 
 import sys
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import instant, print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
+
+if TYPE_CHECKING:
+    from maestro_runtime.report import SessionReport
+
+SENTENCE_CHARACTERS: Final = 200
+"""Longest sentence of evidence in a table."""
 
 
 @click.group("session", epilog="Example: maestro-runtime session list")
@@ -108,6 +114,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         ],
         empty="no attempts yet",
     )
+    _print_reasons(report)
     if not any(task.checks for task in report.tasks):
         return
     print_table(
@@ -127,9 +134,25 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     )
 
 
-def _shortened(text: str) -> str:
+def _print_reasons(report: "SessionReport") -> None:
+    """Print why attempts failed, as far as a task has ended for it, and what healing did."""
+    rows = [
+        (task.task_id, attempt.ordinal, what, _shortened(text, SENTENCE_CHARACTERS))
+        for task in report.tasks
+        for attempt in task.attempts
+        for what, texts in (
+            ("evidence", attempt.evidence if task.state in ("failed", "help_needed") else ()),
+            ("healing", attempt.healing),
+        )
+        for text in texts
+    ]
+    if rows:
+        print_table(("CONTRACT", "ATTEMPT", "WHAT", "TEXT"), rows)
+
+
+def _shortened(text: str, width: int = 60) -> str:
     """Return what fits beside other columns; --json has the whole."""
-    return textwrap.shorten(text, 60, placeholder=" ...")
+    return textwrap.shorten(text, width, placeholder=" ...")
 
 
 @command.command("result", epilog="Example: maestro-runtime session result todo-api --json")

@@ -83,7 +83,7 @@ def apply_plan(
 
     Args:
         workspace: Where the files are.
-        call_id: Names the plan on disk: 32 hex digits, at most one plan a call.
+        call_id: Names the plan on disk: 32 hex digits, at most one plan of a call at a time.
         plan: The edits, in order.
         observer: Sees every step.
 

@@ -1,18 +1,19 @@
 """One call: the manifest before, the engine under its time limit, the manifest after."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
 from maestro_actors.checks import ChangedSinceStart
-from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import Persona
 from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
 from maestro_runtime.engines._claims import claimed_missing
+from maestro_runtime.engines._mending import faults_of, is_better, withdraw
 from maestro_runtime.engines.errors import (
     EngineCrashed,
     EngineError,
@@ -26,6 +27,7 @@ from maestro_runtime.engines.protocol import (
     Engine,
     EngineContext,
     EngineResult,
+    Mender,
     tokens_in,
 )
 from maestro_runtime.engines.registry import EngineRegistry
@@ -33,6 +35,7 @@ from maestro_runtime.workspace import (
     Fingerprint,
     GlobEscapes,
     Manifest,
+    PathEscapes,
     Workspace,
     WorkspaceTooLarge,
     diff,
@@ -53,6 +56,8 @@ TOKENS_MAX: Final = 1 << 53
 ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop; then the call ends without it."""
 
+T = TypeVar("T")
+
 StopReason = Literal["timeout", "cancelled", "closed"]
 
 INTERRUPTIONS: Final = {"cancelled": "call was cancelled", "closed": "engine host was closed"}
@@ -67,11 +72,13 @@ class Call:
         registry: EngineRegistry,
         context: EngineContext,
         checker: Checker | None,
+        mender: Mender | None,
     ) -> None:
         self._order = order
         self._registry = registry
         self._context = context
         self._checker = checker
+        self._mender = mender
         self._reason: StopReason | None = None
         self._task: asyncio.Task[Any] | None = None
         self._abandoned: asyncio.Future[None] | None = None
@@ -130,22 +137,66 @@ class Call:
         self._context.usage = outcome.usage
         if outcome.failure == "interrupted":
             return outcome
-        after = await asyncio.to_thread(_observe, workspace, self._order, before.files)
-        held = self._held_against(outcome, before.files, after)
-        return held if outcome.failure is not None else await self._checked(held, before.files)
+        examined = await self._examined(outcome, before.files)
+        mender = self._mender
+        if outcome.failure is not None or mender is None or not faults_of(examined):
+            return examined
+        return await self._mended(mender, outcome, examined, before.files)
+
+    async def _examined(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
+        """Add what is on disk, and if the engine ended well, what the checks say to it."""
+        workspace = Workspace(self._order.workspace)
+        after = await asyncio.to_thread(_observe, workspace, self._order, before)
+        held = self._held_against(outcome, before, after)
+        return held if outcome.failure is not None else await self._checked(held, before)
+
+    async def _mended(
+        self,
+        mender: Mender,
+        outcome: Outcome,
+        examined: Outcome,
+        before: Mapping[str, Fingerprint],
+    ) -> Outcome:
+        """Repair what can be repaired without the engine, and look again."""
+        workspace = Workspace(self._order.workspace)
+        try:
+            mending = await self._unless_stopped(mender.mend(self._order, examined, self._context))
+            if mending is None:
+                return self._cut_short(outcome.usage)
+            if not mending.edits:
+                return msgspec.structs.replace(examined, healing=mending.notes)
+            call_id = self._order.call_id
+            applied = await asyncio.to_thread(apply_plan, workspace, call_id, mending.edits)
+        except (EditRejected, EngineError, PathEscapes) as error:
+            # The work is as good as it was.
+            return msgspec.structs.replace(examined, healing=(f"repair failed: {error}",))
+        self._notes += applied.notes
+        again, what = await self._examined(outcome, before), "created"
+        if mending.created and not is_better(again, examined):
+            await asyncio.to_thread(withdraw, workspace, mending.created)
+            again, what = await self._examined(outcome, before), "created, in vain, and removed"
+        notes = (*mending.notes, *(f"{what}: {path}" for path in mending.created))
+        return msgspec.structs.replace(again, healing=notes)
 
     async def _checked(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
         """Add what came of the contract's checks; each of them has a time limit of its own."""
         if self._checker is None or not self._order.contract.owed_checks:
             return outcome
-        if self._reason is not None:
-            return self._cut_short(outcome.usage)
         checking = self._checker.check(self._order, before, self._context)
-        self._task = asyncio.get_running_loop().create_task(checking)
-        await asyncio.wait({self._task})
-        if self._task.cancelled():
+        results = await self._unless_stopped(checking)
+        if results is None:
             return self._cut_short(outcome.usage)
-        return msgspec.structs.replace(outcome, checks=self._task.result())
+        return msgspec.structs.replace(outcome, checks=results)
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what comes of work that a stop cancels; None if it was stopped."""
+        if self._reason is not None:
+            work.close()
+            return None
+        task = self._task = asyncio.get_running_loop().create_task(work)
+        await asyncio.wait({task})
+        self._task = None
+        return None if task.cancelled() else task.result()
 
     def _cut_short(self, usage: Usage) -> Outcome:
         return _interrupted(self._reason or "cancelled", usage)
@@ -295,7 +346,9 @@ def _failed(error: BaseException, usage: Usage) -> Outcome:
     if not isinstance(error, EngineError):
         # Type and text only: a traceback could show secrets.
         evidence = _cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
-        return Outcome(usage=usage, failure="transient", evidence=(evidence,))
+        # What is not permitted now will not be in a minute either.
+        failure: FailureClass = "permanent" if isinstance(error, PermissionError) else "transient"
+        return Outcome(usage=usage, failure=failure, evidence=(evidence,))
     pause_seconds = error.retry_after_seconds
     if pause_seconds is not None and not 0 <= pause_seconds <= RETRY_AFTER_SECONDS_MAX:
         pause_seconds = None

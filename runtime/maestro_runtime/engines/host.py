@@ -13,7 +13,7 @@ from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
 from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call
 from maestro_runtime.engines.errors import CallInFlight, HostClosed
-from maestro_runtime.engines.protocol import Checker, EngineContext
+from maestro_runtime.engines.protocol import Checker, EngineContext, Mender
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.workspace import Workspace
 
@@ -37,11 +37,18 @@ class EngineHost:
     Args:
         registry: Where the engines are found.
         checker: Evaluates the checks of contracts; without one they are never fulfilled.
+        mender: Repairs files before they are judged for good; without one nobody does.
     """
 
-    def __init__(self, registry: EngineRegistry, checker: Checker | None = None) -> None:
+    def __init__(
+        self,
+        registry: EngineRegistry,
+        checker: Checker | None = None,
+        mender: Mender | None = None,
+    ) -> None:
         self._registry = registry
         self._checker = checker
+        self._mender = mender
         self._lock = threading.Lock()
         self._calls: dict[str, tuple[Call, Reply]] = {}
         self._inbox: list[Callable[[], None]] = []
@@ -66,7 +73,7 @@ class EngineHost:
             HostClosed: The host is closed.
             CallInFlight: A call with this id has been submitted and is not answered yet.
         """
-        call = Call(order, self._registry, EngineContext(started), self._checker)
+        call = Call(order, self._registry, EngineContext(started), self._checker, self._mender)
         with self._lock:
             if order.call_id in self._calls:
                 raise CallInFlight(order.call_id)
@@ -149,8 +156,9 @@ class EngineHost:
         await self._settle(self._grace_seconds)
         for engine in self._registry.loaded():
             self._keep(engine.close())
-        if self._checker is not None:
-            self._keep(self._checker.close())
+        for helper in (self._checker, self._mender):
+            if helper is not None:
+                self._keep(helper.close())
         await self._settle(CLOSE_SECONDS)
         for call_id in list(self._calls):
             evidence = ("engine host was closed", "engine did not stop")

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import msgspec
 
 from maestro_actors.checks import CheckResult
-from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
+from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
 from maestro_actors.team import Persona
 from maestro_runtime.edits.plan import EditPlan
 from maestro_runtime.workspace import Fingerprint
@@ -125,6 +125,32 @@ class Checker(Protocol):
             order: The call; its `known_checks` are taken over where the files are still the same.
             before: What the globs of the order matched before the engine ran.
             context: Records the processes that checks start.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything at once."""
+
+
+class Mending(msgspec.Struct, frozen=True, kw_only=True):
+    """Repairs of what an engine has left."""
+
+    edits: EditPlan = ()
+    created: tuple[str, ...] = ()
+    """Files that the edits create on trial: removed again if that does not help."""
+    notes: tuple[str, ...] = ()
+    """What is repaired, in a few words each."""
+
+
+class Mender(Protocol):
+    """Repairs what can be repaired without the engine."""
+
+    async def mend(self, order: CallOrder, outcome: Outcome, context: EngineContext) -> Mending:
+        """Find repairs of files of the contract, on the host's event loop; write nothing.
+
+        Args:
+            order: The call.
+            outcome: Of an engine that ended well; something is missing or a check has failed.
+            context: Records the processes that judge the repairs.
         """
 
     async def close(self) -> None:

@@ -71,7 +71,7 @@ def test_failing_checks_are_healed_by_their_feedback_and_kept_where_nothing_chan
     assert (first["failure"], second["state"]) == ("failed_check", "ok")
     compiles, has_main = first["evidence"]
     assert compiles.startswith("check 'python_compiles' failed: expected Python that compiles")
-    assert compiles.endswith("got app.py: line 1: invalid syntax")
+    assert compiles.endswith("got app.py: line 1 column 11: invalid syntax")
     assert has_main.startswith("check 'has main' failed: expected dev:has_main to agree, got look")
     found = {check["name"]: check for check in task["checks"]}
     assert list(found) == [

@@ -26,8 +26,18 @@ needs_extra = pytest.mark.skipif(
     [
         (checks.TextRegex(pattern="(?m)^# "), "x\n# A", "x # A", "no match"),
         (checks.TextRegex(pattern="é"), "é", b"\xe9", "byte 0 is not UTF-8"),
-        (checks.PythonCompiles(), "def f(): pass", "x = 1\ndef f(:", "line 2: invalid syntax"),
-        (checks.PythonCompiles(), b"# coding: latin-1\nx = '\xe9'", "return 1", "line 1: "),
+        (
+            checks.PythonCompiles(),
+            "def f(): pass",
+            "x = 1\ndef f(:",
+            "line 2 column 7: invalid syntax",
+        ),
+        (
+            checks.PythonCompiles(),
+            b"# coding: latin-1\nx = '\xe9'",
+            "return 1",
+            "line 1 column 1: ",
+        ),
         (checks.PythonCompiles(), "x = '\\d'", "x\0", "null bytes"),
         (checks.Parses(format="json"), '{"a": [1]}', '{"a": ', "line 1 column 7"),
         (checks.Parses(format="json"), "1", "NaN", "JSON has no NaN"),
@@ -172,9 +182,9 @@ def test_a_file_that_changes_while_it_is_checked_is_judged_by_nothing_else(bench
     bench.write({"a.json": "2"})
     check = checks.Parses(format="json")
 
-    request = _content._request(check, Look(bench.order(check), workspace, {}, manifest, recorded))
+    contents = _content._contents(Look(bench.order(check), workspace, {}, manifest, recorded))
 
-    assert request == "a.json: changed while it was checked"
+    assert contents == "a.json: changed while it was checked"
 
 
 async def recorded(process: ProcessIdentity) -> None:
