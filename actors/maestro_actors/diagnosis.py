@@ -18,8 +18,8 @@ from maestro_actors.messages import encode
 EVIDENCE_MAX: Final = 20
 """Sentences of evidence kept for one attempt; the last one counts what is left out."""
 
-STUCK: Final = "nothing has changed: the same files and the same faults as after an earlier attempt"
-"""First reason of every stuck attempt."""
+STUCK: Final = "files and faults are those of an earlier attempt"
+"""What the first reason of a stuck attempt begins with; the fault itself follows."""
 
 _PASSING: Final = re.compile(r"\d+\.\d+|0x[0-9a-fA-F]+")
 """What differs between two runs of a program that do the same: durations and addresses."""
@@ -46,18 +46,18 @@ def diagnose(verdict: Verdict, outcome: Outcome, findings_before: bytes) -> Diag
         findings_before: Of the last attempt of the task that has some; empty if none has.
     """
     failure = verdict.failure
-    reasons = [outcome.evidence, verdict.evidence]
+    reasons = (*outcome.evidence, *verdict.evidence)
     if failure == "failed_check":
         # What made the attempt fail comes first: one sentence is all that a line of history shows.
-        reasons.reverse()
+        reasons = (*verdict.evidence, *outcome.evidence)
     findings = b""
     if failure in ("missing_deliverable", "failed_check"):
         findings = _findings(failure, outcome)
         if findings and findings == findings_before:
             failure = "stuck"
-            reasons.insert(0, (STUCK,))
-    told = tuple(sentence for group in reasons for sentence in group)
-    return Diagnosis(failure=failure, reasons=capped(told), findings=findings)
+            first = f"{STUCK}: {reasons[0]}" if reasons else STUCK
+            reasons = (first, *reasons[1:])
+    return Diagnosis(failure=failure, reasons=capped(reasons), findings=findings)
 
 
 def capped(sentences: tuple[str, ...]) -> tuple[str, ...]:

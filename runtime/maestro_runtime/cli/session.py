@@ -137,7 +137,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
 def _print_reasons(report: "SessionReport") -> None:
     """Print why attempts failed, as far as a task has ended for it, and what healing did."""
     rows = [
-        (task.task_id, attempt.ordinal, what, _shortened(text, SENTENCE_CHARACTERS))
+        (task.task_id, attempt.round, attempt.attempt, what, _shortened(text, SENTENCE_CHARACTERS))
         for task in report.tasks
         for attempt in task.attempts
         for what, texts in (
@@ -147,7 +147,7 @@ def _print_reasons(report: "SessionReport") -> None:
         for text in texts
     ]
     if rows:
-        print_table(("CONTRACT", "ATTEMPT", "WHAT", "TEXT"), rows)
+        print_table(("CONTRACT", "ROUND", "ATTEMPT", "WHAT", "TEXT"), rows)
 
 
 def _shortened(text: str, width: int = 60) -> str:

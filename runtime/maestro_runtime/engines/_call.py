@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
-from maestro_actors.errors import UsageInvalid
+from maestro_actors.errors import TokenBudgetExceeded, UsageInvalid
 from maestro_actors.team import Persona
 from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
 from maestro_runtime.engines._claims import claimed_missing
@@ -57,6 +57,12 @@ ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop; then the call ends without it."""
 
 T = TypeVar("T")
+
+LASTING: Final[dict[type[BaseException], FailureClass]] = {
+    PermissionError: "permanent",
+    TokenBudgetExceeded: "limit",
+}
+"""Exceptions, foreign to the protocol, that another attempt would meet again."""
 
 StopReason = Literal["timeout", "cancelled", "closed"]
 
@@ -346,9 +352,8 @@ def _failed(error: BaseException, usage: Usage) -> Outcome:
     if not isinstance(error, EngineError):
         # Type and text only: a traceback could show secrets.
         evidence = _cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
-        # What is not permitted now will not be in a minute either.
-        failure: FailureClass = "permanent" if isinstance(error, PermissionError) else "transient"
-        return Outcome(usage=usage, failure=failure, evidence=(evidence,))
+        failure = next((name for kind, name in LASTING.items() if isinstance(error, kind)), None)
+        return Outcome(usage=usage, failure=failure or "transient", evidence=(evidence,))
     pause_seconds = error.retry_after_seconds
     if pause_seconds is not None and not 0 <= pause_seconds <= RETRY_AFTER_SECONDS_MAX:
         pause_seconds = None

@@ -70,6 +70,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     token_budget: int
     options: dict[str, Any]
     seed: int
+    scope: tuple[str, ...] = ()
 
 
 class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +189,7 @@ def _request_of(order: CallOrder) -> bytes:
         token_budget=order.token_budget,
         options=order.persona.options,
         seed=order.seed,
+        scope=order.scope,
     )
     return msgspec.json.encode(request)
 

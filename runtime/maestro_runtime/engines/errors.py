@@ -1,7 +1,8 @@
 """How a call fails. Each error says, as data, what kind of failure it is and whose fault.
 
 An engine, or a callable of the `python` engine, raises one of these to choose how the attempt is
-judged; every other exception counts as transient and speaks against nobody.
+judged. Of all other exceptions a missing permission is permanent and an exceeded token budget a
+limit; the rest counts as transient. None of them speaks against the engine.
 """
 
 from typing import ClassVar

@@ -39,6 +39,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     feedback: tuple[str, ...]
     options: dict[str, Any]
     seed: int
+    scope: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +157,7 @@ def _task_of(order: CallOrder) -> Task:
         feedback=order.feedback,
         options=order.persona.options,
         seed=order.seed,
+        scope=order.scope,
     )
 
 

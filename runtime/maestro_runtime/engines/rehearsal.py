@@ -87,7 +87,7 @@ class RehearsalEngine:
         if failure := FAILURES.get(step):
             pause_seconds = RATE_LIMIT_SECONDS if failure is RateLimited else None
             raise failure(f"rehearsed in attempt {order.ordinal}", context.usage, pause_seconds)
-        files = _files(order, left_out=1 if step == "missing" else 0)
+        files = _spoilt(_files(order, left_out=1 if step == "missing" else 0), step)
         if files:
             writing = asyncio.create_task(asyncio.to_thread(_write, order.workspace, files))
             try:
@@ -120,9 +120,10 @@ def _latency_seconds(order: CallOrder) -> float:
 
 
 def _files(order: CallOrder, left_out: int = 0) -> dict[str, str]:
-    """Return the content of every file of the contract, without the last `left_out` deliverables.
+    """Return the content of every file in the scope of the order.
 
-    A file that two globs lead to is written once, for the first of them.
+    The last `left_out` deliverables of the contract are left out. A file that two globs lead to is
+    written once, for the first of them.
     """
     reference = sha256(f"{order.seed}/{order.task_id}".encode()).hexdigest()[:12]
     deliverables = order.contract.deliverables
@@ -137,9 +138,29 @@ def _files(order: CallOrder, left_out: int = 0) -> dict[str, str]:
         )
         for glob in deliverable.artifacts:
             path = name_for(glob, slug_of(deliverable.name))
-            if path not in files:
+            if path not in files and (not order.scope or glob in order.scope):
                 files[path] = content_for(path, brief)
     return files
+
+
+def _spoilt(files: dict[str, str], step: str) -> dict[str, str]:
+    """Return the files as the script wants them: as an engine has got them wrong."""
+    match step:
+        case "unchanged":
+            return {}
+        case "fenced":
+            return {path: f"```\n{content}```\n" for path, content in files.items()}
+        case "broken":
+            return {path: f"<<<{{\n{content}" for path, content in files.items()}
+        case "trailing_comma":
+            return {
+                path: content.removesuffix("\n}\n") + ",\n}\n"
+                if path.endswith(".json")
+                else content
+                for path, content in files.items()
+            }
+        case _:
+            return files
 
 
 def _write(root: str, files: dict[str, str]) -> None:

@@ -72,6 +72,7 @@ class CommandBench:
             requirement="Build it",
             workspace=str(self.workspace),
             feedback=("too short",),
+            scope=("*.md",),
         )
 
     async def _started(self, process: ProcessIdentity) -> None:

@@ -23,6 +23,7 @@ def test_the_program_reads_its_request_and_its_input_ends(commands: Commands) ->
     assert set(request) == set(Request.__struct_fields__)
     assert request["requirement"] == "Build it"
     assert request["feedback"] == ["too short"]
+    assert request["scope"] == ["*.md"]
     assert request["options"] == {"level": 3}
     assert (request["round"], request["attempt"], request["ordinal"]) == (1, 2, 5)
 

@@ -175,10 +175,12 @@ def test_a_stuck_task_skips_the_rest_of_its_round_and_ends_if_the_next_begins_th
         (2, 1, "stuck"),
     ]
     assert [row.healing for row in attempts] == [(), ("change_approach",), ()]
-    assert (task.failure, task.evidence[0]) == ("stuck", STUCK)
+    assert task.failure == "stuck"
+    (reason,) = task.evidence
+    assert reason.startswith(f"{STUCK}: check 'python_compiles' failed: ")
     assert task.tokens_used == 15
     third = stage.engines.started[2]
-    assert third.feedback[:2] == ("two attempts came to the same: do it in another way", STUCK)
+    assert third.feedback == ("two attempts came to the same: do it in another way", reason)
     # It is the persona's work that fails: the engine is well.
     assert stage.store.breakers.get("scripted") is None
 

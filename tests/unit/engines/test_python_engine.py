@@ -15,6 +15,7 @@ Serve = Callable[[Engine, CallOrder], Outcome]
 MODULE = """
 import sys
 import threading
+from maestro_actors.errors import TokenBudgetExceeded
 from maestro_runtime.edits import WholeFile
 from maestro_runtime.engines import EngineResult, RateLimited
 
@@ -36,6 +37,9 @@ def raises(task): raise LookupError("no such thing")
 def stops(task): raise StopIteration("early")
 def leaves(task): sys.exit(3)
 async def leaves_loop(task): sys.exit(3)
+def scope(task): return " ".join(task.scope)
+def forbidden(task): raise PermissionError("not yours")
+def broke(task): raise TokenBudgetExceeded("dev", 10, 10, 0, 1)
 def limited(task): raise RateLimited("slow down", retry_after_seconds=2.5)
 class Both:
     async def __call__(self, task): return "called"
@@ -65,7 +69,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def python_order(make_order: MakeOrder, modules: str) -> Callable[[str | None], CallOrder]:
     def make(reference: str | None) -> CallOrder:
         persona = {"engine": "python", "callable": reference, "import_dir": modules}
-        return make_order(persona={**persona, "options": {"x": 1}})
+        return make_order(persona={**persona, "options": {"x": 1}}, scope=("a.md",))
 
     return make
 
@@ -79,7 +83,13 @@ def call(
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [("nothing", ""), ("message", "did c-1 1 1"), ("counted", "m"), ("both", "called")],
+    [
+        ("nothing", ""),
+        ("message", "did c-1 1 1"),
+        ("counted", "m"),
+        ("both", "called"),
+        ("scope", "a.md"),
+    ],
 )
 def test_a_function_is_called_with_the_task_and_its_answer_is_read(
     call: Callable[[str], Outcome], function: str, message: str
@@ -114,6 +124,8 @@ def test_tokens_are_those_the_function_reports_and_none_otherwise(
         ("stops", "transient", "RuntimeError: function raised StopIteration(early)"),
         ("leaves", "transient", "engine crashed: engine raised SystemExit"),
         ("leaves_loop", "transient", "engine crashed: engine raised SystemExit"),
+        ("forbidden", "permanent", "PermissionError: not yours"),
+        ("broke", "limit", "TokenBudgetExceeded: token budget of persona 'dev' cannot pay"),
         ("limited", "rate_limited", "engine is rate limited: slow down"),
     ],
 )

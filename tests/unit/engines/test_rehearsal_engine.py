@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,46 @@ def test_the_step_missing_leaves_out_one_deliverable(
     run_engine(RehearsalEngine(), order)
 
     assert list(_tree(order.workspace)) == ["a.py"]
+
+
+@pytest.mark.parametrize(
+    ("step", "begins", "ends"),
+    [
+        ("fenced", b"```\n{", b"}\n```\n"),
+        ("trailing_comma", b"{", b",\n}\n"),
+        ("broken", b"<", b"}\n"),
+    ],
+)
+def test_a_step_that_spoils_files_leaves_them_spoilt(
+    make_order: MakeOrder, run_engine: RunEngine, step: str, begins: bytes, ends: bytes
+) -> None:
+    order = make_order("a.json", persona={"script": (step,)})
+
+    run_engine(RehearsalEngine(), order)
+
+    (content,) = _tree(order.workspace).values()
+    assert (content[: len(begins)], content[-len(ends) :]) == (begins, ends)
+    with pytest.raises(ValueError, match=r"Expecting|Illegal"):
+        json.loads(content)
+
+
+def test_the_step_unchanged_writes_nothing(make_order: MakeOrder, run_engine: RunEngine) -> None:
+    order = make_order("a.py", persona={"script": ("unchanged",)})
+
+    assert run_engine(RehearsalEngine(), order).message == "rehearsed 0 files"
+    assert not Path(order.workspace).exists()
+
+
+def test_only_what_is_in_scope_is_written_and_estimated(
+    make_order: MakeOrder, run_engine: RunEngine
+) -> None:
+    whole, part = make_order("a.py", "b.md"), make_order("a.py", "b.md", scope=("b.md",))
+
+    result = run_engine(RehearsalEngine(), part)
+
+    assert list(_tree(part.workspace)) == ["b.md"]
+    assert RehearsalEngine().estimate(part) == result.usage.total
+    assert RehearsalEngine().estimate(part) < RehearsalEngine().estimate(whole)
 
 
 def test_an_attempt_beyond_the_script_is_ok(make_order: MakeOrder, run_engine: RunEngine) -> None:
