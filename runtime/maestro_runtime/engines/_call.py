@@ -180,7 +180,7 @@ class Call:
         again, what = await self._examined(outcome, before), "created"
         if mending.created and not is_better(again, examined):
             await asyncio.to_thread(withdraw, workspace, mending.created)
-            again, what = await self._examined(outcome, before), "created, in vain, and removed"
+            again, what = await self._examined(outcome, before), "created in vain"
         notes = (*mending.notes, *(f"{what}: {path}" for path in mending.created))
         return msgspec.structs.replace(again, healing=notes)
 
