@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal, assert_never
 import msgspec
 
 from maestro_actors import task as steps
+from maestro_actors.attempt import Ending
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.identity import persona_address
@@ -39,7 +40,7 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
-from maestro_actors.task import Ending, Task
+from maestro_actors.task import Task
 from maestro_actors.ticket import write_ticket
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor

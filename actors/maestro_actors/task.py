@@ -10,9 +10,10 @@ from typing import Final, Literal
 import msgspec
 
 from maestro_actors import retry
+from maestro_actors.attempt import Ending, closed, history_of
 from maestro_actors.checks import Checked, CheckResult
 from maestro_actors.contracts import Verdict, judge
-from maestro_actors.diagnosis import Diagnosis, diagnose
+from maestro_actors.diagnosis import diagnose
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.healing import BUILT_IN, Strategy, case_of, healed, known_of
@@ -109,16 +110,6 @@ class Task:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How the call of an attempt ended."""
-
-    outcome: Outcome
-    tokens: int
-    """Tokens booked for it: what was used, or the reservation of a lost call."""
-    started_ms: int
-
-
 def begun(task: Task, before: TaskRecord, now_ms: int) -> TaskRecord:
     """Return the record of a task whose next attempt begins."""
     attempt = before.attempt + 1
@@ -203,61 +194,14 @@ def closing(
         after, tried = healed(after, case, strategies)
         healing += tried
     draft.put(after)
-    row = _closed(task, running, ending, found, draft, now_ms=now_ms)
+    row = closed(running, ending, found, draft, now_ms=now_ms, epoch=after.epoch)
     if delay_ms is not None or healing:
         row = msgspec.structs.replace(row, delay_ms=delay_ms, healing=healing)
     draft.put(row)
-    draft.event(_closing_event(task, row))
+    draft.event(task.event(*history_of(row)))
     _announce(task, draft, after, now_ms)
     draft.then(task.address, _ATTEMPT_CLOSED)
     return after, draft
-
-
-def _closed(
-    task: Task,
-    running: TaskRecord,
-    ending: Ending,
-    found: Diagnosis,
-    draft: Transition,
-    *,
-    now_ms: int,
-) -> AttemptRecord:
-    """Return the attempt of `running` as it ended, without what follows it."""
-    message = ending.outcome.message
-    return AttemptRecord(
-        session_id=running.session_id,
-        task_id=running.task_id,
-        ordinal=running.ordinal,
-        round=running.round,
-        attempt=running.attempt,
-        call_id=running.call_id or b"",
-        state=_attempt_state(found.failure),
-        failure=found.failure or "",
-        evidence=found.reasons,
-        tokens=ending.tokens,
-        message=draft.payload(running.session_id, message.encode()) if message else None,
-        started_ms=ending.started_ms,
-        finished_ms=now_ms,
-        epoch=task.assignment.epoch,
-        tokens_saved=ending.outcome.tokens_saved,
-    )
-
-
-def _closing_event(task: Task, row: AttemptRecord) -> Event:
-    at_ms = row.finished_ms or 0
-    kind = "succeeded" if row.state == "ok" else row.state
-    data: dict[str, str | int | float | bool | None] = {
-        "round": row.round,
-        "attempt": row.attempt,
-        "tokens": row.tokens,
-        "failure": row.failure,
-        "evidence": row.evidence[0] if row.evidence else "",
-        "delay_ms": row.delay_ms,
-        "duration_ms": at_ms - row.started_ms,
-    }
-    if row.healing:
-        data["healing"] = "; ".join(row.healing)
-    return task.event(f"attempt_{kind}", at_ms, data)
 
 
 def waiting(
@@ -418,9 +362,3 @@ def _announce(task: Task, draft: Transition, after: TaskRecord, now_ms: int) -> 
         )
     )
     draft.then(task.coordinator, encoded(TaskFinished(task_id=after.task_id, state=after.state)))
-
-
-def _attempt_state(failure: FailureClass | None) -> Literal["ok", "failed", "interrupted"]:
-    if failure is None:
-        return "ok"
-    return "interrupted" if failure == "interrupted" else "failed"
