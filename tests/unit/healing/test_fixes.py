@@ -40,6 +40,7 @@ def test_a_fence_around_the_whole_of_a_file_is_stripped(wrapped: str, inside: st
         "```\nx\n~~~\n",
         "```not a word\nx\n```\n",
         "```\nx\n```y\n",
+        "```\nx\n``",
     ],
 )
 def test_what_is_not_one_fence_around_everything_is_left_alone(text: str) -> None:
