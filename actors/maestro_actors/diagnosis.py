@@ -66,7 +66,7 @@ def capped(sentences: tuple[str, ...]) -> tuple[str, ...]:
         return sentences
     return (
         *sentences[: EVIDENCE_MAX - 1],
-        f"{len(sentences) - EVIDENCE_MAX + 1} more findings",
+        f"and {len(sentences) - EVIDENCE_MAX + 1} more",
     )
 
 

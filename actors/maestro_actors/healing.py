@@ -15,7 +15,7 @@ from maestro_actors.team import Contract
 from maestro_storage.records import TaskRecord
 
 SENTENCE_CHARACTERS_MAX: Final = 4_000
-"""Longest sentence of advice."""
+"""Longest sentence of advice, and of what was tried."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,15 +173,21 @@ def treat(strategies: Iterable[Strategy], case: Case) -> Treatment:
             remedy = strategy.remedy(case)
             if remedy is None:
                 continue
-            sentences = dict.fromkeys(str(text)[:SENTENCE_CHARACTERS_MAX] for text in remedy.advice)
+            sentences = dict.fromkeys(_storable(str(text)) for text in remedy.advice)
             chosen = _owed(case.contract, remedy.scope)
         except Exception as error:  # noqa: BLE001 - foreign code; the task goes on without it
-            tried.append(f"{strategy.name} failed: {type(error).__name__}: {error}")
+            tried.append(_storable(f"{strategy.name} failed: {type(error).__name__}: {error}"))
             continue
         advice |= sentences
         scope = scope or chosen
-        tried.append(f"{strategy.name}: {remedy.detail}" if remedy.detail else strategy.name)
+        done = f"{strategy.name}: {remedy.detail}" if remedy.detail else strategy.name
+        tried.append(_storable(done))
     return Treatment(advice=capped(tuple(advice)), scope=scope, tried=tuple(tried))
+
+
+def _storable(text: str) -> str:
+    """Shorten foreign text and make it encodable."""
+    return text[:SENTENCE_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def _owed(contract: Contract, scope: Iterable[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from maestro_actors import retry
 from maestro_actors.attempt import Ending, closed, history_of
 from maestro_actors.checks import Checked, CheckResult
 from maestro_actors.contracts import Verdict, judge
-from maestro_actors.diagnosis import diagnose
+from maestro_actors.diagnosis import capped, diagnose
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.healing import BUILT_IN, Strategy, case_of, healed, known_of
@@ -175,7 +175,7 @@ def closing(
         checks=_checked(running, outcome, draft),
         epoch=task.assignment.epoch,
     )
-    delay_ms, healing = None, outcome.healing
+    delay_ms, healing = None, capped(outcome.healing)
     if found.failure is None:
         if outcome.artifacts:
             manifest = draft.payload(after.session_id, encode(outcome.artifacts))

@@ -18,6 +18,9 @@ from maestro_runtime.healing._packages import missing_markers
 from maestro_runtime.healing.fixes import Fix
 from maestro_runtime.workspace import Glob, PathEscapes, Workspace
 
+NOTE_CHARACTERS_MAX: Final = 1_000
+"""Longest note about a fix that failed."""
+
 FILES_MAX: Final = 50
 """Most files that are repaired after one attempt."""
 
@@ -160,8 +163,9 @@ def _trials(
                 continue
             try:
                 mended = fix.mend(path, texts[-1])
+                (mended or "").encode()
             except Exception as error:  # noqa: BLE001 - foreign code; the others go on without it
-                notes.append(f"{fix.name} failed: {type(error).__name__}: {error}")
+                notes.append(_storable(f"{fix.name} failed: {type(error).__name__}: {error}"))
                 continue
             if mended is not None and mended != texts[-1]:
                 names.append(f"{names[-1]}, {fix.name}" if names[-1] else fix.name)
@@ -171,6 +175,11 @@ def _trials(
             left_bytes -= size_bytes
             trials.append(_Trial(path, tuple(texts), tuple(names)))
     return trials
+
+
+def _storable(text: str) -> str:
+    """Shorten foreign text and make it encodable."""
+    return text[:NOTE_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def _absent(workspace: Workspace, paths: Sequence[str]) -> tuple[str, ...]:

@@ -255,7 +255,16 @@ def test_a_fix_that_was_plugged_in_mends_what_the_built_in_ones_cannot(bench: Be
     assert outcome.healing == ("foreign: a.py",)
 
 
-@pytest.mark.parametrize("nonsense", [lambda text: text / 0, lambda text: "also wrong ("])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        lambda text: text / 0,
+        lambda text: "also wrong (",
+        lambda text: "\ud800",
+        lambda text: 3,
+        lambda text: [][len("\ud800")],
+    ],
+)
 def test_a_fix_that_fails_or_mends_nothing_does_no_harm(
     bench: Bench, nonsense: Callable[[str], Any]
 ) -> None:

@@ -155,7 +155,7 @@ def test_no_more_reasons_are_kept_than_there_is_room_for() -> None:
 
     assert len(reasons) == EVIDENCE_MAX
     assert reasons[0].startswith(f"{STUCK}: check 'parses' failed: ")
-    assert reasons[-1] == "81 more findings"
+    assert reasons[-1] == "and 81 more"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,15 @@ from maestro_actors.answer import Answer
 from maestro_actors.checks import CheckResult, PythonCompiles
 from maestro_actors.diagnosis import EVIDENCE_MAX, STUCK
 from maestro_actors.engine import Artifact, FailureClass, Outcome, Usage
-from maestro_actors.healing import BUILT_IN, Case, Remedy, Treatment, treat
+from maestro_actors.healing import (
+    BUILT_IN,
+    SENTENCE_CHARACTERS_MAX,
+    Case,
+    Remedy,
+    Treatment,
+    treat,
+)
+from maestro_actors.messages import encode
 from maestro_actors.team import Contract, Deliverable, RetryPolicy
 from maestro_actors.ticket import decode_ticket
 from maestro_storage.records import TaskRecord
@@ -132,6 +140,19 @@ def test_a_strategy_that_raises_is_passed_over_and_that_is_recorded() -> None:
     )
 
 
+def test_what_a_strategy_says_can_be_stored_whatever_it_is() -> None:
+    def loud(_: Case) -> Remedy:
+        raise ValueError("\ud800" * 9_000)
+
+    odd = Stranger(lambda _: Remedy(advice=("\ud800" * 9_000,), detail="\ud800"))
+
+    treatment = treat((odd, Stranger(loud)), case("failed_check"))
+
+    assert len(encode(treatment)) < 3 * SENTENCE_CHARACTERS_MAX
+    assert treatment.tried[0] == "stranger: ?"
+    assert treatment.tried[1].startswith("stranger failed: ValueError: ???")
+
+
 def test_a_scope_has_globs_of_the_contract_alone_and_the_first_one_counts() -> None:
     def scope_of(*globs: str) -> tuple[str, ...]:
         stranger = Stranger(lambda _: Remedy(scope=globs))
@@ -148,7 +169,7 @@ def test_advice_is_told_once_and_not_without_end() -> None:
     advice = treat((stranger, stranger), case("failed_check")).advice
 
     assert len(advice) == EVIDENCE_MAX
-    assert advice[-1] == "11 more findings"
+    assert advice[-1] == "and 11 more"
 
 
 PATIENT = RetryPolicy(max_attempts=3, max_rounds=2)
