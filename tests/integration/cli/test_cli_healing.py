@@ -1,69 +1,21 @@
 """Healing as a user sees it: in the history, in the report of every attempt, in the ticket."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from command_line import CommandLine
 
-TEAM = """
-[team]
-name = "patients"
-requirement = "notes"
-[defaults]
-backoff_seconds = 0.01
-backoff_max_seconds = 0.01
-round_backoff_seconds = [0.01]
-[personas.wrapper]
-script = ["fenced"]
-[personas.lister]
-script = ["trailing_comma"]
-[personas.packer]
-script = ["missing"]
-[personas.half]
-script = ["missing", "transient"]
-[personas.stubborn]
-script = ["broken", "unchanged", "unchanged", "ok"]
-[[phases]]
-name = "build"
-"""
-
-CONTRACT = """
-[[contracts]]
-id = "{id}"
-name = "{id}"
-phase = "build"
-provider_persona_id = "{id}"
-deliverables = {deliverables}
-checks = {checks}
-"""
-
-PARSES = '[{ kind = "parses", format = "json" }]'
-JSON = '[{ name = "data", artifacts = ["data/*.json"] }]'.replace("data/", "{id}/")
-CONTRACTS = {
-    "wrapper": (JSON, PARSES),
-    "lister": (JSON, PARSES),
-    "packer": (
-        """[{ name = "code", artifacts = ["pkg/*.py"] },
-            { name = "marker", artifacts = ["pkg/__init__.py"] }]""",
-        '[{ kind = "python_compiles" }]',
-    ),
-    "half": ('[{ name = "a", artifacts = ["a.md"] }, { name = "b", artifacts = ["b.md"] }]', "[]"),
-    "stubborn": (JSON, PARSES),
-}
+EXAMPLE = Path(__file__).parents[3] / "examples" / "self-healing" / "team.toml"
 
 
 @pytest.fixture(scope="module")
 def healed(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The command line over a session that has healed what can be healed."""
     cli = CommandLine(tmp_path_factory.mktemp("healed"))
-    team = TEAM + "".join(
-        CONTRACT.format(id=name, deliverables=owed.replace("{id}", name), checks=checks)
-        for name, (owed, checks) in CONTRACTS.items()
-    )
-    (cli.directory / "team.toml").write_text(team)
-    result = cli("run", "team.toml", "--session", "s1", "--output", "out")
+    result = cli("run", EXAMPLE, "--session", "s1", "--output", "out")
     assert result.returncode == 1, result.stderr
     (cli.directory / "stderr").write_text(result.stderr)
     return cli

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_runtime.config import Flags, LoadedTeam, load_team, resolve_settings
 
-NAMES = ["todo-api", "code-health"]
+NAMES = ["todo-api", "code-health", "self-healing"]
 
 
 def load_example(examples: Path, name: str) -> LoadedTeam:
