@@ -263,7 +263,11 @@ def abandoned(task: Task, before: TaskRecord, now_ms: int) -> tuple[TaskRecord, 
     It waits for a person whatever `give_up_on_failure` says: the work is not what has failed.
     """
     failed = msgspec.structs.replace(
-        before, failure="permanent", evidence=(PERSONA_FAILS,), epoch=task.assignment.epoch
+        before,
+        failure="permanent",
+        evidence=(PERSONA_FAILS,),
+        advice=known_of(before),
+        epoch=task.assignment.epoch,
     )
     return _ending(task, _ended(failed, "help_needed", now_ms), now_ms)
 

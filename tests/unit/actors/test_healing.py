@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from maestro_actors import task as steps
 from maestro_actors.answer import Answer
 from maestro_actors.checks import CheckResult, PythonCompiles
 from maestro_actors.diagnosis import EVIDENCE_MAX, STUCK
@@ -19,7 +20,7 @@ from maestro_actors.healing import (
     Treatment,
     treat,
 )
-from maestro_actors.messages import encode
+from maestro_actors.messages import CallDenied, encode
 from maestro_actors.team import Contract, Deliverable, RetryPolicy
 from maestro_actors.ticket import decode_ticket
 from maestro_storage.records import TaskRecord
@@ -319,6 +320,34 @@ def test_an_answer_gives_a_stuck_task_two_tries_before_it_is_stuck_again(
 
     assert [row.failure for row in stage.attempts()[3:]] == ["failed_check", "stuck"]
     assert stage.engines.started[0].feedback[-1] == "use tabs"
+
+
+def test_what_is_known_of_the_work_outlives_an_end_that_has_another_reason() -> None:
+    wanted = team(TWO)
+    task = steps.Task(
+        steps.Assignment(SESSION, "r", "/nowhere", None, 0, 1), wanted.personas["dev"], TWO
+    )
+    waiting = TaskRecord(
+        session_id=SESSION,
+        task_id="c1",
+        phase="build",
+        persona_id="dev",
+        engine="scripted",
+        state="waiting",
+        waits_for="deadline",
+        failure="failed_check",
+        evidence=("mend line 2",),
+        advice=("earlier",),
+    )
+    denied = CallDenied(
+        call_id=b"", limit=1, spent=1, held=0, need=1, budget_id="", resets_at_ms=None, park=False
+    )
+
+    for ended, _ in (
+        steps.abandoned(task, waiting, 5),
+        steps.unaffordable(task, waiting, denied, 5),
+    ):
+        assert task.order(ended).feedback == ("earlier", "mend line 2", *ended.evidence)
 
 
 def test_a_strategy_that_was_plugged_in_is_asked_before_the_built_in_ones(stage: Stage) -> None:
