@@ -113,6 +113,7 @@ class Coordinator(MessageActor):
             seed=self._team.seed,
             epoch=self._ports.epoch,
             budgets=self._team.budgets,
+            lost_policy=self._team.lost_policy,
         )
         self._graph = SessionGraph(
             self._team,

@@ -4,7 +4,7 @@ The engine itself lives in the runtime; actors only see its outcome. Everything 
 plain data, so an outcome can be journalled and can cross a process boundary.
 """
 
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -36,6 +36,10 @@ Basis = Literal["provider", "estimated", "reserved"]
 """Who counted the tokens: the engine's provider, our estimate, or nobody (lost in a crash)."""
 
 
+FIGURE_MAX: Final = 1 << 53
+"""Largest count of tokens or requests that is believed."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of one call, in integers. Buckets are inclusive: the total is input plus output."""
 
@@ -51,16 +55,28 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 1
     """Requests to the provider that the call has made."""
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with the figures, in a sentence; empty if they can be added up."""
+        try:
+            self.check()
+        except UsageInvalid as error:
+            return str(error)
+        return ""
+
     def check(self) -> None:
         """Refuse figures that cannot be added up: they come from outside.
 
         Raises:
-            UsageInvalid: A figure is not an integer of at least 0, or a part exceeds its whole.
+            UsageInvalid: A figure is not an integer of at least 0, or beyond belief, or a part
+                exceeds its whole.
         """
         for name in _FIGURES:
             figure = getattr(self, name)
             if type(figure) is not int or figure < 0:
                 raise UsageInvalid(name, "must be an integer of at least 0", figure)
+            if figure > FIGURE_MAX:
+                raise UsageInvalid(name, f"must be at most {FIGURE_MAX}", figure)
         cached = self.cache_read_tokens + self.cache_write_tokens
         if cached > self.input_tokens:
             rule = f"must have the cached {cached} tokens in it"
@@ -76,6 +92,17 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _FIGURES: Final = tuple(name for name in Usage.__struct_fields__ if name != "basis")
+
+
+class Estimate(NamedTuple):
+    """What a call may need, as its engine sees it before the call is opened."""
+
+    need_tokens: int
+    """Most tokens it is expected to use: what will be reserved, if there is as much."""
+    floor_tokens: int = 0
+    """Fewest tokens it can do with: what the request alone takes, and the least useful answer to
+    it. A budget that is short cuts the call down to that, and its `token_budget` says to how many;
+    0: it needs all of it."""
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

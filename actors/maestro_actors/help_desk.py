@@ -1,6 +1,6 @@
-"""The help desk: gets tickets out of the process, and people's answers in.
+"""The help desk: gets tickets and alerts out of the process, and people's answers in.
 
-A ticket leaves the outbox in three durable steps: pending, sending, done. "Sending" is durable
+A posting leaves the outbox in three durable steps: pending, sending, done. "Sending" is durable
 before the sink sees the posting, so one that may have arrived without our knowing is never taken
 for one that has not. Trouble with a sink is noted and tried again; it changes nothing else.
 """
@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Protocol, assert_never
 import msgspec
 import pykka
 
+from maestro_actors.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
 from maestro_actors.answer import Answer, answered, asked_of
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
@@ -22,17 +23,17 @@ from maestro_actors.messages import (
     HelpAnswered,
     HelpDeskMessage,
     PostingDue,
+    PostingNotSent,
+    PostingSent,
+    PostingWritten,
     RaiseBudget,
     SendingRecorded,
     SendingSettled,
-    TicketNotSent,
-    TicketSent,
-    TicketWritten,
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
 from maestro_actors.session import decode_team
-from maestro_actors.ticket import TICKET, Posting, Ticket, decode_ticket, fingerprint_in
+from maestro_actors.ticket import Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import OutboxRecord
 from maestro_storage.transition import Event, Transition
@@ -50,16 +51,20 @@ _Data = dict[str, str | int | float | bool | None]
 _Key = tuple[str, str]
 """Session and posting id."""
 
+_SENT: Final = {"ticket": "ticket_filed", "alert": "alert_sent"}
+_DELAYED: Final = {"ticket": "ticket_delayed", "alert": "alert_delayed"}
+"""Kinds of events, by the kind of the outbox row."""
+
 
 class Tickets(Protocol):
     """Who has the sink. Nothing here blocks; answers come back as messages."""
 
-    def post(self, posting: Posting, reply_to: str) -> None:
-        """Send a posting; `TicketSent` or `TicketNotSent` always follows."""
+    def post(self, posting: Posting | AlertPosting, reply_to: str) -> None:
+        """Send a posting; `PostingSent` or `PostingNotSent` always follows."""
 
 
 class HelpDesk(MessageActor):
-    """Sends the tickets of all sessions, one after the other; one for the whole runtime."""
+    """Sends the tickets and alerts of all sessions, one by one; one for the whole runtime."""
 
     INBOX: ClassVar = msgspec.msgpack.Decoder(HelpDeskMessage)
 
@@ -89,13 +94,13 @@ class HelpDesk(MessageActor):
     def handle(self, message: HelpDeskMessage) -> AnswerTaken | None:
         """Dispatch one message; only `AnswerHelp` is answered."""
         match message:
-            case TicketWritten():
+            case PostingWritten():
                 self._take(message.session_id, message.posting_id)
             case SendingRecorded():
                 self._send(message)
-            case TicketSent():
+            case PostingSent():
                 self._sent(message)
-            case TicketNotSent():
+            case PostingNotSent():
                 self._not_sent(message)
             case SendingSettled():
                 self._busy = False
@@ -114,7 +119,7 @@ class HelpDesk(MessageActor):
         return None
 
     def _load(self) -> None:
-        rows = (row for row in self._ports.memory.unsent() if row.kind == TICKET)
+        rows = self._ports.memory.unsent()
         self._rows = {(row.session_id, row.outbox_id): row for row in rows}
 
     def _take(self, session_id: str, posting_id: str) -> None:
@@ -158,33 +163,39 @@ class HelpDesk(MessageActor):
         if key not in self._rows:
             # Recorded by an instance that failed: this one comes to it once it has looked.
             return
-        fingerprint = fingerprint_in(recorded.posting_id)
+        self._tickets.post(self._posting(key, doubtful=recorded.doubtful), HELP_DESK_ADDRESS)
+
+    def _posting(self, key: _Key, *, doubtful: bool) -> Posting | AlertPosting:
+        told = self._told(key)
+        session_id, posting_id = key
+        if isinstance(told, BudgetAlert):
+            return AlertPosting(posting_id=posting_id, alert=told, doubtful=doubtful)
+        fingerprint = fingerprint_in(posting_id)
         references = [
             row.reference
-            for row in self._ports.memory.outbox(recorded.session_id)
+            for row in self._ports.memory.outbox(session_id)
             if row.state == "done" and fingerprint_in(row.outbox_id) == fingerprint
         ]
-        posting = Posting(
-            posting_id=recorded.posting_id,
+        return Posting(
+            posting_id=posting_id,
             fingerprint=fingerprint,
-            ticket=self._ticket(key),
+            ticket=told,
             reference=references[-1] if references else "",
-            doubtful=recorded.doubtful,
+            doubtful=doubtful,
         )
-        self._tickets.post(posting, HELP_DESK_ADDRESS)
 
-    def _sent(self, sent: TicketSent) -> None:
+    def _sent(self, sent: PostingSent) -> None:
         key = (sent.session_id, sent.posting_id)
         if key not in self._rows:
             # Sent twice by two lives of this actor: the first answer has settled it.
             return
         draft = Transition()
         self._put(draft, self._rows[key], state="done", reference=sent.reference)
-        draft.event(self._event("ticket_filed", key, {"reference": sent.reference}))
+        draft.event(self._event(_SENT, key, {"reference": sent.reference}))
         del self._rows[key]
         self._settle(draft)
 
-    def _not_sent(self, failure: TicketNotSent) -> None:
+    def _not_sent(self, failure: PostingNotSent) -> None:
         key = (failure.session_id, failure.posting_id)
         if key not in self._rows:
             return
@@ -195,7 +206,7 @@ class HelpDesk(MessageActor):
         state = "sending" if failure.doubtful else "pending"
         self._put(draft, row, state=state, deadline_ms=deadline_ms)
         data: _Data = {"reason": failure.reason, "tries": row.attempts, "deadline_ms": deadline_ms}
-        draft.event(self._event("ticket_delayed", key, data))
+        draft.event(self._event(_DELAYED, key, data))
         self._settle(draft)
 
     def _put(self, draft: Transition, row: OutboxRecord, **changes: str | int | None) -> None:
@@ -207,11 +218,18 @@ class HelpDesk(MessageActor):
         draft.then(HELP_DESK_ADDRESS, _SENDING_SETTLED)
         self._ports.journal.append(draft)
 
-    def _event(self, kind: str, key: _Key, data: _Data) -> Event:
-        return Event(key[0], kind, self._ports.now_ms(), self._ticket(key).task_id, data)
+    def _event(self, kinds: dict[str, str], key: _Key, data: _Data) -> Event:
+        told = self._told(key)
+        if isinstance(told, BudgetAlert):
+            data = {"budget_id": told.budget_id, "permille": told.permille, **data}
+        kind = kinds[self._rows[key].kind]
+        return Event(key[0], kind, self._ports.now_ms(), told.task_id, data)
 
-    def _ticket(self, key: _Key) -> Ticket:
-        return decode_ticket(self._ports.memory.payload(self._rows[key].payload))
+    def _told(self, key: _Key) -> Ticket | BudgetAlert:
+        """Return what a posting tells."""
+        row = self._rows[key]
+        content = self._ports.memory.payload(row.payload)
+        return decode_alert(content) if row.kind == ALERT else decode_ticket(content)
 
     def _answer(self, order: AnswerHelp) -> AnswerTaken:
         """Pass an answer on to the journal, by way of the accountant if it raises a budget."""

@@ -14,6 +14,7 @@ from maestro_actors.attempt import Ending
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.identity import persona_address
+from maestro_actors.ledger.rows import lost_tokens
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AttemptClosed,
@@ -102,6 +103,7 @@ class Persona(MessageActor):
                 self._wake("breaker")
             case CallRefused():
                 if self._expects("opening", message.call_id):
+                    self._return_room()
                     self._wait("breaker", message.retry_at_ms)
             case CallParked():
                 if self._expects("opening", message.call_id):
@@ -154,7 +156,8 @@ class Persona(MessageActor):
         self._order = self._task.order(
             running, known_checks=self._ports.memory.known_checks(running)
         )
-        need_tokens = max(1, self._ports.engines.estimate(self._order))
+        estimate = self._ports.engines.estimate(self._order)
+        need_tokens = max(1, estimate.need_tokens)
         self._started_ms = now_ms
         self._step = "opening"
         self._breaker.acquire(
@@ -174,6 +177,7 @@ class Persona(MessageActor):
                 phase=running.phase,
                 model=self._task.persona.model,
                 tags=self._task.persona.tags,
+                floor_tokens=estimate.floor_tokens,
                 budgets=self._task.assignment.budgets,
             )
         )
@@ -204,17 +208,18 @@ class Persona(MessageActor):
         self._close_call(ending, "settled", answered=answered)
 
     def _close_interrupted(self, usage: Usage | None) -> None:
-        """Close the call that a crash left open; without an answer its reservation is booked."""
+        """Close the call that a crash left open; without an answer, by the policy of the team."""
         call = self._ports.memory.call(self._record.session_id, self._record.call_id or b"")
-        reserved_tokens, opened_ms = (
-            (0, 0) if call is None else (call.reserved_tokens, call.opened_ms)
+        policy = self._task.assignment.lost_policy
+        booked_tokens, opened_ms = (
+            (0, 0) if call is None else (lost_tokens(call, policy), call.opened_ms)
         )
         outcome = Outcome(
             usage=usage or Usage(),
             failure="interrupted",
             evidence=("the runtime stopped while this attempt was running",),
         )
-        tokens = reserved_tokens if usage is None else usage.total
+        tokens = booked_tokens if usage is None else usage.total
         state: CallState = "lost" if usage is None else "settled"
         self._close_call(Ending(outcome, tokens, opened_ms), state, answered=None)
 
@@ -237,6 +242,7 @@ class Persona(MessageActor):
                 at_ms=now_ms,
                 draft=draft,
                 outcome="ok" if self._record.state == "done" else self._record.failure,
+                lost_policy=self._task.assignment.lost_policy,
             ),
         )
 
@@ -246,6 +252,11 @@ class Persona(MessageActor):
         )
         self._step = "recording"
         self._ports.journal.append(draft)
+
+    def _return_room(self) -> None:
+        """Let others have the room in a budget that this task was woken for."""
+        if self._record.waits_for == "budget":
+            AccountantProxy(LocalChannel(self._ports.system)).return_room(self._task.address)
 
     def _end_unaffordable(self, denied: CallDenied) -> None:
         now_ms = self._ports.now_ms()

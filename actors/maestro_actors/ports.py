@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from maestro_actors.checks import CheckResult
-from maestro_actors.engine import CallOrder
+from maestro_actors.engine import CallOrder, Estimate
 from maestro_actors.healing import BUILT_IN, Strategy
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.messages import BreakerChanged
+from maestro_storage.bookings import CounterKey
 from maestro_storage.records import (
     AttemptRecord,
     BreakerRecord,
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
-    CounterKey,
     CounterRecord,
     OutboxRecord,
     SessionRecord,
@@ -88,8 +88,8 @@ class Memory(Protocol):
 class Engines(Protocol):
     """Who runs the engines. Nothing here blocks; answers come back as messages."""
 
-    def estimate(self, order: CallOrder) -> int:
-        """Return the tokens to reserve for a call, at least 1."""
+    def estimate(self, order: CallOrder) -> Estimate:
+        """Return the tokens to reserve for a call."""
 
     def start(self, order: CallOrder, reply_to: str) -> None:
         """Run one call; `EngineStarted` may follow, `EngineFinished` always does."""

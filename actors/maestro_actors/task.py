@@ -23,6 +23,7 @@ from maestro_actors.identity import (
     fraction_of,
     persona_address,
 )
+from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.messages import (
     AttemptClosed,
@@ -57,6 +58,7 @@ class Assignment:
     """Start of the state directory that writes the records."""
     budgets: tuple[Budget, ...] = ()
     """Of the team."""
+    lost_policy: LostPolicy = "reservation"
 
 
 @dataclass(frozen=True, slots=True)

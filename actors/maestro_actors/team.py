@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from maestro_actors.checks import Check
+from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget
 
 
@@ -154,6 +155,8 @@ class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Most tasks with an attempt in flight at the same time."""
     budgets: tuple[Budget, ...] = ()
     """What the calls of the team may take, besides the token budget of each persona."""
+    lost_policy: LostPolicy = "reservation"
+    """What a call is booked with when a crash has left nobody who knows what it used."""
     seed: int = 0
     """Drives every random choice of a session: jitter and the rehearsal engine."""
     breakers: dict[str, BreakerPolicy] = {}

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.identity import HELP_DESK_ADDRESS
-from maestro_actors.messages import TicketWritten, encode
+from maestro_actors.messages import PostingWritten, encode
 from maestro_actors.proxy import encoded
 from maestro_actors.task import Task
 from maestro_storage.records import AttemptRecord, OutboxRecord, TaskRecord, TaskState
@@ -83,6 +83,11 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     """Of the ticket that this posting repeats; empty if no earlier one was delivered."""
     doubtful: bool
     """An earlier try may have arrived without our knowing."""
+
+    @property
+    def session_id(self) -> str:
+        """Whose outbox it stands in."""
+        return self.ticket.session_id
 
 
 decode_ticket = msgspec.msgpack.Decoder(Ticket).decode
@@ -158,7 +163,7 @@ def write_ticket(
         epoch=task.assignment.epoch,
     )
     draft.put(row)
-    written = TicketWritten(session_id=row.session_id, posting_id=row.outbox_id)
+    written = PostingWritten(session_id=row.session_id, posting_id=row.outbox_id)
     draft.then(HELP_DESK_ADDRESS, encoded(written))
 
 

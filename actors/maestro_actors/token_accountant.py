@@ -12,40 +12,63 @@ from typing import ClassVar, Final, assert_never
 import msgspec
 import pykka
 
+from maestro_actors.adjustment import check_top_up, correct, topped_up
+from maestro_actors.alert import write_alert
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import METRICS, Amounts, reserved, used
-from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller, subject_of
-from maestro_actors.ledger.counter import Alert, Counter
-from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
+from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
+from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
-from maestro_actors.ledger.prices import cost_at_most, cost_of
-from maestro_actors.ledger.rows import counter_of, holds_of, persona_budget, persona_of, row_of
+from maestro_actors.ledger.prices import cost_at_most
+from maestro_actors.ledger.rows import (
+    counter_of,
+    figures_of,
+    holds_of,
+    lost,
+    persona_budget,
+    persona_of,
+    row_of,
+    settled,
+    usage_of,
+)
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AccountantMessage,
     AppendDraft,
     BudgetFreed,
+    BudgetLapsed,
+    CallCorrected,
     CallDenied,
     CallOpened,
     CallParked,
     CloseCall,
+    CorrectCall,
+    CorrectionRecorded,
     ForgetSession,
     GetUsage,
     OpenCall,
     PersonaUsage,
     RaiseBudget,
     RecordProcess,
+    ReturnRoom,
     SessionUsage,
     TopUp,
 )
+from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, encoded
-from maestro_storage.records import AlertRecord, CallRecord, CounterKey, Hold
+from maestro_storage.bookings import CounterKey, Hold
+from maestro_storage.errors import NotFound
+from maestro_storage.records import CallRecord
 from maestro_storage.transition import Event, Transition
 
+ROOM_KEPT_MS: Final = 1_000
+"""How long room in a budget is kept for a call that was woken for it."""
+
 _FREED: Final = encoded(BudgetFreed())
+_LAPSED: Final = encoded(BudgetLapsed())
 
 
 class TokenAccountant(MessageActor):
@@ -64,13 +87,16 @@ class TokenAccountant(MessageActor):
         now_ms = ports.now_ms()
         self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
         self._open: dict[bytes, CallRecord] = {}
-        self._parked: dict[CounterKey, dict[str, None]] = {}
-        """Addresses whose calls wait for a counter to change, the oldest first."""
-        self._waits: dict[str, CounterKey] = {}
-        """The counter that each of them waits for."""
+        self._parked = ParkingLot(lambda address: ports.system.ref(address) is not None)
+        self._lapsing = False
+        """A `BudgetLapsed` is on its way."""
+        self._corrected: dict[bytes, CallRecord] = {}
+        """Calls with a correction that is not durable yet."""
 
-    def handle(self, message: AccountantMessage) -> SessionUsage | None:
-        """Dispatch one message; only `GetUsage` is answered."""
+    def handle(  # noqa: C901, PLR0912 - one case a message
+        self, message: AccountantMessage
+    ) -> SessionUsage | CallCorrected | None:
+        """Dispatch one message; `GetUsage` and `CorrectCall` are answered."""
         match message:
             case OpenCall():
                 self._open_call(message)
@@ -86,6 +112,14 @@ class TokenAccountant(MessageActor):
                 self._ledger.forget_session(message.session_id)
             case TopUp():
                 self._top_up(message)
+            case CorrectCall():
+                return self._correct(message)
+            case CorrectionRecorded():
+                self._forget_correction(message)
+            case ReturnRoom():
+                self._return_room(message.address)
+            case BudgetLapsed():
+                self._lapse()
             case GetUsage():
                 return self._usage(message.session_id)
             case _:
@@ -93,7 +127,13 @@ class TokenAccountant(MessageActor):
         return None
 
     def _open_call(self, order: OpenCall) -> None:
-        self._unpark(order.reply_to)
+        woken = self._parked.leave(order.reply_to)
+        self._answer(order, first=woken is not None)
+        if woken is not None:
+            # It may have been refused elsewhere, or need less: then the room is for the next.
+            self._wake([woken.key])
+
+    def _answer(self, order: OpenCall, *, first: bool) -> None:
         need = self._amounts(order, order.need_tokens)
         floor = need
         if 0 < order.floor_tokens < order.need_tokens:
@@ -116,9 +156,9 @@ class TokenAccountant(MessageActor):
         )
         match answer:
             case Wait():
-                self._park(order, answer.key, None)
+                self._park(order, Place(answer.key, answer.amount, denied=False), None, first=first)
             case Deny():
-                self._refuse(order, answer)
+                self._refuse(order, answer, first=first)
             case Grant() | Clamp():
                 self._grant(order, answer)
 
@@ -147,6 +187,7 @@ class TokenAccountant(MessageActor):
             cost_nano_usd=next((hold.amount for hold in granted.holds if _is_money(hold)), worst),
             cost_basis="unpriced" if card is None else card.basis,
             holds=tuple(hold for hold in granted.holds if not persona_of(hold.key)),
+            floor_tokens=min(order.floor_tokens, granted.tokens),
         )
         self._open[order.call_id] = call
         draft = order.draft
@@ -170,11 +211,12 @@ class TokenAccountant(MessageActor):
         draft.then(order.reply_to, encoded(opened))
         self._ports.journal.append(draft)
 
-    def _refuse(self, order: OpenCall, denied: Deny) -> None:
+    def _refuse(self, order: OpenCall, denied: Deny, *, first: bool) -> None:
         """Deny a call, or park it until its budget begins anew, if it ever does."""
         park = denied.budget.action == "park"
         if park and denied.resets_at_ms is not None:
-            self._park(order, denied.key, denied.resets_at_ms)
+            place = Place(denied.key, denied.least, denied=True)
+            self._park(order, place, denied.resets_at_ms, first=first)
             return
         message = CallDenied(
             call_id=order.call_id,
@@ -188,123 +230,92 @@ class TokenAccountant(MessageActor):
         )
         self._ports.system.deliver(order.reply_to, encoded(message))
 
-    def _park(self, order: OpenCall, key: CounterKey, retry_at_ms: int | None) -> None:
-        self._parked.setdefault(key, {})[order.reply_to] = None
-        self._waits[order.reply_to] = key
+    def _park(self, order: OpenCall, place: Place, retry_at_ms: int | None, *, first: bool) -> None:
+        self._parked.park(order.reply_to, place, first=first)
         parked = CallParked(call_id=order.call_id, retry_at_ms=retry_at_ms)
         self._ports.system.deliver(order.reply_to, encoded(parked))
 
-    def _unpark(self, address: str) -> None:
-        """Forget that somebody waits who asks anew: the deadline of the wait came first."""
-        key = self._waits.pop(address, None)
-        if key is not None:
-            self._parked[key].pop(address, None)
-
     def _close_call(self, order: CloseCall) -> None:
         call = self._call(order.session_id, order.call_id)
-        if order.state == "settled":
-            closed, money = self._settled(call, order)
-            change = self._ledger.settle(order.call_id, used(order.usage, money))
-        elif order.state == "lost":
-            # Nobody knows what a lost call cost: its whole reservation is booked, visibly.
-            closed = msgspec.structs.replace(
-                call, input_tokens=call.reserved_tokens, basis="reserved", requests=1
-            )
-            change = self._ledger.lose(order.call_id)
-        else:
-            closed = msgspec.structs.replace(call, cost_nano_usd=0)
+        if order.state == "released":
+            closed = msgspec.structs.replace(call, state="released", cost_nano_usd=0)
             change = self._ledger.release(order.call_id)
+        else:
+            card = self._ports.prices.card(call.model or call.engine, call.opened_ms)
+            if order.state == "lost":
+                closed = lost(call, order.lost_policy, card)
+                change = self._ledger.lose(order.call_id, order.lost_policy)
+            else:
+                closed = settled(call, order.usage, card)
+                money = None if card is None else closed.cost_nano_usd
+                change = self._ledger.settle(order.call_id, used(order.usage, money))
         closed = msgspec.structs.replace(
-            closed,
-            state=order.state,
-            outcome=order.outcome,
-            closed_ms=order.at_ms,
-            epoch=self._ports.epoch,
+            closed, outcome=order.outcome, closed_ms=order.at_ms, epoch=self._ports.epoch
         )
         del self._open[order.call_id]
         order.draft.put(closed)
         order.draft.put(self._history.add(closed, self._ports.epoch))
-        self._put(order.draft, change.counters, order.at_ms)
+        self._book(order.draft, change, closed, order.at_ms)
+
+    def _book(self, draft: Transition, change: Change, call: CallRecord, at_ms: int) -> None:
+        """Complete a draft with what the ledger has changed for a call, and hand it on."""
+        self._put(draft, change.counters, at_ms)
         for alert in change.alerts:
-            self._raise_alert(order.draft, alert, closed, order.at_ms)
-        self._ports.journal.append(order.draft)
-        self._wake(change)
+            write_alert(draft, alert, call, at_ms, self._ports.epoch)
+        self._ports.journal.append(draft)
+        self._wake(counter.key for counter in change.counters)
 
-    def _settled(self, call: CallRecord, order: CloseCall) -> tuple[CallRecord, int | None]:
-        """Return the row of a call with what it used, and its cost, if there is a price."""
-        usage = order.usage
+    def _correct(self, order: CorrectCall) -> CallCorrected:
+        call = self._corrected.get(order.call_id)
+        if call is None:
+            call = self._ports.memory.call(order.session_id, order.call_id)
+        if call is None:
+            raise NotFound("call", f"{order.session_id}/{order.call_id.hex()}")
         card = self._ports.prices.card(call.model or call.engine, call.opened_ms)
-        money = None if card is None else cost_of(usage, card)
-        settled = msgspec.structs.replace(
-            call,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            basis=usage.basis,
-            requests=usage.requests,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_nano_usd=money or 0,
-            cost_basis="unpriced" if card is None else card.basis,
-        )
-        return settled, money
+        done = correct(self._ledger, call, order, card, self._ports.epoch)
+        if done is not None:
+            call = self._corrected[order.call_id] = done.call
+            recorded = CorrectionRecorded(call_id=order.call_id, correction_id=order.correction_id)
+            done.draft.then(ACCOUNTANT_ADDRESS, encoded(recorded))
+            self._book(done.draft, done.change, call, order.at_ms)
+        return CallCorrected(call_id=order.call_id, tokens=usage_of(figures_of(call)).total)
 
-    def _raise_alert(self, draft: Transition, alert: Alert, call: CallRecord, at_ms: int) -> None:
-        draft.put(
-            AlertRecord(
-                counter=alert.key,
-                version=alert.version,
-                limit=alert.limit,
-                permille=alert.permille,
-                spent=alert.spent,
-                session_id=call.session_id,
-                persona_id=call.persona_id,
-                at_ms=at_ms,
-                epoch=self._ports.epoch,
-            )
-        )
-        draft.event(
-            Event(
-                call.session_id,
-                "budget_alert",
-                at_ms,
-                call.task_id,
-                {
-                    "persona_id": call.persona_id,
-                    "budget_id": alert.key.budget_id,
-                    "permille": alert.permille,
-                    "spent": alert.spent,
-                    "limit": alert.limit,
-                },
-            )
-        )
+    def _forget_correction(self, recorded: CorrectionRecorded) -> None:
+        call = self._corrected.get(recorded.call_id)
+        if call is not None and call.corrections[-1].correction_id == recorded.correction_id:
+            del self._corrected[recorded.call_id]
 
     def _top_up(self, order: TopUp) -> None:
-        change = self._ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
-        draft = Transition()
+        change, draft = topped_up(self._ledger, order)
         self._put(draft, change.counters, order.at_ms)
-        draft.event(
-            Event(
-                order.caller.session_id,
-                "budget_topped_up",
-                order.at_ms,
-                data={
-                    "budget_id": order.budget.id,
-                    "amount": order.amount,
-                    "reason": order.reason,
-                },
-            )
-        )
         self._ports.journal.append(draft)
-        self._wake(change)
+        self._wake(counter.key for counter in change.counters)
 
-    def _wake(self, change: Change) -> None:
-        """Let the calls ask again that wait for what has changed."""
-        # Whoever still finds no room parks again: the change that makes room is yet to come.
-        for counter in change.counters:
-            for address in self._parked.pop(counter.key, ()):
-                del self._waits[address]
+    def _return_room(self, address: str) -> None:
+        woken = self._parked.leave(address)
+        if woken is not None:
+            self._wake([woken.key])
+
+    def _lapse(self) -> None:
+        self._lapsing = False
+        self._parked.lapse()
+        self._wake(self._parked.keys())
+
+    def _wake(self, keys: Iterable[CounterKey]) -> None:
+        """Let the calls ask again that these counters have room for."""
+        if not self._parked:
+            return
+        for key in keys:
+            for address in self._parked.wake(self._ledger.standing(key)):
                 self._ports.system.deliver(address, _FREED)
+        if self._parked.keeps_room and not self._lapsing:
+            self._lapsing = True
+            self._ports.system.timers.at(
+                ACCOUNTANT_ADDRESS,
+                self._ports.now_ms() + ROOM_KEPT_MS,
+                ACCOUNTANT_ADDRESS,
+                _LAPSED,
+            )
 
     def _record_process(self, order: RecordProcess) -> None:
         call = msgspec.structs.replace(
@@ -329,7 +340,7 @@ class TokenAccountant(MessageActor):
         change = self._ledger.top_up(budget, caller, order.answer.add_tokens, at_ms)
         self._put(order.draft, change.counters, at_ms)
         self._ports.journal.append(order.draft)
-        self._wake(change)
+        self._wake(counter.key for counter in change.counters)
 
     def _call(self, session_id: str, call_id: bytes) -> CallRecord:
         """Return an open call: from memory, or from the records if an older start opened it."""
@@ -404,17 +415,27 @@ class AccountantProxy(Proxy):
         """Raise a limit in its running window; the event `budget_topped_up` says it is durable.
 
         Raises:
-            BudgetInvalid: `amount` is below 1.
+            BudgetInvalid: The amount is below 1.
             LedgerConflict: The budget does not count this caller.
         """
+        order = TopUp(budget=budget, caller=caller, amount=amount, reason=reason, at_ms=at_ms)
         # Here and not in the actor, whose failure would stop the process.
-        if amount < 1:
-            raise BudgetInvalid(budget.id, "top-up", "must be at least 1", amount)
-        if subject_of(budget, caller) is None:
-            raise LedgerConflict(
-                f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
-            )
-        self._tell(TopUp(budget=budget, caller=caller, amount=amount, reason=reason, at_ms=at_ms))
+        check_top_up(order)
+        self._tell(order)
+
+    def correct(self, order: CorrectCall) -> pykka.Future[CallCorrected]:
+        """Book what a closed call has really used; not durable yet when this is answered.
+
+        Raises, through the future:
+            NotFound: There is no such call.
+            UsageInvalid: The figures cannot be.
+            LedgerConflict: The call is open, or another correction has this id.
+        """
+        return self._ask(order, CallCorrected)
+
+    def return_room(self, address: str) -> None:
+        """Say that a call that was woken for room in a budget cannot be made now."""
+        self._tell(ReturnRoom(address=address))
 
     def append(self, draft: Transition) -> None:
         """Make a draft durable after all that was sent to this proxy before."""

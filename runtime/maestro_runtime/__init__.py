@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
-    from maestro_runtime.runtime import Runtime, RuntimeOptions, open_runtime
+    from maestro_runtime.options import RuntimeOptions
+    from maestro_runtime.runtime import Runtime, open_runtime
     from maestro_runtime.session import Session, SessionOrder
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
 
 _HOMES = {
     "Runtime": "runtime",
-    "RuntimeOptions": "runtime",
+    "RuntimeOptions": "options",
     "Session": "session",
     "SessionOrder": "session",
     "TokenTracker": "token_tracker",

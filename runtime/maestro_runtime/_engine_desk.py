@@ -7,9 +7,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-import msgspec
-
-from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.engine import (
+    FIGURE_MAX,
+    CallOrder,
+    Estimate,
+    Outcome,
+    ProcessIdentity,
+    Usage,
+)
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import (
     MESSAGE_BYTES_MAX,
@@ -27,9 +32,6 @@ FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
 """Largest outcome that is passed on, as a message (2 MiB): the transition it becomes must fit into
 one, too."""
 
-TOKENS_MAX: Final = 1 << 53
-"""Largest token count that is believed."""
-
 _log: Final = logging.getLogger(__name__)
 
 
@@ -45,14 +47,16 @@ class EngineDesk:
         """Calls that run, and who asks, since a failure of its persona, what one has used."""
         self._unrecorded: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
 
-    def estimate(self, order: CallOrder) -> int:
+    def estimate(self, order: CallOrder) -> Estimate:
         """Return the tokens to reserve: the engine's estimate, at least 1."""
         try:
-            tokens = int(self._registry.get(order.persona.engine).estimate(order))
+            found = self._registry.get(order.persona.engine).estimate(order)
+            need, floor = found if isinstance(found, Estimate) else (found, 0)
+            need_tokens = min(max(1, int(need)), FIGURE_MAX)
+            return Estimate(need_tokens, min(max(0, int(floor)), need_tokens))
         except Exception:  # noqa: BLE001 - foreign code; the call will show what is wrong with it
             _log.exception("engine %r cannot estimate a call", order.persona.engine)
-            return 1
-        return min(max(1, tokens), TOKENS_MAX)
+            return Estimate(1)
 
     def start(self, order: CallOrder, reply_to: str) -> None:
         """Run one call; its processes are recorded before their output is read."""
@@ -102,7 +106,7 @@ class EngineDesk:
         call_id = bytes.fromhex(order.call_id)
 
         def recovered(usage: Usage | None) -> None:
-            known = usage if usage is not None and _is_count(usage) else None
+            known = usage if usage is not None and not usage.fault else None
             self._system.deliver(reply_to, encoded(CallRecovered(call_id=call_id, usage=known)))
 
         with self._lock:
@@ -122,16 +126,10 @@ class EngineDesk:
 
 
 def _finished(call_id: bytes, outcome: Outcome) -> tuple[Outcome, bytes]:
-    """Return an outcome that can be booked, and the message with it.
+    """Return an outcome that can be sent, and the message with it.
 
     It is what the engine came to, or the failure that this is.
     """
-    if not _is_count(outcome.usage):
-        got = (outcome.usage.input_tokens, outcome.usage.output_tokens)
-        evidence = f"token counts must be integers from 0 to {TOKENS_MAX}, got {got!r}"
-        outcome = msgspec.structs.replace(
-            outcome, usage=Usage(), failure="malformed_output", evidence=(evidence,)
-        )
     message = encode(EngineFinished(call_id=call_id, outcome=outcome))
     if len(message) > FINISHED_BYTES_MAX:
         evidence = f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {len(message)}"
@@ -143,9 +141,3 @@ def _finished(call_id: bytes, outcome: Outcome) -> tuple[Outcome, bytes]:
         )
         message = encode(EngineFinished(call_id=call_id, outcome=outcome))
     return outcome, message
-
-
-def _is_count(usage: Usage) -> bool:
-    """Whether the tokens are numbers that can be believed; they come from foreign code."""
-    counts: tuple[object, ...] = (usage.input_tokens, usage.output_tokens)
-    return all(isinstance(count, int) and 0 <= count <= TOKENS_MAX for count in counts)

@@ -2,6 +2,7 @@
 
 from maestro_actors.checks import CheckResult, decode_checked
 from maestro_storage import Store
+from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
     AttemptRecord,
@@ -9,7 +10,6 @@ from maestro_storage.records import (
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
-    CounterKey,
     CounterRecord,
     OutboxRecord,
     SessionRecord,

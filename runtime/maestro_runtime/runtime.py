@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,7 +21,6 @@ from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
-from maestro_actors.healing import Strategy
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
@@ -32,16 +31,15 @@ from maestro_actors.identity import (
 from maestro_actors.kernel import (
     ActorSystem,
     AsyncLane,
-    Clock,
     LaneFuture,
     Restart,
     SystemClock,
 )
-from maestro_actors.messages import BreakerChanged, encode
+from maestro_actors.messages import BreakerChanged, CorrectCall, TopUp, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.session import decode_team, opening_transition
-from maestro_actors.team import BreakerPolicy, Team
+from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
@@ -59,14 +57,17 @@ from maestro_runtime.errors import (
     SessionConflict,
 )
 from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
-from maestro_runtime.healing import FileMender, Fix
+from maestro_runtime.healing import FileMender
+from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_runtime.session import Session, SessionOrder
-from maestro_runtime.tickets import FileSink, TicketDesk, TicketSink
+from maestro_runtime.tickets import AlertFile, AlertSink, FileSink, TicketDesk
+from maestro_runtime.tickets.alerts import FILE_NAME as ALERTS_NAME
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
-from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
-from maestro_storage.errors import StorageError
+from maestro_storage import Store, StorePorts
+from maestro_storage.errors import StorageError, StoreClosed
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
+from maestro_storage.transition import Transition
 
 ANSWER_SECONDS: Final = 30.0
 """Longest wait for an answer to become durable."""
@@ -74,31 +75,11 @@ ANSWER_SECONDS: Final = 30.0
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
 
 
-_HELP_EVENTS: Final = frozenset({"ticket_filed", "ticket_delayed", "task_answered"})
+_HELP_EVENTS: Final = frozenset(
+    {"ticket_filed", "ticket_delayed", "alert_sent", "alert_delayed", "task_answered"}
+)
 
 _log: Final = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeOptions:
-    """How a runtime is opened. The defaults are those of the command line."""
-
-    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-    """Of breakers that a team says nothing about. A breaker that sessions share follows the one
-    started last."""
-    store: StoreOptions = field(default_factory=StoreOptions)
-    clock: Clock | None = None
-    """None: the system's clock."""
-    observer: CommitObserver | None = None
-    """Sees every commit before and after; for tests that kill the process in between."""
-    tickets: TicketSink | None = None
-    """Where the tickets of final failures go; None: files in the state directory."""
-    strategies: tuple[Strategy, ...] = ()
-    """Asked about failed attempts before the built-in ones."""
-    fixes: tuple[Fix, ...] = ()
-    """Tried on files that fail a check after the built-in ones."""
-    stop_grace_seconds: float = 10.0
-    """How long `close` lets engines and actors come to an end."""
 
 
 class Runtime:
@@ -158,9 +139,11 @@ class Runtime:
         except BaseException:
             self.store.close()
             raise
-        self._tickets = TicketDesk(
-            self.system, options.tickets or FileSink(self.store.path / TICKET_DIRECTORY)
+        tickets = options.tickets or FileSink(self.store.path / TICKET_DIRECTORY)
+        alerts = (
+            tickets if isinstance(tickets, AlertSink) else AlertFile(self.store.path / ALERTS_NAME)
         )
+        self._tickets = TicketDesk(self.system, tickets, alerts)
         self.system.spawn(
             HelpDesk,
             self._ports,
@@ -291,8 +274,35 @@ class Runtime:
             ):
                 raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
 
+    def correct(self, order: CorrectCall) -> None:
+        """Book what a closed call has really used; durable on return. Not from a listener.
+
+        The same correction of the same call again changes nothing. Raises as `correct_at_rest`.
+        """
+        self.store.require_session(order.session_id)
+        self.accountant.correct(order).get(timeout=ANSWER_SECONDS)
+        self._settle_books()
+
+    def top_up(self, order: TopUp) -> None:
+        """Raise the limit of a budget in its running window; durable on return.
+
+        Calls that wait for it go on. Not from a listener. Raises as `top_up_at_rest`.
+        """
+        session_id = order.caller.session_id
+        self.store.require_session(session_id)
+        self.accountant.top_up(
+            order.budget, order.caller, order.amount, reason=order.reason, at_ms=order.at_ms
+        )
+        # Answered after the top-up was handled, because the accountant keeps the order.
+        self.accountant.usage(session_id).get(timeout=ANSWER_SECONDS)
+        self._settle_books()
+
+    def _settle_books(self) -> None:
+        """Wait until all that the accountant has handed in is durable."""
+        self.store.journal.commit(Transition()).result(ANSWER_SECONDS)
+
     def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
-        """Wait until every ticket of a session has been delivered, or has to wait for longer.
+        """Wait until all tickets and alerts of a session are delivered, or have to wait for longer.
 
         Args:
             session_id: The session; it exists.
@@ -429,6 +439,9 @@ class Runtime:
                     self._answered[event.session_id, event.task_id] += event.kind == "task_answered"
                     self._help_changed.notify_all()
             if event.kind in _ENDS:
+                # While the store closes: then the next start does it.
+                with suppress(StoreClosed):
+                    self.store.tidy(self.system.clock.now_ms())
                 ended = self._ended.get(event.session_id)
                 if ended is not None:
                     self._settle(ended, None)
@@ -463,7 +476,7 @@ def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -
     """Take the state directory, recover it, and return the runtime over it.
 
     Returns once the last process's engines are dead and the new owner epoch is durable. No session
-    runs until it is started or resumed; tickets that wait in the outbox are sent at once.
+    runs until it is started or resumed; what waits in the outbox is sent at once.
 
     Raises:
         StateOwned: Another process owns the directory.

@@ -21,7 +21,8 @@ from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_budget, persona_of, persona_row_of
 from maestro_runtime._tracker_books import Books, MemoryBooks, StoreBooks
-from maestro_storage.records import CallRecord, CounterKey
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import CallRecord
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -18,8 +18,9 @@ from maestro_runtime.statements.counters import (
     metric_of,
 )
 from maestro_storage import StateView, Store
+from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
-from maestro_storage.records import SESSION_FINAL, CounterKey, SessionRecord, TaskRecord
+from maestro_storage.records import SESSION_FINAL, SessionRecord, TaskRecord
 from maestro_storage.transition import Event, Transition
 
 AMOUNT_MAX: Final = 10**12

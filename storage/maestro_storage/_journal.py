@@ -17,6 +17,7 @@ from maestro_storage._ballast import Ballast
 from maestro_storage._environment import Environment, storage_error
 from maestro_storage._limits import checked_bytes
 from maestro_storage._ports import StorePorts
+from maestro_storage._tidying import Tidying
 from maestro_storage._writer import Removal, Work, Writer
 from maestro_storage.errors import StorageError, StoreClosed, StoreFailed
 from maestro_storage.records import EventRecord
@@ -84,6 +85,13 @@ class Journal:
         The future is resolved once that is durable. Raises as `append`.
         """
         return self._submit_awaited(Removal(session_id), 0)
+
+    def tidy(self, work: Tidying) -> Future[None]:
+        """Take one step of tidying. The future is resolved once it is durable. Raises as `append`.
+
+        Does not wait, not even on the writer thread.
+        """
+        return self._submit_awaited(work, 0)
 
     def close(self) -> None:
         """Refuse new work, write what is queued, end the writer thread. Not from a port."""

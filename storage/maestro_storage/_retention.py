@@ -18,14 +18,17 @@ from maestro_storage.records import (
     key_of,
 )
 
-_DAY_MS: Final = 24 * 60 * 60 * 1000
+DAY_MS: Final = 24 * 60 * 60 * 1000
 _SESSION_DATABASES: Final = tuple(
     kind.DATABASE for kind in RECORD_TYPES if kind.DATABASE not in SESSIONLESS
 )
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """How long finished sessions are kept. Whatever is reached first drops the oldest."""
+    """How long finished sessions are kept, and what outlives them.
+
+    Of the limits on sessions, whichever is reached first drops the oldest.
+    """
 
     age_days: float = 30
     """Since the session finished."""
@@ -33,6 +36,13 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Finished sessions."""
     bytes_max: int = 4 << 30
     """Stored by finished sessions together; a shared payload counts for each of them."""
+    hour_cells_days: float = 7
+    """How long usage is kept by the hour; then by the day."""
+    day_cells_days: float = 400
+    """How long usage is kept at all."""
+    windows_days: float = 30
+    """How long counters and alerts are kept after the end of their window, at least. Those of a
+    rolling window, and of one that does not end, are kept for ever."""
 
 
 def expired(
@@ -57,7 +67,7 @@ def expired(
     total_bytes = sum(sizes_bytes.get(record.session_id, 0) for record in final)
     dropped: list[str] = []
     for record in final:
-        aged = now_ms - _end_ms(record) > policy.age_days * _DAY_MS
+        aged = now_ms - _end_ms(record) > policy.age_days * DAY_MS
         if not aged and count <= policy.sessions_max and total_bytes <= policy.bytes_max:
             break
         dropped.append(record.session_id)

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -22,6 +22,7 @@ from maestro_storage._journal import Journal
 from maestro_storage._ownership import Ownership
 from maestro_storage._ports import StorePorts
 from maestro_storage._retention import RetentionPolicy, expired, size_bytes
+from maestro_storage._tidying import Tidying, is_due
 from maestro_storage._verify import examine, quarantined_by
 from maestro_storage._view import StateView
 from maestro_storage.errors import QuotaExceeded
@@ -39,6 +40,11 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Disk space kept aside for a full disk."""
     retention: RetentionPolicy = RetentionPolicy()
 
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+HOUR_MS: Final = 60 * 60 * 1000
 
 _DEFAULT_OPTIONS: Final = StoreOptions()
 _DEFAULT_PORTS: Final = StorePorts()
@@ -66,6 +72,8 @@ class Store(StateView):
         self.journal = journal
         self._ballast = ballast
         self._options = options
+        self._tidying: Tidying | None = None
+        """The last step; it may still be under way."""
 
     @classmethod
     def open(
@@ -115,6 +123,7 @@ class Store(StateView):
         guard(store)
         try:
             store.retain(ports.now_ms())
+            store.tidy_all(ports.now_ms())
         except BaseException:
             store.close()
             raise
@@ -184,6 +193,36 @@ class Store(StateView):
         for future in [self.journal.remove(session_id) for session_id in planned]:
             future.result()
         return [session_id for session_id in planned if self.sessions.get(session_id) is None]
+
+    def tidy(self, now_ms: int) -> "Future[None] | None":
+        """Begin to add up or delete what has got old, unless that was done in this hour.
+
+        One step of bounded size, which does not wait: call it now and then, from any thread. The
+        sums over the history of usage stay what they were, but for what is too old to be kept.
+
+        Returns:
+            The future of the step, resolved once it is durable; None if there is nothing to do.
+
+        Raises:
+            StorageError: As `Journal.append`.
+        """
+        last = self._tidying
+        since_ms = 0
+        if last is not None:
+            if last.rows is None or (last.is_last and now_ms - last.now_ms < HOUR_MS):
+                return None
+            since_ms = last.until_ms if last.is_last else last.since_ms
+        work = self._tidying = Tidying(self._options.retention, now_ms, since_ms)
+        with self._environment.read() as txn:
+            if not is_due(txn, self._environment.databases, work):
+                work.rows = 0
+                return None
+        return self.journal.tidy(work)
+
+    def tidy_all(self, now_ms: int) -> None:
+        """Take steps until nothing old is left; durable on return. Raises as `tidy`."""
+        while (step := self.tidy(now_ms)) is not None:
+            step.result()
 
     def close(self) -> None:
         """Refuse new work, write what is queued, close LMDB, release the lock last.

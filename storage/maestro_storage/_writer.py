@@ -10,6 +10,7 @@ from maestro_storage._environment import Environment, Transaction
 from maestro_storage._ports import CommitObserver
 from maestro_storage._repository import Decoder
 from maestro_storage._seal import seal
+from maestro_storage._tidying import Tidying, tidy
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
 from maestro_storage.transition import Change, Event, Transition
 
@@ -26,7 +27,7 @@ class Removal(msgspec.Struct, frozen=True):
     session_id: str
 
 
-Work = Transition | Removal
+Work = Transition | Removal | Tidying
 
 Rows = dict[str, dict[bytes, Change]]
 """What a transaction still has to write, by database and key. Of the changes of one key only the
@@ -71,9 +72,12 @@ class Writer:
                         row = Change(_EVENTS, record.key, EventRecord.VERSION, _encode(record))
                         rows.setdefault(_EVENTS, {})[row.key] = row
                         events.append(record)
-                else:
+                elif isinstance(work, Removal):
                     self._put(txn, rows)
                     self._remove(txn, work.session_id, sequences)
+                else:
+                    self._put(txn, rows)
+                    work.rows = tidy(txn, environment.databases, work)
             self._put(txn, rows)
             if observer is not None:
                 observer.before_commit(number)

@@ -8,9 +8,11 @@ Instants are wall-clock milliseconds since the epoch, durations milliseconds, di
 """
 
 import hashlib
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal
 
 import msgspec
+
+from maestro_storage.bookings import Correction, CounterKey, Fired, Hold
 
 SCHEMA_VERSION: Final = 1
 """Of the state directory as a whole; a directory with a newer one is refused untouched."""
@@ -53,40 +55,6 @@ def key_of(*parts: str | bytes | int) -> bytes:
         else:
             key += part
     return key
-
-
-class CounterKey(NamedTuple):
-    """Names one counter of a budget."""
-
-    session_id: str
-    """Empty unless the window is the session: such counters outlive every session."""
-    budget_id: str
-    rule: str
-    """Window and metric: what counts something else is another counter."""
-    subject: str
-    """Whom it counts for; empty for a global budget."""
-    start_ms: int
-    """Start of the window; 0 for a session, for ever, and for all steps of a rolling one."""
-
-
-class Hold(NamedTuple):
-    """What an open call has reserved in one counter."""
-
-    key: CounterKey
-    step_ms: int | None
-    """The step of a rolling window that the call was opened in; None for other windows."""
-    metric: int
-    """Index of the metric: total, fresh, output, requests, money."""
-    amount: int
-    floor: int
-
-
-class Fired(NamedTuple):
-    """An alert that was raised: once for each version and limit of a counter."""
-
-    version: int
-    limit: int
-    permille: int
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -235,7 +203,8 @@ class CallRecord(Record, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     basis: str = ""
-    """Who counted: "provider", "estimated", or "reserved" for a lost call."""
+    """Who counted: "provider" or "estimated"; for a call that was lost, what it was booked with:
+    "reserved", "floor" or "zero"."""
     opened_ms: int = 0
     closed_ms: int | None = None
     pid: int = 0
@@ -260,6 +229,10 @@ class CallRecord(Record, frozen=True, kw_only=True):
     """ "ok", or the class of the failure, once closed."""
     holds: tuple[Hold, ...] = ()
     """In every counter but that of the persona's budget, which holds `reserved_tokens`."""
+    floor_tokens: int = 0
+    """Fewest tokens it could have done with; 0: all that were reserved."""
+    corrections: tuple[Correction, ...] = ()
+    """Oldest first. The last one counts; the figures above stay what was booked at the close."""
 
     @property
     def key(self) -> bytes:
@@ -342,12 +315,16 @@ class AlertRecord(Record, frozen=True, kw_only=True):
 
 
 class UsageRecord(Record, frozen=True, kw_only=True):
-    """What like calls that ended in the same hour have used together; outlives its session."""
+    """What like calls that ended in the same hour have used together; outlives its session.
+
+    After some days the cells of a day become one. A correction has a cell of its own, in the hour
+    of its call, with the difference: its figures may be negative, so only sums mean something.
+    """
 
     DATABASE: ClassVar[str] = "usage"
 
     hour_ms: int
-    """Start of the hour, UTC."""
+    """Start of the hour, or of the day, UTC."""
     session_id: str
     phase: str
     task_id: str
@@ -368,11 +345,15 @@ class UsageRecord(Record, frozen=True, kw_only=True):
     """Nobody knows what they used: their reservations are among the input tokens."""
     duration_ms: int = 0
     epoch: int = 0
+    hours: int = 1
+    """How many it covers: 1, or 24."""
+    correction: str = ""
+    """Of which call, and its id; empty for a cell of calls."""
 
     @property
     def key(self) -> bytes:
         """By hour, under no session; then by everything that tells the calls apart."""
-        names = (
+        names: tuple[str, ...] = (
             self.session_id,
             self.phase,
             self.task_id,
@@ -381,6 +362,9 @@ class UsageRecord(Record, frozen=True, kw_only=True):
             self.model,
             self.outcome,
         )
+        if self.hours > 1 or self.correction:
+            # Only then: the cells of calls keep the keys they have always had.
+            names += (str(self.hours), self.correction)
         # A digest: so many names could be longer than a key.
         digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
         return key_of("", self.hour_ms, digest)

@@ -4,11 +4,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crash_team import Run
 from maestro_runtime.cli._progress import EventLine
 from maestro_storage import StateView, Store, verify
-from maestro_storage.records import TASK_FINAL, AttemptRecord, CounterKey, EventRecord
+from maestro_storage.records import TASK_FINAL, AttemptRecord, EventRecord
+
+if TYPE_CHECKING:
+    from maestro_storage.bookings import CounterKey
 
 ATTEMPTS_MAX, ROUNDS_MAX = 3, 2
 

@@ -11,7 +11,7 @@ import msgspec
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator
-from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.engine import CallOrder, Estimate, Usage
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     breaker_address,
@@ -80,9 +80,9 @@ class MortalJournal:
 class SizedEngines(ScriptedEngines):
     """Engines whose calls need more tokens for some tasks than for others."""
 
-    def estimate(self, order: CallOrder) -> int:
+    def estimate(self, order: CallOrder) -> Estimate:
         """See `Engines.estimate`."""
-        return need_tokens(order.task_id)
+        return Estimate(need_tokens(order.task_id))
 
 
 class Play:

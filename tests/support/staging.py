@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from maestro_actors.alert import AlertPosting
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator, CoordinatorProxy
-from maestro_actors.engine import Artifact, CallOrder, Outcome, Usage
+from maestro_actors.engine import Artifact, CallOrder, Estimate, Outcome, Usage
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
@@ -19,7 +20,7 @@ from maestro_actors.identity import (
 )
 from maestro_actors.kernel import ActorSystem, AsyncLane, Restart, VirtualClock
 from maestro_actors.ledger.prices import PriceBook, RateCard
-from maestro_actors.messages import CallRecovered, EngineFinished, TicketNotSent, TicketSent
+from maestro_actors.messages import CallRecovered, EngineFinished, PostingNotSent, PostingSent
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.session import opening_transition
@@ -95,6 +96,7 @@ class ScriptedEngines:
         self.outcomes: deque[Outcome] = deque()
         """How the next calls end, in order; then `OK` for ever."""
         self.estimate_tokens = 100
+        self.floor_tokens = 0
         self.held = False
         """Calls stay in flight until `finish`."""
         self.started: list[CallOrder] = []
@@ -103,8 +105,8 @@ class ScriptedEngines:
         self.recovered: list[CallOrder] = []
         self.recovered_usage: Usage | None = None
 
-    def estimate(self, _order: CallOrder) -> int:
-        return self.estimate_tokens
+    def estimate(self, _order: CallOrder) -> Estimate:
+        return Estimate(self.estimate_tokens, self.floor_tokens)
 
     def start(self, order: CallOrder, reply_to: str) -> None:
         with self.arrived:
@@ -145,29 +147,33 @@ class ScriptedTickets:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
         self.posted: list[Posting] = []
+        self.alerts: list[AlertPosting] = []
         self.arrived = threading.Condition()
         self.held = False
         """Postings stay under way until `sent` or `failed`."""
 
-    def post(self, posting: Posting, reply_to: str) -> None:
+    def post(self, posting: Posting | AlertPosting, reply_to: str) -> None:
         assert reply_to == HELP_DESK_ADDRESS
         with self.arrived:
-            self.posted.append(posting)
+            if isinstance(posting, Posting):
+                self.posted.append(posting)
+            else:
+                self.alerts.append(posting)
             self.arrived.notify_all()
         if not self.held:
             self.sent(posting)
 
-    def sent(self, posting: Posting) -> None:
-        message = TicketSent(
-            session_id=posting.ticket.session_id,
+    def sent(self, posting: Posting | AlertPosting) -> None:
+        message = PostingSent(
+            session_id=posting.session_id,
             posting_id=posting.posting_id,
             reference=f"T-{len(self.posted)}",
         )
         self._system.deliver(HELP_DESK_ADDRESS, encoded(message))
 
-    def failed(self, posting: Posting, *, doubtful: bool) -> None:
-        message = TicketNotSent(
-            session_id=posting.ticket.session_id,
+    def failed(self, posting: Posting | AlertPosting, *, doubtful: bool) -> None:
+        message = PostingNotSent(
+            session_id=posting.session_id,
             posting_id=posting.posting_id,
             reason="no route",
             doubtful=doubtful,
@@ -175,10 +181,16 @@ class ScriptedTickets:
         self._system.deliver(HELP_DESK_ADDRESS, encoded(message))
 
     def wait_for_postings(self, count: int) -> list[Posting]:
-        """Wait until the sink has been given `count` postings in all."""
+        """Wait until the sink has been given `count` postings of tickets in all."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.posted) >= count, BOUND_SECONDS)
             return list(self.posted)
+
+    def wait_for_alerts(self, count: int) -> list[AlertPosting]:
+        """Wait until the sink has been given `count` postings of alerts in all."""
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.alerts) >= count, BOUND_SECONDS)
+            return list(self.alerts)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from maestro_actors.ledger.budget import Budget, rolling_ms, rolling_step_ms
-from maestro_storage.records import CounterKey, Fired
+from maestro_storage.bookings import CounterKey, Fired
 
 
 class Alert(NamedTuple):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from maestro_actors.ledger.budget import HOUR_MS
+from maestro_actors.ledger.rows import figures_of
 from maestro_storage.records import CallRecord, UsageRecord
 
 
@@ -13,7 +14,7 @@ class History:
 
     def __init__(self, cells: Iterable[UsageRecord]) -> None:
         """Go on from the cells of the running hour, or of later ones if the clock stepped back."""
-        known = list(cells)
+        known = [cell for cell in cells if cell.hours == 1 and not cell.correction]
         self._hour_ms = max((cell.hour_ms for cell in known), default=0)
         self._cells = {_names_of(cell): cell for cell in known if cell.hour_ms == self._hour_ms}
 
@@ -43,6 +44,27 @@ class History:
         )
         self._cells[names] = cell
         return cell
+
+
+def adjustment(before: CallRecord, after: CallRecord, epoch: int) -> UsageRecord:
+    """Return the cell that turns what the history says of a call into what its correction says."""
+    closed_ms = after.closed_ms or after.opened_ms
+    correction = after.corrections[-1]
+    old, new = figures_of(before), figures_of(after)
+    return msgspec.structs.replace(
+        _empty(closed_ms - closed_ms % HOUR_MS, _names_of(after)),
+        requests=new.requests - old.requests,
+        input_tokens=new.input_tokens - old.input_tokens,
+        output_tokens=new.output_tokens - old.output_tokens,
+        cache_read_tokens=new.cache_read_tokens - old.cache_read_tokens,
+        cache_write_tokens=new.cache_write_tokens - old.cache_write_tokens,
+        reasoning_tokens=new.reasoning_tokens - old.reasoning_tokens,
+        cost_nano_usd=new.cost_nano_usd - old.cost_nano_usd,
+        unpriced_calls=(new.cost_basis == "unpriced") - (old.cost_basis == "unpriced"),
+        lost_calls=(after.state == "lost") - (before.state == "lost"),
+        epoch=epoch,
+        correction=f"{after.call_id.hex()}/{correction.correction_id}",
+    )
 
 
 def _names_of(row: CallRecord | UsageRecord) -> tuple[str, ...]:

@@ -7,16 +7,16 @@ made anew from the rows is the same ledger.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from maestro_actors.ledger.amounts import METRICS, Amounts
+from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, lost_amount
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
 from maestro_actors.ledger.counter import Alert, Counter
 from maestro_actors.ledger.errors import LedgerConflict
-from maestro_storage.records import CounterKey, Hold
+from maestro_storage.bookings import CounterKey, Hold
 
-LostPolicy = Literal["reserved", "floor", "zero"]
-"""What a call is booked with when nobody can tell what it used."""
+OLDER_COUNTERS_MAX: Final = 1024
+"""Counters of ended windows that are kept. One that so many others have followed is durable."""
 
 Load = Callable[[CounterKey], Counter | None]
 """Returns the counter as its row says, None if there is no such row."""
@@ -48,9 +48,11 @@ class Clamp(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Only what other calls hold is in the way: ask again when this counter has changed."""
+    """Only what other calls hold is in the way: ask again when this counter has room."""
 
     key: CounterKey
+    amount: int
+    """What has to be free in it, in units of its metric."""
 
 
 class Deny(NamedTuple):
@@ -65,6 +67,8 @@ class Deny(NamedTuple):
     """In units of the metric. None: the call has no price, and the budget counts money."""
     resets_at_ms: int | None
     """When the next window begins, or a rolling one may have forgotten enough; None: never."""
+    least: int = 0
+    """What the call can do with, in units of the metric."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -109,7 +113,8 @@ class Ledger:
         self._current: dict[tuple[str, str, str, str], Counter] = {}
         """The newest window of each counter."""
         self._older: dict[CounterKey, Counter] = {}
-        """Windows that have ended, for as long as open calls hold a part of them."""
+        """Windows that have ended, those touched last at the end: open calls may hold a part of
+        them, or corrections come."""
         self._open: dict[bytes, tuple[Hold, ...]] = {}
 
     def reserve(
@@ -176,26 +181,24 @@ class Ledger:
         """
         return self._book([(hold, -hold.amount, 0) for hold in self._closed(call_id)])
 
-    def lose(self, call_id: bytes, policy: LostPolicy = "reserved") -> Change:
+    def lose(self, call_id: bytes, policy: LostPolicy = "reservation") -> Change:
         """Book a call of which nobody knows what it took.
 
         Raises:
             LedgerConflict: The call is not open.
         """
         return self._book(
-            [
-                (
-                    hold,
-                    -hold.amount,
-                    {"reserved": hold.amount, "floor": hold.floor, "zero": 0}[policy],
-                )
-                for hold in self._closed(call_id)
-            ]
+            [(hold, -hold.amount, lost_amount(hold, policy)) for hold in self._closed(call_id)]
         )
 
     def correct(self, holds: Iterable[Hold], delta: Amounts) -> Change:
-        """Add to what a closed call was booked with; `holds` are those of its row."""
-        return self._book([(hold, 0, delta[hold.metric] or 0) for hold in holds])
+        """Add to what a closed call was booked with; `holds` are those of its row.
+
+        A counter that is no longer kept, because its window ended long ago, is passed over.
+        """
+        return self._book(
+            [(hold, 0, delta[hold.metric] or 0) for hold in holds if self._is_kept(hold.key)]
+        )
 
     def top_up(self, budget: Budget, caller: Caller, amount: int, at_ms: int) -> Change:
         """Raise a limit in the running window, for everyone the counter counts.
@@ -221,10 +224,15 @@ class Ledger:
             )
         return check.counter
 
+    def standing(self, key: CounterKey) -> Counter:
+        """Return the counter of a key; the caller only reads it."""
+        return self._counter(key)
+
     def forget_session(self, session_id: str) -> None:
-        """Drop the counters whose window is this session; their rows stay."""
+        """Put the counters aside whose window is this session; their rows stay."""
         for place in [place for place in self._current if place[0] == session_id]:
-            del self._current[place]
+            # A correction of one of its calls may not be durable yet.
+            self._retire(self._current.pop(place))
 
     def counters(self, session_id: str) -> list[Counter]:
         """Return the counters whose window is this session, as far as they were needed."""
@@ -287,8 +295,6 @@ class Ledger:
             counter.forget(self._latest_ms)
             alerts += counter.book(spent, hold.step_ms)
             counters.append(counter)
-            if not counter.held:
-                self._older.pop(hold.key, None)
         return Change(tuple(counters), tuple(alerts))
 
     def _span(self, window: str, now_ms: int) -> Span:
@@ -302,16 +308,28 @@ class Ledger:
         current = self._current.get(place)
         if current is not None and current.key == key:
             return current
-        counter = self._older.get(key)
-        if counter is None:
-            counter = self._load(key) or Counter(key)
-            if current is not None and current.key.start_ms > key.start_ms:
-                self._older[key] = counter
-                return counter
-            self._current[place] = counter
-            if current is not None and current.held:
-                self._older[current.key] = current
+        counter = self._older.pop(key, None) or self._load(key) or Counter(key)
+        if current is not None and current.key.start_ms > key.start_ms:
+            self._retire(counter)
+            return counter
+        self._current[place] = counter
+        if current is not None:
+            self._retire(current)
         return counter
+
+    def _is_kept(self, key: CounterKey) -> bool:
+        """Whether a counter is known, in memory or as a row."""
+        current = self._current.get(key[:4])
+        known = key in self._older or (current is not None and current.key == key)
+        return known or self._load(key) is not None
+
+    def _retire(self, counter: Counter) -> None:
+        """Keep the counter of an ended window: its row may not be durable yet."""
+        self._older[counter.key] = counter
+        if len(self._older) > OLDER_COUNTERS_MAX:
+            free = next((key for key, older in self._older.items() if not older.held), None)
+            if free is not None:
+                del self._older[free]
 
 
 def _refusal(checks: list[_Check], now_ms: int) -> Wait | Deny | None:
@@ -330,12 +348,13 @@ def _refusal(checks: list[_Check], now_ms: int) -> Wait | Deny | None:
                 counter.held,
                 check.need,
                 _resets_at_ms(check, now_ms),
+                check.floor,
             )
     # A call is cut down to what is not spent; what is only held comes back, so it waits for that.
     whole_later = all(check.need <= check.left for check in enforced)
     for check in enforced:
         if (check.need if whole_later else check.floor) > check.free:
-            return Wait(check.counter.key)
+            return Wait(check.counter.key, check.need if whole_later else check.floor)
     return None
 
 

@@ -1,16 +1,31 @@
-"""Counters as they are stored, and the budget every persona has."""
+"""Counters and calls as they are stored, and the budget every persona has."""
 
 import functools
 from typing import Final
 
-from maestro_actors.ledger.amounts import METRICS
+import msgspec
+
+from maestro_actors.engine import Usage
+from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, lost_amount, used
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.counter import Counter
-from maestro_storage.records import BudgetRecord, CallRecord, CounterKey, CounterRecord, Hold
+from maestro_actors.ledger.prices import RateCard, cost_at_most, cost_of
+from maestro_storage.bookings import Correction, CounterKey, Hold
+from maestro_storage.records import BudgetRecord, CallRecord, CounterRecord
 
 _PERSONA: Final = "persona/"
 """Begins the budget id of a persona's `token_budget`; a name in a team file has no slash."""
 _TOTAL: Final = METRICS.index("total")
+_MONEY: Final = METRICS.index("money")
+
+LOST_BASES: Final[dict[LostPolicy, str]] = {
+    "reservation": "reserved",
+    "floor": "floor",
+    "zero": "zero",
+}
+"""What the row of a lost call has as its basis, by the policy that booked it."""
+
+_POLICIES: Final = {basis: policy for policy, basis in LOST_BASES.items()}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -25,12 +40,82 @@ def persona_of(key: CounterKey) -> str:
 
 
 def holds_of(call: CallRecord) -> tuple[Hold, ...]:
-    """Return everything an open call holds, that of its persona first."""
+    """Return everything a call holds, or held while it was open, that of its persona first."""
     tokens = call.reserved_tokens
     key = CounterKey(
         call.session_id, _PERSONA + call.persona_id, "session/total", call.persona_id, 0
     )
-    return (Hold(key, None, _TOTAL, tokens, tokens), *call.holds)
+    return (Hold(key, None, _TOTAL, tokens, call.floor_tokens or tokens), *call.holds)
+
+
+def settled(call: CallRecord, usage: Usage, card: RateCard | None) -> CallRecord:
+    """Return the row of a call with what it used; without a card its cost is not known."""
+    return msgspec.structs.replace(
+        call,
+        state="settled",
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        basis=usage.basis,
+        requests=usage.requests,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_nano_usd=0 if card is None else cost_of(usage, card),
+        cost_basis="unpriced" if card is None else card.basis,
+    )
+
+
+def lost(call: CallRecord, policy: LostPolicy, card: RateCard | None) -> CallRecord:
+    """Return the row of a call of which nobody knows what it used."""
+    tokens = lost_tokens(call, policy)
+    money = next((hold for hold in call.holds if hold.metric == _MONEY), None)
+    if money is not None:
+        cost_nano_usd = lost_amount(money, policy)
+    elif policy == "reservation":
+        cost_nano_usd = call.cost_nano_usd
+    else:
+        cost_nano_usd = 0 if card is None else cost_at_most(tokens, card)
+    return msgspec.structs.replace(
+        call,
+        state="lost",
+        input_tokens=tokens,
+        basis=LOST_BASES[policy],
+        requests=0 if policy == "zero" else 1,
+        cost_nano_usd=cost_nano_usd,
+    )
+
+
+def lost_tokens(call: CallRecord, policy: LostPolicy) -> int:
+    """Return the tokens a lost call is booked with."""
+    return lost_amount(holds_of(call)[0], policy)
+
+
+def figures_of(call: CallRecord) -> CallRecord | Correction:
+    """Return where the figures that count stand: the last correction, or else the call itself."""
+    return call.corrections[-1] if call.corrections else call
+
+
+def usage_of(figures: CallRecord | Correction) -> Usage:
+    """Return the figures of a call, or of a correction, as a usage."""
+    return Usage(
+        input_tokens=figures.input_tokens,
+        output_tokens=figures.output_tokens,
+        cache_read_tokens=figures.cache_read_tokens,
+        cache_write_tokens=figures.cache_write_tokens,
+        reasoning_tokens=figures.reasoning_tokens,
+        requests=figures.requests,
+    )
+
+
+def booked(call: CallRecord) -> Amounts:
+    """Return what a closed call counts for now, in each way a budget can count it."""
+    policy = _POLICIES.get(call.basis)
+    if policy is None or call.corrections:
+        figures = figures_of(call)
+        return used(usage_of(figures), figures.cost_nano_usd)
+    # How much of a lost call was output nobody knows: each counter was booked with its own hold.
+    amounts = {METRICS[hold.metric]: lost_amount(hold, policy) for hold in holds_of(call)}
+    return Amounts(**amounts)
 
 
 def counter_of(key: CounterKey, row: CounterRecord | BudgetRecord) -> Counter:

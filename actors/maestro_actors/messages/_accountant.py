@@ -4,6 +4,7 @@ import msgspec
 
 from maestro_actors.answer import Answer
 from maestro_actors.engine import ProcessIdentity, Usage
+from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.messages._message import Message
 from maestro_storage.records import (
@@ -52,11 +53,47 @@ class CloseCall(Message, frozen=True, kw_only=True):
     call_id: bytes
     state: CallState
     usage: Usage
-    """Ignored for a "lost" call: the reservation is booked instead."""
+    """Ignored for a "lost" call: `lost_policy` says what is booked instead."""
     at_ms: int
     draft: Transition
     outcome: str = ""
     """ "ok", or the class of the failure."""
+    lost_policy: LostPolicy = "reservation"
+
+
+class CorrectCall(Message, frozen=True, kw_only=True):
+    """Book what a closed call has really used, over what it was closed with.
+
+    Answered by `CallCorrected` before it is durable. The same correction of the same call again
+    changes nothing.
+    """
+
+    session_id: str
+    call_id: bytes
+    correction_id: str
+    """Names it within the call; not empty."""
+    usage: Usage
+    """All of it, not the difference."""
+    reason: str
+    at_ms: int
+
+
+class CorrectionRecorded(Message, frozen=True, kw_only=True):
+    """The corrections of a call are durable, up to and with this one."""
+
+    call_id: bytes
+    correction_id: str
+
+
+class ReturnRoom(Message, frozen=True, kw_only=True):
+    """A call that was woken for room in a budget cannot be made now: the next one may have it."""
+
+    address: str
+    """Who was woken."""
+
+
+class BudgetLapsed(Message, frozen=True, kw_only=True):
+    """Whoever was woken for a budget has had the time to ask; the room may go to others."""
 
 
 class RecordProcess(Message, frozen=True, kw_only=True):
@@ -119,9 +156,21 @@ AccountantMessage = (
     | RaiseBudget
     | ForgetSession
     | TopUp
+    | CorrectCall
+    | CorrectionRecorded
+    | ReturnRoom
+    | BudgetLapsed
     | GetUsage
     | AppendDraft
 )
+
+
+class CallCorrected(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction is valid and on its way to the journal."""
+
+    call_id: bytes
+    tokens: int
+    """Of the call, as it counts now."""
 
 
 class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):

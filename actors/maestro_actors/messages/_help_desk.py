@@ -7,7 +7,7 @@ from maestro_actors.messages._message import Message
 from maestro_actors.messages._persona import Flushed
 
 
-class TicketWritten(Message, frozen=True, kw_only=True):
+class PostingWritten(Message, frozen=True, kw_only=True):
     """The ticket of a final failure is durable in the outbox, and pending."""
 
     session_id: str
@@ -23,7 +23,7 @@ class SendingRecorded(Message, frozen=True, kw_only=True):
     """An earlier try may have arrived."""
 
 
-class TicketSent(Message, frozen=True, kw_only=True):
+class PostingSent(Message, frozen=True, kw_only=True):
     """The sink has taken a posting."""
 
     session_id: str
@@ -32,7 +32,7 @@ class TicketSent(Message, frozen=True, kw_only=True):
     """What a person finds the ticket by: a key, a path, the id of a message."""
 
 
-class TicketNotSent(Message, frozen=True, kw_only=True):
+class PostingNotSent(Message, frozen=True, kw_only=True):
     """The sink could not deliver a posting."""
 
     session_id: str
@@ -69,10 +69,10 @@ class AnswerRecorded(Message, frozen=True, kw_only=True):
 
 
 HelpDeskMessage = (
-    TicketWritten
+    PostingWritten
     | SendingRecorded
-    | TicketSent
-    | TicketNotSent
+    | PostingSent
+    | PostingNotSent
     | SendingSettled
     | PostingDue
     | AnswerHelp

@@ -16,8 +16,9 @@ from maestro_runtime.cli._output import print_json, print_table, printable, say,
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.log import configure_logs
+from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport
-from maestro_runtime.runtime import Runtime, RuntimeOptions, open_runtime
+from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
 from maestro_runtime.tickets import configured_sink
 from maestro_storage.records import SESSION_FINAL

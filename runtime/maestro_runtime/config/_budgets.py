@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
-from maestro_actors.ledger.amounts import METRICS
+from maestro_actors.ledger.amounts import LOST_POLICIES, METRICS
 from maestro_actors.ledger.budget import ACTIONS, SCOPES, Budget
 from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.ledger.prices import NANO_PER_USD
@@ -19,7 +19,10 @@ _WORDS: Final = {"scope": SCOPES, "metric": METRICS, "action": ACTIONS}
 
 
 def check_budgets(file: TeamFile, problems: Problems) -> None:
-    """Note everything that is wrong with the budgets."""
+    """Note everything that is wrong with the budgets, and with what is booked for lost calls."""
+    policy = file.team.lost_policy
+    if policy is not UNSET and policy not in LOST_POLICIES:
+        problems.add(("team", "lost_policy"), unknown(policy, "lost policy", LOST_POLICIES))
     names: list[tuple[str, KeyPath]] = []
     for at, table in enumerate(file.budgets):
         path = ("budgets", at)

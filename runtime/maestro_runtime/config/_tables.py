@@ -33,6 +33,7 @@ class TeamTable(msgspec.Struct, frozen=True):
     requirement: str | UnsetType = UNSET
     max_parallel_workers: Annotated[int, Meta(ge=1, le=WORKERS_MAX)] | UnsetType = UNSET
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
+    lost_policy: str | UnsetType = UNSET
 
 
 class CommandTable(msgspec.Struct, frozen=True):

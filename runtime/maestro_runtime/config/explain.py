@@ -31,8 +31,8 @@ def explain(
 ) -> list[ConfigValue]:
     """List every value in force, with its source.
 
-    With a team, the keys of personas and breakers are listed where they apply; without one, as
-    what they would be for a team that does not set them.
+    With a team, what the environment can override is listed where it applies, by persona, breaker
+    or team; without one, as what it would be for a team that does not set it.
 
     Args:
         settings: Flags and environment.
@@ -53,13 +53,20 @@ def explain(
             ConfigValue(f"breaker.{key}", setting.value, setting.source)
             for key, setting in settings.breaker.items()
         ]
-        return [state_dir, *personas, *breakers]
+        lost = settings.lost_policy
+        return [
+            state_dir,
+            *personas,
+            *breakers,
+            ConfigValue("lost_policy", lost.value, lost.source),
+        ]
     team = loaded.team
     values = {
         "team.name": team.name,
         "team.requirement": team.requirement,
         "team.max_parallel_workers": team.max_parallel_workers,
         "team.seed": team.seed,
+        "team.lost_policy": team.lost_policy,
     }
     for persona_id, persona in team.personas.items():
         for key, value in _flat(persona).items():

@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from maestro_actors.ledger.amounts import LOST_POLICIES, LostPolicy
 from maestro_actors.team import BreakerPolicy, Persona
 from maestro_runtime.config._texts import (
     TextRule,
@@ -83,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """By key of the team file: what every persona has unless the source is `built-in`."""
     breaker: dict[str, Setting[Any]]
     """The same for every circuit breaker."""
+    lost_policy: Setting[LostPolicy]
+    """What a lost call is booked with, whatever the team file says unless it is `built-in`."""
 
 
 def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
@@ -90,8 +93,9 @@ def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
 
     Args:
         flags: What the command line gave; wins over everything.
-        environ: Read for `MAESTRO_STATE_DIR`, for each key of `Settings.persona` in capitals
-            behind `MAESTRO_`, and for each key of `Settings.breaker` behind `MAESTRO_BREAKER_`.
+        environ: Read for `MAESTRO_STATE_DIR` and `MAESTRO_LOST_POLICY`, for each key of
+            `Settings.persona` in capitals behind `MAESTRO_`, and for each key of
+            `Settings.breaker` behind `MAESTRO_BREAKER_`.
             A variable that is set but empty is an error, not "unset".
 
     Raises:
@@ -110,6 +114,7 @@ def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
             key: _ruled(_given(f"breaker_{key}", flags, environ), rule, of_breaker[key])
             for key, rule in _BREAKER_RULES.items()
         },
+        lost_policy=_lost_policy(environ),
     )
 
 
@@ -131,6 +136,18 @@ def _directory(given: Setting[str] | None) -> Setting[Path]:
     if not given.value or "\0" in given.value:
         raise SettingInvalid(given.source, "the path of a directory", given.value)
     return Setting(Path(given.value).absolute(), given.source)
+
+
+def _lost_policy(environ: Mapping[str, str]) -> Setting[LostPolicy]:
+    """Make the text one of the policies."""
+    given = environ.get("MAESTRO_LOST_POLICY")
+    if given is None:
+        return Setting(LOST_POLICIES[0], BUILT_IN)
+    source = "environment MAESTRO_LOST_POLICY"
+    for policy in LOST_POLICIES:
+        if given == policy:
+            return Setting(policy, source)
+    raise SettingInvalid(source, f"one of {', '.join(LOST_POLICIES)}", given)
 
 
 def _ruled(given: Setting[str] | None, rule: TextRule, built_in: Any) -> Setting[Any]:

@@ -78,7 +78,8 @@ def load_team(
     Args:
         path: The team file.
         requirement: Text that replaces `team.requirement`; see `read_requirement`.
-        settings: What a flag or the environment sets replaces that of every persona and breaker.
+        settings: What a flag or the environment sets replaces that of every persona and breaker,
+            `lost_policy` that of the team.
         context: Replaces both.
 
     Raises:
@@ -153,6 +154,9 @@ def _loaded(
         sources["team.requirement"] = "flag --requirement"
     breakers, breaker_sources = breakers_of(file, origin, settings)
     sources |= breaker_sources
+    if settings.lost_policy.overrides_team_file:
+        team_keys["lost_policy"] = settings.lost_policy.value
+        sources["team.lost_policy"] = settings.lost_policy.source
     personas = {}
     for persona_id, own in file.personas.items():
         keys, key_sources = _merge(own, file.defaults, origin, settings)

@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
-from maestro_actors.errors import TokenBudgetExceeded, UsageInvalid
+from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.team import Persona
 from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
 from maestro_runtime.engines._claims import claimed_missing
@@ -49,9 +49,6 @@ MESSAGE_CHARACTERS_MAX: Final = 16_384
 
 RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
 """Longest pause an engine may ask for; a longer one is not believed."""
-
-TOKENS_MAX: Final = 1 << 53
-"""Largest token count that is believed."""
 
 ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop; then the call ends without it."""
@@ -252,7 +249,7 @@ class Call:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
         task, self._task = self._task, None
-        outcome = self._judged(task, limit_seconds)
+        outcome = _countable(self._judged(task, limit_seconds), self._order)
         if outcome.failure is None and (edits := task.result().edits):
             outcome = await self._edited(outcome, edits)
         return outcome
@@ -310,13 +307,6 @@ async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> Engi
         raise EngineCrashed(f"engine raised {type(error).__name__}") from error
     if not isinstance(result, EngineResult):
         raise MalformedOutput(f"engine must return an EngineResult, got {type(result).__name__}")
-    counts = (result.usage.input_tokens, result.usage.output_tokens)
-    if not all(0 <= count <= TOKENS_MAX for count in counts):
-        raise MalformedOutput(f"token counts must be from 0 to {TOKENS_MAX}, got {counts}")
-    try:
-        result.usage.check()
-    except UsageInvalid as error:
-        raise MalformedOutput(str(error)) from error
     try:
         edits = msgspec.convert(msgspec.to_builtins(result.edits), EditPlan | None)
     except (msgspec.MsgspecError, TypeError) as error:
@@ -345,6 +335,21 @@ def _usage_after(error: BaseException, booked: Usage) -> Usage:
     if isinstance(error, EngineError) and error.usage is not None:
         return error.usage
     return booked
+
+
+def _countable(outcome: Outcome, order: CallOrder) -> Outcome:
+    """Return an outcome whose usage can be booked: this one, or the failure that it is."""
+    usage: object = outcome.usage
+    fault = usage.fault if isinstance(usage, Usage) else f"usage must be a Usage, got {usage!r}"
+    if not fault:
+        return outcome
+    # Whoever counts wrong has used something all the same: at most what was reserved for it.
+    return msgspec.structs.replace(
+        outcome,
+        usage=Usage(input_tokens=order.token_budget, basis="reserved"),
+        failure=outcome.failure or "malformed_output",
+        evidence=(*outcome.evidence, _cut(f"engine miscounts: {fault}", EVIDENCE_CHARACTERS_MAX)),
+    )
 
 
 def _failed(error: BaseException, usage: Usage) -> Outcome:

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from maestro_actors.engine import CallOrder, ProcessIdentity, Usage
+from maestro_actors.engine import FIGURE_MAX, CallOrder, ProcessIdentity, Usage
+from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import CommandSpec, Contract, Persona
 from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
@@ -47,7 +48,7 @@ EVIDENCE_BYTES_MAX: Final = 2_000
 MESSAGE_BYTES_MAX: Final = 16_384
 """How much of the end of standard output becomes the message."""
 
-TokenCount = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+TokenCount = Annotated[int, msgspec.Meta(ge=0, le=FIGURE_MAX)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,12 @@ class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
 
     input_tokens: TokenCount = 0
     output_tokens: TokenCount = 0
+    cache_read_tokens: TokenCount = 0
+    """Part of the input, like the next one."""
+    cache_write_tokens: TokenCount = 0
+    reasoning_tokens: TokenCount = 0
+    """Part of the output."""
+    requests: TokenCount = 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,18 +240,17 @@ def _read_report(order: CallOrder) -> Report | str:
     if len(content) > REPORT_BYTES_MAX:
         return f"report must have at most {REPORT_BYTES_MAX} bytes"
     try:
-        return msgspec.json.decode(content, type=Report)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        report = msgspec.json.decode(content, type=Report)
+        if report.usage is not None:
+            _usage_of(report.usage).check()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageInvalid) as error:
         return f"report is not valid: {error}"
+    return report
 
 
 def _usage_of(reported: ReportedUsage) -> Usage:
     """Return reported tokens as the program's own count."""
-    return Usage(
-        input_tokens=reported.input_tokens,
-        output_tokens=reported.output_tokens,
-        basis="provider",
-    )
+    return Usage(basis="provider", **msgspec.structs.asdict(reported))
 
 
 def _judge(completion: Completion, report: Report | str, context: EngineContext) -> EngineResult:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import msgspec
 
 from maestro_actors.checks import CheckResult
-from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.engine import CallOrder, Estimate, Outcome, ProcessIdentity, Usage
 from maestro_actors.team import Persona
 from maestro_runtime.edits.plan import EditPlan
 from maestro_runtime.workspace import Fingerprint
@@ -93,10 +93,12 @@ class Engine(Protocol):
         starts. Empty if all of the engine fails together.
         """
 
-    def estimate(self, order: CallOrder) -> int:
+    def estimate(self, order: CallOrder) -> Estimate | int:
         """Return the tokens the call may need, at least 0: what will be reserved for it.
 
-        Called from any thread, before the call is opened; must be quick.
+        An `Estimate` also says with how many it can do; then the order that `run` gets may have a
+        smaller `token_budget`, and the engine must keep to it. An integer needs all of it. Called
+        from any thread, before the call is opened; must be quick.
         """
 
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:

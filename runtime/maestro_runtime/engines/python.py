@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.engine import FIGURE_MAX, CallOrder, Usage
 from maestro_actors.team import Contract, Persona
 from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines._importing import import_callable
@@ -18,10 +18,7 @@ from maestro_runtime.engines.protocol import Capabilities, EngineContext, Engine
 THREADS_MAX: Final = 32
 """Most plain functions that run at the same time; further calls wait, on their own clock."""
 
-TOKENS_MAX: Final = 1 << 53
-"""Largest token count that is believed."""
-
-TokenCount = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)]
+TokenCount = Annotated[int, msgspec.Meta(ge=0, le=FIGURE_MAX)]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +45,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     message: str = ""
     input_tokens: TokenCount = 0
     output_tokens: TokenCount = 0
+    cache_read_tokens: TokenCount = 0
+    """Part of the input, like the next one."""
+    cache_write_tokens: TokenCount = 0
+    reasoning_tokens: TokenCount = 0
+    """Part of the output."""
+    requests: TokenCount = 1
     edits: Any = None
     """An `EditPlan`, or a list of dictionaries with `kind` and the fields of that kind of edit."""
 
@@ -185,6 +188,10 @@ def _result_of(answer: object) -> EngineResult:
         input_tokens=fields.input_tokens,
         output_tokens=fields.output_tokens,
         basis="provider" if counted else "estimated",
+        cache_read_tokens=fields.cache_read_tokens,
+        cache_write_tokens=fields.cache_write_tokens,
+        reasoning_tokens=fields.reasoning_tokens,
+        requests=fields.requests,
     )
     try:
         edits = msgspec.convert(fields.edits, EditPlan | None)

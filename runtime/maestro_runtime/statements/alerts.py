@@ -4,7 +4,7 @@ import msgspec
 
 from maestro_runtime.statements.counters import metric_of, window_of
 from maestro_storage import StateView
-from maestro_storage.records import CounterKey
+from maestro_storage.bookings import CounterKey
 
 
 class AlertReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from maestro_actors.engine import Usage
 from maestro_actors.ledger.amounts import used
 from maestro_actors.ledger.rows import holds_of
-from maestro_storage.records import CallRecord, CounterKey
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import CallRecord
 
 
 def cost_of_call(call: CallRecord) -> int | None:

@@ -15,7 +15,8 @@ from maestro_runtime.statements.counters import (
     window_of,
 )
 from maestro_storage import StateView
-from maestro_storage.records import SESSION_FINAL, CounterKey
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import SESSION_FINAL
 
 BURN_MS_MIN: Final = 60_000
 """A shorter burst counts as if it had taken a minute: an hour says nothing about it."""

@@ -10,7 +10,8 @@ from maestro_actors.ledger.rows import counter_of, persona_budget
 from maestro_actors.session import decode_team
 from maestro_actors.team import Contract, Team
 from maestro_storage import StateView
-from maestro_storage.records import SESSION_FINAL, CounterKey, SessionRecord
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import SESSION_FINAL, SessionRecord
 
 
 class Counted(NamedTuple):

@@ -1,15 +1,16 @@
-"""Where the help desk hands its postings to the sink, and what becomes of them is a message."""
+"""Where the help desk hands its postings to the sinks, and what becomes of them is a message."""
 
 import queue
 import threading
 from typing import Final
 
+from maestro_actors.alert import AlertPosting
 from maestro_actors.kernel import ActorSystem
-from maestro_actors.messages import Message, TicketNotSent, TicketSent
+from maestro_actors.messages import Message, PostingNotSent, PostingSent
 from maestro_actors.proxy import encoded
 from maestro_actors.ticket import Posting
 from maestro_runtime.tickets.errors import TicketNotDelivered
-from maestro_runtime.tickets.protocol import TicketSink
+from maestro_runtime.tickets.protocol import AlertSink, TicketSink
 
 CLOSE_SECONDS: Final = 1.0
 """How long `close` waits for a posting under way."""
@@ -18,19 +19,22 @@ REASON_CHARS_MAX: Final = 500
 
 
 class TicketDesk:
-    """The `Tickets` port over a sink, on one thread of its own that starts with the first posting.
+    """The `Tickets` port over the sinks, on a thread of its own that starts with the first posting.
 
     The thread does not keep the process alive: a posting that is cut short stays "sending" in the
     outbox, and the next start looks for it before it sends it again.
     """
 
-    def __init__(self, system: ActorSystem, sink: TicketSink) -> None:
+    def __init__(self, system: ActorSystem, sink: TicketSink, alerts: AlertSink) -> None:
         self._system = system
         self._sink = sink
-        self._jobs: queue.SimpleQueue[tuple[Posting, str] | None] = queue.SimpleQueue()
+        self._alerts = alerts
+        self._jobs: queue.SimpleQueue[tuple[Posting | AlertPosting, str] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
 
-    def post(self, posting: Posting, reply_to: str) -> None:
+    def post(self, posting: Posting | AlertPosting, reply_to: str) -> None:
         """Queue a posting; any thread, but one at a time."""
         self._jobs.put((posting, reply_to))
         if self._thread is None:
@@ -49,26 +53,33 @@ class TicketDesk:
             posting, reply_to = job
             self._system.deliver(reply_to, encoded(self._deliver(posting)))
 
-    def _deliver(self, posting: Posting) -> Message:
-        session_id, posting_id = posting.ticket.session_id, posting.posting_id
+    def _deliver(self, posting: Posting | AlertPosting) -> Message:
+        session_id, posting_id = posting.session_id, posting.posting_id
+        sink = self._sink if isinstance(posting, Posting) else self._alerts
         try:
-            reference = self._clean(self._sink.post(posting))
+            found = (
+                self._sink.post(posting)
+                if isinstance(posting, Posting)
+                else self._alerts.post_alert(posting)
+            )
+            reference = _clean(sink, found)
         except TicketNotDelivered as error:
             # A doubt from before outlasts a try of which nothing can have arrived.
             reason, doubtful = error.reason, error.doubtful or posting.doubtful
         except Exception as error:  # noqa: BLE001 - foreign code; the answer must follow
             reason, doubtful = f"{type(error).__name__}: {error}", True
         else:
-            return TicketSent(session_id=session_id, posting_id=posting_id, reference=reference)
-        return TicketNotSent(
+            return PostingSent(session_id=session_id, posting_id=posting_id, reference=reference)
+        return PostingNotSent(
             session_id=session_id,
             posting_id=posting_id,
-            reason=f"{self._sink.name}: {self._clean(reason)}",
+            reason=f"{sink.name}: {_clean(sink, reason)}",
             doubtful=doubtful,
         )
 
-    def _clean(self, text: str) -> str:
-        """Return a text of the sink without its secrets, in one line of bounded length."""
-        for secret in self._sink.secrets:
-            text = text.replace(secret, "***")
-        return " ".join(text.split())[:REASON_CHARS_MAX]
+
+def _clean(sink: TicketSink | AlertSink, text: str) -> str:
+    """Return a text of a sink without its secrets, in one line of bounded length."""
+    for secret in sink.secrets:
+        text = text.replace(secret, "***")
+    return " ".join(text.split())[:REASON_CHARS_MAX]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from maestro_actors.alert import AlertPosting
 from maestro_actors.ticket import Posting
 from maestro_runtime._version import __version__
 from maestro_runtime.config.tickets import WebhookSettings
@@ -26,7 +27,7 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 
 
 class WebhookSink:
-    """Posts tickets to a URL. Redirects are not followed.
+    """Posts tickets and alerts to a URL. Redirects are not followed.
 
     Nobody can ask a webhook what it has received. A posting therefore keeps its `webhook-id` and
     its body over all tries, and the receiver is to drop an id that it has seen.
@@ -48,8 +49,15 @@ class WebhookSink:
 
     def post(self, posting: Posting) -> str:
         """Send the posting; the reference is its `webhook-id`."""
-        body = msgspec.json.encode(_event(posting))
-        webhook_id = f"msg_{posting.posting_id}"
+        return self._deliver(posting.posting_id, _event(posting))
+
+    def post_alert(self, posting: AlertPosting) -> str:
+        """Send the alert; the reference is its `webhook-id`."""
+        return self._deliver(posting.posting_id, _alert_event(posting))
+
+    def _deliver(self, posting_id: str, event: dict[str, Any]) -> str:
+        body = msgspec.json.encode(event)
+        webhook_id = f"msg_{posting_id}"
         timestamp = str(int(self._now_seconds()))
         headers = {
             "content-type": "application/json",
@@ -97,11 +105,10 @@ def _target(path: str, query: str) -> str:
 
 
 def _event(posting: Posting) -> dict[str, Any]:
-    """Return the body: the same for every try."""
-    at = datetime.fromtimestamp(posting.ticket.at_ms / 1000, UTC)
+    """Return the body for a ticket: the same for every try."""
     return {
         "type": "maestro.ticket.repeated" if posting.reference else "maestro.ticket.opened",
-        "timestamp": at.isoformat(timespec="milliseconds"),
+        "timestamp": _timestamp(posting.ticket.at_ms),
         "data": {
             "schema": "maestro.ticket/1",
             "posting_id": posting.posting_id,
@@ -111,3 +118,21 @@ def _event(posting: Posting) -> dict[str, Any]:
             "ticket": posting.ticket,
         },
     }
+
+
+def _alert_event(posting: AlertPosting) -> dict[str, Any]:
+    """Return the body for an alert: the same for every try."""
+    return {
+        "type": "maestro.budget.alert",
+        "timestamp": _timestamp(posting.alert.at_ms),
+        "data": {
+            "schema": "maestro.alert/1",
+            "posting_id": posting.posting_id,
+            "summary": posting.alert.summary,
+            "alert": posting.alert,
+        },
+    }
+
+
+def _timestamp(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -15,7 +15,8 @@ from maestro_runtime.cli import tokens
 from maestro_runtime.cli._export import COLUMNS
 from maestro_runtime.statements.usage import DIMENSIONS
 from maestro_storage import Store
-from maestro_storage.records import AlertRecord, BudgetRecord, CounterKey, TaskRecord
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import AlertRecord, BudgetRecord, TaskRecord
 from staging import team
 
 TEN_MS = 1_763_719_200_000

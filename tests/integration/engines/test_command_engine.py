@@ -132,6 +132,22 @@ def test_a_report_gives_usage_and_message(commands: Commands) -> None:
     assert (outcome.usage, outcome.message) == (COUNTED, "done")
 
 
+def test_a_report_tells_cache_reasoning_and_requests(commands: Commands) -> None:
+    figures = {
+        "input_tokens": 11,
+        "cache_read_tokens": 5,
+        "cache_write_tokens": 4,
+        "output_tokens": 7,
+        "reasoning_tokens": 6,
+        "requests": 3,
+    }
+    report = json.dumps({"usage": figures})
+
+    outcome = commands.shell(f"echo '{report}' > $MAESTRO_RESULT")
+
+    assert outcome.usage == Usage(basis="provider", **figures)
+
+
 @pytest.mark.parametrize(
     ("end", "failure", "evidence"),
     [
@@ -159,6 +175,10 @@ def test_reported_usage_counts_whatever_the_end(
     [
         ("echo '{' > $MAESTRO_RESULT", "report is not valid: "),
         ('echo \'{"usage": {"input_tokens": -1}}\' > $MAESTRO_RESULT', "`int` >= 0"),
+        (
+            'echo \'{"usage": {"output_tokens": 1, "reasoning_tokens": 2}}\' > $MAESTRO_RESULT',
+            "output_tokens must have the 2 reasoning tokens in it, got 1",
+        ),
         (f"head -c {REPORT_BYTES_MAX + 1} /dev/zero > $MAESTRO_RESULT", "report must have at most"),
         ("mkfifo $MAESTRO_RESULT", "is not a regular file"),
         ("ln -s /etc/hostname $MAESTRO_RESULT", "is a symbolic link"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.engine import CallOrder, Estimate, Usage
 from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, SystemClock
 from maestro_actors.messages import CallRecovered, EngineFinished, PersonaMessage
 from maestro_actors.team import Contract, Persona
@@ -182,8 +182,17 @@ def test_whatever_an_engine_estimates_there_is_a_reservation(
 
     found = place.desk.estimate(ORDER)
 
-    assert found == reserved
-    assert type(found) is int
+    assert found == Estimate(reserved)
+    assert type(found.need_tokens) is int
+
+
+@pytest.mark.parametrize(
+    ("least", "floor"), [(0, 0), (4, 4), (10, 10), (99, 10), (-1, 0), (4.9, 4)]
+)
+def test_a_call_can_never_do_with_more_than_it_needs(place: Place, least: int, floor: int) -> None:
+    place.engine.tokens = Estimate(10, least)
+
+    assert place.desk.estimate(ORDER) == Estimate(10, floor)
 
 
 @pytest.mark.parametrize("usage", [Usage(input_tokens=-1), Usage(output_tokens=1 << 60)])
@@ -197,14 +206,16 @@ def test_a_recovered_count_that_cannot_be_is_no_answer(place: Place, usage: Usag
     assert recovered.usage is None
 
 
-def test_a_count_that_cannot_be_is_never_booked(place: Place) -> None:
+def test_a_count_that_cannot_be_is_booked_as_the_reservation(place: Place) -> None:
     place.engine.released = True
     place.engine.error = Refused("no", Usage(input_tokens=-100))
-    place.desk.start(ORDER, ADDRESS)
+    place.desk.start(msgspec.structs.replace(ORDER, token_budget=50), ADDRESS)
 
     finished = place.next(EngineFinished)
 
     assert isinstance(finished, EngineFinished)
-    assert finished.outcome.failure == "malformed_output"
-    assert finished.outcome.usage == Usage()
-    assert "got (-100, 0)" in finished.outcome.evidence[0]
+    assert finished.outcome.failure == "refused"
+    assert finished.outcome.usage == Usage(input_tokens=50, basis="reserved")
+    assert finished.outcome.evidence[1] == (
+        "engine miscounts: input_tokens must be an integer of at least 0, got -100"
+    )

@@ -322,3 +322,29 @@ def test_usage_of_an_hour_goes_on_after_a_restart(restart: Callable[[], Stage]) 
         "ok": 1,
     }
     assert cells["transient"].input_tokens == 20
+
+
+def test_calls_that_wait_for_a_tight_budget_are_woken_when_there_is_room_for_them(
+    stage: Stage,
+) -> None:
+    """Not all of them at every change: each waits about once."""
+    names = [f"c{number}" for number in range(20)]
+    wanted = team(*map(contract, names), token_budget=3_000)
+    wanted = msgspec.structs.replace(
+        wanted,
+        max_parallel_workers=40,
+        budgets=(Budget(id="tight", window="forever", limit=3_000),),
+    )
+    stage.engines.estimate_tokens = 1_000
+    stage.engines.held = True
+    run(stage, wanted)
+    stage.wait_for("task_waiting", 17)
+
+    for count in range(1, 21):
+        order = stage.engines.wait_for_calls(count)[count - 1]
+        stage.engines.finish(order.call_id)
+    stage.wait_for("session_done")
+
+    waits = [event for event in stage.events if event.kind == "task_waiting"]
+    assert len(waits) <= 20
+    assert {row.held for row in stage.store.counters.scan()} == {0}

@@ -21,7 +21,7 @@ from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wai
 
 if TYPE_CHECKING:
     from maestro_actors.ledger.counter import Alert, Counter
-    from maestro_storage.records import CounterKey, Hold
+    from maestro_storage.bookings import CounterKey, Hold
 
 START_MS = 1_700_000_000_000
 
@@ -243,10 +243,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.book(call, Amounts(), self.ledger.release(call.call_id))
 
     @precondition(some_open)
-    @rule(data=st.data(), policy=st.sampled_from(["reserved", "floor", "zero"]))
+    @rule(data=st.data(), policy=st.sampled_from(["reservation", "floor", "zero"]))
     def lose(self, data: Any, policy: Any) -> None:
         call = self.open_call(data)
-        booked = {"reserved": call.reserved, "floor": call.floor, "zero": Amounts()}[policy]
+        booked = {"reservation": call.reserved, "floor": call.floor, "zero": Amounts()}[policy]
         self.book(call, booked, self.ledger.lose(call.call_id, policy))
 
     @precondition(lambda self: any(call.booked for call in self.model.calls))

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.rows import counter_of, persona_budget, row_of
-from maestro_storage.records import CounterKey, Fired
+from maestro_storage.bookings import CounterKey, Fired
 
 FIRED = st.sets(st.builds(Fired, st.integers(1, 3), st.integers(1, 100), st.integers(1, 1000)))
 FIGURES = st.integers(0, 1 << 53)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from maestro_actors.engine import Outcome, Usage
+from maestro_actors.engine import Estimate, Outcome, Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address, persona_address
 from maestro_actors.messages import (
     BreakerClosed,
@@ -152,10 +152,10 @@ def test_a_persona_that_fails_before_it_has_asked_for_a_call_gets_its_slot_again
 ) -> None:
     estimates = iter([ZeroDivisionError()])
 
-    def estimate(engines: ScriptedEngines, _order: object) -> int:
+    def estimate(engines: ScriptedEngines, _order: object) -> Estimate:
         for error in estimates:
             raise error
-        return engines.estimate_tokens
+        return Estimate(engines.estimate_tokens)
 
     monkeypatch.setattr(ScriptedEngines, "estimate", estimate)
     wanted = team(contract("c1"), contract("c2", after=("c1",)))

@@ -1,10 +1,18 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from maestro_actors.ledger.budget import Budget
-from maestro_runtime.config import LoadedTeam, TeamFileInvalid
+from maestro_runtime.config import (
+    Flags,
+    LoadedTeam,
+    SettingInvalid,
+    TeamFileInvalid,
+    load_team,
+    resolve_settings,
+)
 
 Document = dict[str, Any]
 Load = Callable[[Document], LoadedTeam]
@@ -109,3 +117,31 @@ def test_a_budget_needs_a_limit_and_an_id_of_its_own(document: Document, load: L
         ("budgets[1].limit", "is required"),
         ("budgets[1].id", "'whole' is already used by budgets[0].id"),
     ]
+
+
+def test_the_policy_for_lost_calls_is_that_of_the_environment_else_of_the_team(
+    document: Document, load: Load, team_path: Path
+) -> None:
+    assert load(document).team.lost_policy == "reservation"
+    document["team"]["lost_policy"] = "floor"
+    loaded = load(document)
+    assert loaded.team.lost_policy == "floor"
+    assert loaded.sources["team.lost_policy"].startswith("team file ")
+
+    settings = resolve_settings(Flags(), {"MAESTRO_LOST_POLICY": "zero"})
+    overridden = load_team(team_path, settings=settings)
+
+    assert overridden.team.lost_policy == "zero"
+    assert overridden.sources["team.lost_policy"] == "environment MAESTRO_LOST_POLICY"
+
+
+def test_an_unknown_policy_for_lost_calls_is_refused(document: Document, load: Load) -> None:
+    document["team"]["lost_policy"] = "zeroo"
+
+    with pytest.raises(TeamFileInvalid, match=r"did you mean 'zero'"):
+        load(document)
+    with pytest.raises(
+        SettingInvalid,
+        match=r"environment MAESTRO_LOST_POLICY must be one of reservation, floor, zero, got ''",
+    ):
+        resolve_settings(Flags(), {"MAESTRO_LOST_POLICY": ""})

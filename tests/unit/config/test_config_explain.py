@@ -43,6 +43,7 @@ def test_without_a_team_the_settings_are_explained() -> None:
         ConfigValue("breaker.jitter", 0.1, "built-in"),
         ConfigValue("breaker.growth", 3.0, "environment MAESTRO_BREAKER_GROWTH"),
         ConfigValue("breaker.call_timeout_seconds", None, "built-in"),
+        ConfigValue("lost_policy", "reservation", "built-in"),
     ]
 
 

@@ -151,7 +151,7 @@ def test_a_date_is_no_free_parameter(
             "sed",
             (
                 "'sed' is not a known key, did you mean 'seed'? "
-                "(known: max_parallel_workers, name, requirement, seed)"
+                "(known: lost_policy, max_parallel_workers, name, requirement, seed)"
             ),
         ),
         (

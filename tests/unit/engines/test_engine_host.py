@@ -297,11 +297,11 @@ def test_an_engine_that_does_not_stop_is_left_behind_visibly(
         (None, "output is malformed: engine must return an EngineResult, got NoneType"),
         (
             EngineResult(usage=Usage(input_tokens=-1)),
-            "output is malformed: token counts must be from 0 to 9007199254740992, got (-1, 0)",
+            "engine miscounts: input_tokens must be an integer of at least 0, got -1",
         ),
         (
             EngineResult(usage=Usage(input_tokens=1, cache_read_tokens=2)),
-            "output is malformed: input_tokens must have the cached 2 tokens in it, got 1",
+            "engine miscounts: input_tokens must have the cached 2 tokens in it, got 1",
         ),
     ],
 )
@@ -315,6 +315,27 @@ def test_an_engine_is_held_to_its_protocol(
 
     assert outcome.failure == "malformed_output"
     assert outcome.evidence == (evidence,)
+
+
+@pytest.mark.parametrize("usage", [Usage(input_tokens=-5), Usage(output_tokens=1 << 60), None])
+@pytest.mark.parametrize("way", ["returns", "raises", "is stopped"])
+def test_whoever_counts_wrong_is_booked_with_the_reservation_however_the_call_ends(
+    bench: Callable[[Behaviour], Bench], make_order: Callable[..., CallOrder], way: str, usage: Any
+) -> None:
+    async def miscount(order: CallOrder, context: EngineContext) -> EngineResult:
+        context.usage = usage
+        if way == "raises":
+            raise LookupError
+        if way == "is stopped":
+            await asyncio.Event().wait()
+        return EngineResult(usage=usage)
+
+    order = make_order(persona={"engine": "probe", "timeout_seconds": 0.05}, token_budget=70)
+    outcome = bench(miscount).serve(order)
+
+    assert outcome.usage == Usage(input_tokens=70, basis="reserved")
+    assert outcome.failure == ("malformed_output" if way == "returns" else "transient")
+    assert outcome.evidence[-1].startswith("engine miscounts: ")
 
 
 def test_an_exception_is_shown_by_type_and_text_cut_short_and_encodable(

@@ -26,6 +26,8 @@ def message(task): return f"{WORD} {task.task_id} {task.ordinal} {task.options['
 def thread(task): return threading.current_thread().name
 async def loop(task): return threading.current_thread().name
 def counted(task): return {"message": "m", "input_tokens": 4, "output_tokens": 5}
+def cached(task): return {"input_tokens": 9, "cache_read_tokens": 8, "requests": 2}
+def overcached(task): return {"input_tokens": 9, "cache_read_tokens": 10}
 def edits(task): return {"edits": [{"kind": "whole_file", "path": "a", "content": "x"}]}
 def struct(task): return {"edits": (WholeFile(path="a", content="x"),)}
 def wrong_edits(task): return {"output_tokens": 5, "edits": [{"kind": "whole_file", "path": "a"}]}
@@ -111,6 +113,9 @@ def test_tokens_are_those_the_function_reports_and_none_otherwise(
     call: Callable[[str], Outcome],
 ) -> None:
     assert call("counted").usage == Usage(input_tokens=4, output_tokens=5, basis="provider")
+    assert call("cached").usage == Usage(
+        input_tokens=9, cache_read_tokens=8, requests=2, basis="provider"
+    )
     assert call("nothing").usage == Usage()
 
 
@@ -118,6 +123,7 @@ def test_tokens_are_those_the_function_reports_and_none_otherwise(
     ("function", "failure", "evidence"),
     [
         ("negative", "malformed_output", "dictionary returned by callable: Expected `int` >= 0"),
+        ("overcached", "malformed_output", "must have the cached 10 tokens in it, got 9"),
         ("unknown", "malformed_output", "contains unknown field `tokens`"),
         ("number", "malformed_output", "a dictionary or an EngineResult, got int"),
         ("raises", "transient", "LookupError: no such thing"),

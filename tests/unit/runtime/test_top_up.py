@@ -13,14 +13,9 @@ from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.budgets import budgets
 from maestro_runtime.top_up import ToppedUp, TopUpOrder, top_up
 from maestro_storage import Store
+from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
-from maestro_storage.records import (
-    AttemptRecord,
-    CounterKey,
-    CounterRecord,
-    SessionState,
-    TaskState,
-)
+from maestro_storage.records import AttemptRecord, CounterRecord, SessionState, TaskState
 from staging import contract, team
 
 NOW_MS = 500 * DAY_MS + HOUR_MS

@@ -9,15 +9,8 @@ from maestro_runtime.statements.alerts import AlertReport, alerts
 from maestro_runtime.statements.budgets import BudgetState, budgets
 from maestro_runtime.statements.calls import lost_calls
 from maestro_storage import Store
-from maestro_storage.records import (
-    AlertRecord,
-    BudgetRecord,
-    CounterKey,
-    CounterRecord,
-    Fired,
-    Hold,
-    SessionState,
-)
+from maestro_storage.bookings import CounterKey, Fired, Hold
+from maestro_storage.records import AlertRecord, BudgetRecord, CounterRecord, SessionState
 from staging import team
 
 DAWN_MS = 500 * DAY_MS

@@ -9,6 +9,7 @@ import pytest
 
 from maestro_storage._repository import Decoder
 from maestro_storage._seal import unseal
+from maestro_storage.bookings import CounterKey, Fired
 from maestro_storage.records import (
     RECORD_TYPES,
     AlertRecord,
@@ -17,10 +18,8 @@ from maestro_storage.records import (
     BudgetRecord,
     CallRecord,
     CheckpointRecord,
-    CounterKey,
     CounterRecord,
     EventRecord,
-    Fired,
     OutboxRecord,
     Record,
     SessionRecord,

@@ -3,6 +3,7 @@
 import pickle
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pykka
@@ -10,9 +11,9 @@ import pytest
 
 from maestro_actors.help_desk import HelpDesk
 from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, VirtualClock
-from maestro_actors.messages import HelpDeskMessage, TicketNotSent, TicketSent
+from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_actors.ticket import Posting
-from maestro_runtime.tickets import TicketDesk, TicketNotDelivered
+from maestro_runtime.tickets import AlertFile, TicketDesk, TicketNotDelivered
 
 BOUND_SECONDS = 20.0
 
@@ -55,7 +56,7 @@ def answer_of(
 ) -> HelpDeskMessage:
     heard: pykka.Future[bytes] = pykka.ThreadingFuture()
     system.spawn(Listener, heard, address="urn:test")
-    desk = TicketDesk(system, Sink(act))
+    desk = TicketDesk(system, Sink(act), AlertFile(Path("/nowhere")))
     desk.post(posting, "urn:test")
     message = heard.get(timeout=BOUND_SECONDS)
     desk.close()
@@ -65,7 +66,7 @@ def answer_of(
 def test_the_reference_comes_back_in_one_line(system: ActorSystem, first: Posting) -> None:
     answer = answer_of(system, first, lambda _posting: "OPS-1\nforged")
 
-    assert answer == TicketSent(
+    assert answer == PostingSent(
         session_id="s-1", posting_id=first.posting_id, reference="OPS-1 forged"
     )
 
@@ -76,7 +77,7 @@ def test_secrets_are_cut_out_of_whatever_a_sink_says(system: ActorSystem, first:
 
     answer = answer_of(system, first, fail)
 
-    assert isinstance(answer, TicketNotSent)
+    assert isinstance(answer, PostingNotSent)
     assert (answer.reason, answer.doubtful) == ("scripted: header *** refused", False)
 
 
@@ -86,7 +87,7 @@ def test_what_no_sink_should_raise_leaves_a_doubt(system: ActorSystem, first: Po
 
     answer = answer_of(system, first, fail)
 
-    assert isinstance(answer, TicketNotSent)
+    assert isinstance(answer, PostingNotSent)
     assert (answer.reason, answer.doubtful) == ("scripted: ValueError: ***", True)
 
 
@@ -98,7 +99,7 @@ def test_a_doubt_from_before_outlasts_a_try_that_cannot_have_arrived(
 
     answer = answer_of(system, msgspec.structs.replace(first, doubtful=True), fail)
 
-    assert isinstance(answer, TicketNotSent)
+    assert isinstance(answer, PostingNotSent)
     assert answer.doubtful
 
 
@@ -113,7 +114,7 @@ def test_closing_does_not_wait_for_a_sink_that_hangs(
         release.wait(BOUND_SECONDS)
         return ""
 
-    desk = TicketDesk(system, Sink(hang))
+    desk = TicketDesk(system, Sink(hang), AlertFile(Path("/nowhere")))
     desk.post(first, "urn:test")
     assert begun.wait(BOUND_SECONDS)
 

@@ -1,0 +1,148 @@
+"""What people change in the books: corrections of calls, and top-ups of budgets.
+
+A correction says what a closed call has really used, and is an adjusting entry. Nothing that was
+booked is rewritten: the call's row gains the correction, the counters of its windows the
+difference, and the history a cell with the difference, in the hour of the call.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from maestro_actors.engine import Usage
+from maestro_actors.ledger.amounts import Amounts
+from maestro_actors.ledger.budget import subject_of
+from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
+from maestro_actors.ledger.history import adjustment
+from maestro_actors.ledger.ledger import Change, Ledger
+from maestro_actors.ledger.prices import RateCard, cost_of
+from maestro_actors.ledger.rows import booked, figures_of, holds_of, usage_of
+from maestro_actors.messages import CorrectCall, TopUp
+from maestro_storage.bookings import Correction
+from maestro_storage.records import CallRecord
+from maestro_storage.transition import Event, Transition
+
+
+class Corrected(NamedTuple):
+    """A correction that is to become durable."""
+
+    call: CallRecord
+    change: Change
+    draft: Transition
+    """Has the call, the cell of the history and the event; the counters are for the caller."""
+
+
+def correct(
+    ledger: Ledger, call: CallRecord, order: CorrectCall, card: RateCard | None, epoch: int
+) -> Corrected | None:
+    """Book what a call has really used; None if that has been done.
+
+    Args:
+        ledger: Changed in place, unless this raises.
+        call: Its row, with every correction so far.
+        order: What it used.
+        card: The price of its model when it was opened, if it has one.
+        epoch: Goes into every record.
+
+    Raises:
+        UsageInvalid: The figures cannot be.
+        LedgerConflict: The call is open, or was never made; or another correction has this id.
+    """
+    order.usage.check()
+    what = f"call {call.call_id.hex()}"
+    if not order.correction_id:
+        raise LedgerConflict(what, "needs an id for its correction")
+    if call.state not in ("settled", "lost"):
+        raise LedgerConflict(what, f"is {call.state}, only a settled or lost one is corrected")
+    for known in call.corrections:
+        if known.correction_id == order.correction_id:
+            if _same(known, order.usage):
+                return None
+            rule = f"has a correction {order.correction_id!r} with other figures"
+            raise LedgerConflict(what, rule)
+    corrected = msgspec.structs.replace(
+        call,
+        state="settled",
+        corrections=(*call.corrections, _correction(order, card)),
+        epoch=epoch,
+    )
+    after = booked(corrected)
+    delta = Amounts(
+        *((new or 0) - (old or 0) for old, new in zip(booked(call), after, strict=True))
+    )
+    change = ledger.correct(holds_of(call), delta)
+    draft = Transition()
+    draft.put(corrected)
+    draft.put(adjustment(call, corrected, epoch))
+    draft.event(_event(call, corrected, order))
+    return Corrected(corrected, change, draft)
+
+
+def _correction(order: CorrectCall, card: RateCard | None) -> Correction:
+    usage = order.usage
+    return Correction(
+        correction_id=order.correction_id,
+        reason=order.reason,
+        at_ms=order.at_ms,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        basis=usage.basis,
+        requests=usage.requests,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_nano_usd=0 if card is None else cost_of(usage, card),
+        cost_basis="unpriced" if card is None else card.basis,
+    )
+
+
+def _same(known: Correction, usage: Usage) -> bool:
+    return usage_of(known) == msgspec.structs.replace(usage, basis=Usage().basis)
+
+
+def _event(before: CallRecord, after: CallRecord, order: CorrectCall) -> Event:
+    return Event(
+        after.session_id,
+        "call_corrected",
+        order.at_ms,
+        after.task_id,
+        {
+            "persona_id": after.persona_id,
+            "call_id": after.call_id.hex(),
+            "correction_id": order.correction_id,
+            "reason": order.reason,
+            "tokens_before": usage_of(figures_of(before)).total,
+            "tokens": usage_of(figures_of(after)).total,
+        },
+    )
+
+
+def check_top_up(order: TopUp) -> None:
+    """Refuse a top-up that cannot be.
+
+    Raises:
+        BudgetInvalid: The amount is below 1.
+        LedgerConflict: The budget does not count this caller.
+    """
+    budget, caller = order.budget, order.caller
+    if order.amount < 1:
+        raise BudgetInvalid(budget.id, "top-up", "must be at least 1", order.amount)
+    if subject_of(budget, caller) is None:
+        raise LedgerConflict(
+            f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
+        )
+
+
+def topped_up(ledger: Ledger, order: TopUp) -> tuple[Change, Transition]:
+    """Raise a limit; the draft has the event, the counters are for the caller."""
+    change = ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
+    draft = Transition()
+    draft.event(
+        Event(
+            order.caller.session_id,
+            "budget_topped_up",
+            order.at_ms,
+            data={"budget_id": order.budget.id, "amount": order.amount, "reason": order.reason},
+        )
+    )
+    return change, draft

@@ -1,0 +1,90 @@
+"""What people change in the books of a state directory that no runtime is open on.
+
+While a runtime is open, only its token accountant writes counters: see `Runtime.correct` and
+`Runtime.top_up`.
+"""
+
+from collections.abc import Iterable
+
+from maestro_actors.adjustment import check_top_up, correct, topped_up
+from maestro_actors.alert import write_alert
+from maestro_actors.ledger.counter import Counter
+from maestro_actors.ledger.ledger import Ledger
+from maestro_actors.ledger.rows import counter_of, persona_of, row_of
+from maestro_actors.messages import CorrectCall, TopUp
+from maestro_runtime._memory import StoreMemory
+from maestro_runtime.prices import PRICES_NAME, open_prices
+from maestro_storage import Store
+from maestro_storage.bookings import CounterKey
+from maestro_storage.errors import NotFound
+from maestro_storage.records import CallRecord
+from maestro_storage.transition import Transition
+
+
+def correct_at_rest(store: Store, order: CorrectCall) -> CallRecord:
+    """Book what a closed call has really used; durable on return.
+
+    The same correction of the same call again changes nothing. Alerts that it raises are sent by
+    the next runtime.
+
+    Returns:
+        The row of the call, with the correction.
+
+    Raises:
+        NotFound: There is no such session or call.
+        SessionQuarantined: A record of the session is damaged.
+        UsageInvalid: The figures cannot be.
+        LedgerConflict: The call is open, or another correction has this id.
+        PriceTableInvalid: The price table of the state directory is not one.
+        StorageError: The correction could not be written.
+    """
+    store.require_session(order.session_id)
+    call = store.calls.get(order.session_id, order.call_id)
+    if call is None:
+        raise NotFound("call", f"{order.session_id}/{order.call_id.hex()}")
+    card = open_prices(store.path / PRICES_NAME).card(call.model or call.engine, call.opened_ms)
+    done = correct(_ledger(store), call, order, card, store.epoch)
+    if done is None:
+        return call
+    _put(store, done.draft, done.change.counters, order.at_ms)
+    for alert in done.change.alerts:
+        write_alert(done.draft, alert, done.call, order.at_ms, store.epoch)
+    # Nobody lives here to be told; the next runtime reads the outbox.
+    done.draft.deliveries.clear()
+    store.journal.commit(done.draft).result()
+    return done.call
+
+
+def top_up_at_rest(store: Store, order: TopUp) -> None:
+    """Raise the limit of a budget in its running window; durable on return.
+
+    A session that waits for it goes on when it is resumed.
+
+    Raises:
+        NotFound: There is no such session.
+        SessionQuarantined: A record of the session is damaged.
+        BudgetInvalid: The amount is below 1.
+        LedgerConflict: The budget does not count this caller.
+        StorageError: The top-up could not be written.
+    """
+    store.require_session(order.caller.session_id)
+    check_top_up(order)
+    change, draft = topped_up(_ledger(store), order)
+    _put(store, draft, change.counters, order.at_ms)
+    store.journal.commit(draft).result()
+
+
+def _ledger(store: Store) -> Ledger:
+    memory = StoreMemory(store)
+
+    def load(key: CounterKey) -> Counter | None:
+        persona_id = persona_of(key)
+        row = memory.budget(key.session_id, persona_id) if persona_id else memory.counter(key)
+        return None if row is None else counter_of(key, row)
+
+    return Ledger(load, memory.counted_until_ms())
+
+
+def _put(store: Store, draft: Transition, counters: Iterable[Counter], at_ms: int) -> None:
+    for counter in counters:
+        draft.put(row_of(counter, at_ms, store.epoch))

@@ -1,0 +1,33 @@
+"""How a runtime is opened."""
+
+from dataclasses import dataclass, field
+
+from maestro_actors.healing import Strategy
+from maestro_actors.kernel import Clock
+from maestro_actors.team import BreakerPolicy
+from maestro_runtime.healing import Fix
+from maestro_runtime.tickets import TicketSink
+from maestro_storage import CommitObserver, StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """How a runtime is opened. The defaults are those of the command line."""
+
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    """Of breakers that a team says nothing about. A breaker that sessions share follows the one
+    started last."""
+    store: StoreOptions = field(default_factory=StoreOptions)
+    clock: Clock | None = None
+    """None: the system's clock."""
+    observer: CommitObserver | None = None
+    """Sees every commit before and after; for tests that kill the process in between."""
+    tickets: TicketSink | None = None
+    """Where the tickets of final failures go; None: files in the state directory. Alerts of budgets
+    go there too if it is an `AlertSink`, else into a file of the state directory."""
+    strategies: tuple[Strategy, ...] = ()
+    """Asked about failed attempts before the built-in ones."""
+    fixes: tuple[Fix, ...] = ()
+    """Tried on files that fail a check after the built-in ones."""
+    stop_grace_seconds: float = 10.0
+    """How long `close` lets engines and actors come to an end."""

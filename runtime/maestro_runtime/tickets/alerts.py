@@ -1,0 +1,51 @@
+"""The `file` sink of alerts: a line of JSON for each, in one file of the state directory."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from maestro_actors.alert import AlertPosting
+from maestro_runtime.tickets.errors import TicketNotDelivered
+
+FILE_NAME: Final = "alerts.jsonl"
+"""The file in the state directory."""
+
+
+class AlertFile:
+    """Appends alerts to a file. A line that was cut off by a crash stays; the alert comes again."""
+
+    name = "file"
+    secrets: tuple[str, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def post_alert(self, posting: AlertPosting) -> str:
+        """Append the alert, unless it is there; durable on return. The reference is the path."""
+        told = {"alert_id": posting.posting_id, **msgspec.structs.asdict(posting.alert)}
+        line = msgspec.json.encode(told) + b"\n"
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        try:
+            with os.fdopen(os.open(self._path, flags, 0o600), "r+b") as file:
+                before = file.read()
+                if line not in before.splitlines(keepends=True):
+                    file.write(b"\n" + line if before and not before.endswith(b"\n") else line)
+                    file.flush()
+                os.fsync(file.fileno())
+            if not before:
+                _sync_directory(self._path.parent)
+        except OSError as error:
+            reason = f"{self._path}: {error.strerror or error}"
+            # The line may be in the file: the next try looks for it.
+            raise TicketNotDelivered(self.name, reason, doubtful=True) from error
+        return str(self._path)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,153 @@
+"""What outlives its session and still gets old: usage by the hour, counters of ended windows.
+
+The cells of a day are added up into one after some days: the sums stay what they were. Cells of
+days, counters and alerts go when nobody asks for them any more.
+"""
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Final
+
+import msgspec
+
+from maestro_storage._environment import Transaction, keys_under
+from maestro_storage._payloads import Databases
+from maestro_storage._repository import Decoder
+from maestro_storage._retention import DAY_MS, RetentionPolicy
+from maestro_storage._seal import seal
+from maestro_storage.records import AlertRecord, CounterRecord, UsageRecord, key_of
+
+ROWS_MAX: Final = 512
+"""Rows that one step of tidying looks after, so that no commit waits for long."""
+
+WINDOW_DAYS_MAX: Final = 31
+"""No window that has a start is longer; the storage does not know how long each of them is."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_cell: Final = Decoder(UsageRecord)
+_decode_counter: Final = Decoder(CounterRecord)
+
+_SESSIONLESS: Final = key_of("")
+_HOUR: Final = slice(len(_SESSIONLESS), len(_SESSIONLESS) + 8)
+"""Where the key of a cell has its hour."""
+_STARTS: Final = {CounterRecord.DATABASE: slice(-8, None), AlertRecord.DATABASE: slice(-32, -24)}
+"""Where a key has the start of the window."""
+_FIGURES: Final = (
+    "calls",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_nano_usd",
+    "unpriced_calls",
+    "lost_calls",
+    "duration_ms",
+)
+
+
+class Tidying(msgspec.Struct):
+    """Work for the writer: one step, of at most `ROWS_MAX` rows."""
+
+    policy: RetentionPolicy
+    now_ms: int
+    since_ms: int
+    """Cells of hours before it have been added up already."""
+    rows: int | None = None
+    """Rows that the step has looked after; None before it is durable."""
+
+    @property
+    def until_ms(self) -> int:
+        """Begin of the first day whose hours are kept apart."""
+        cutoff_ms = self.now_ms - round(self.policy.hour_cells_days * DAY_MS)
+        return max(0, cutoff_ms - cutoff_ms % DAY_MS)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing more is to be done for now."""
+        return self.rows is not None and self.rows < ROWS_MAX
+
+
+def is_due(txn: Transaction, databases: Databases, work: Tidying) -> bool:
+    """Whether a step would find anything to look after."""
+    found = chain(_gone(txn, databases, work), _old_hours(txn, databases, work))
+    return next(iter(found), None) is not None
+
+
+def tidy(txn: Transaction, databases: Databases, work: Tidying) -> int:
+    """Take one step and return the number of rows it has looked after."""
+    doomed = list(islice(_gone(txn, databases, work), ROWS_MAX))
+    for name, key in doomed:
+        txn.delete(key, db=databases[name])
+    hours = list(islice(_old_hours(txn, databases, work), ROWS_MAX - len(doomed)))
+    for cell in hours:
+        _add_to_day(txn, databases, cell)
+    return len(doomed) + len(hours)
+
+
+def _gone(txn: Transaction, databases: Databases, work: Tidying) -> Iterator[tuple[str, bytes]]:
+    """Yield what nobody asks for any more: databases and keys."""
+    age_ms = round((WINDOW_DAYS_MAX + work.policy.windows_days) * DAY_MS)
+    yield from _forgotten_cells(txn, databases, work)
+    for name in _STARTS:
+        yield from _dead(txn, databases, name, work.now_ms - age_ms)
+
+
+def _forgotten_cells(
+    txn: Transaction, databases: Databases, work: Tidying
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the cells that are too old to be kept."""
+    name = UsageRecord.DATABASE
+    cutoff_ms = work.now_ms - round(work.policy.day_cells_days * DAY_MS)
+    for key in keys_under(txn, databases[name], _SESSIONLESS):
+        if int.from_bytes(key[_HOUR], "big") >= cutoff_ms:
+            return
+        yield name, key
+
+
+def _dead(
+    txn: Transaction, databases: Databases, name: str, cutoff_ms: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yield what belongs to windows that began before the cutoff; nothing if they do not begin."""
+    for key in keys_under(txn, databases[name], _SESSIONLESS):
+        start_ms = int.from_bytes(key[_STARTS[name]], "big")
+        if 0 < start_ms < cutoff_ms and not _is_held(txn, databases, name, key):
+            yield name, key
+
+
+def _is_held(txn: Transaction, databases: Databases, name: str, key: bytes) -> bool:
+    """Whether a counter still holds something for an open call."""
+    if name != CounterRecord.DATABASE:
+        return False
+    return _decode_counter(key, txn.get(key, b"", db=databases[name])).held != 0
+
+
+def _old_hours(txn: Transaction, databases: Databases, work: Tidying) -> Iterator[UsageRecord]:
+    """Yield the cells of hours that are to be added up, oldest first."""
+    cursor = txn.cursor(db=databases[UsageRecord.DATABASE])
+    if not cursor.set_range(key_of("", work.since_ms)):
+        return
+    for key, sealed in cursor:
+        if int.from_bytes(key[_HOUR], "big") >= work.until_ms:
+            return
+        cell = _decode_cell(key, sealed)
+        if cell.hours == 1:
+            yield cell
+
+
+def _add_to_day(txn: Transaction, databases: Databases, cell: UsageRecord) -> None:
+    """Move what a cell has into that of its day."""
+    database = databases[UsageRecord.DATABASE]
+    day = msgspec.structs.replace(
+        cell, hour_ms=cell.hour_ms - cell.hour_ms % DAY_MS, hours=24, correction=""
+    )
+    key = day.key
+    sealed = txn.get(key, db=database)
+    if sealed is not None:
+        known = _decode_cell(key, sealed)
+        sums = {name: getattr(known, name) + getattr(cell, name) for name in _FIGURES}
+        day = msgspec.structs.replace(known, **sums, epoch=max(known.epoch, cell.epoch))
+    body = _encode(day)
+    txn.put(key, seal(UsageRecord.DATABASE, key, UsageRecord.VERSION, body), db=database)
+    txn.delete(cell.key, db=database)

@@ -1,0 +1,56 @@
+"""A run that raises one alert, killed at a commit if asked: see `main`.
+
+`alert_run.py STATE SINK URL WHEN NUMBER`: SINK is "webhook" or "file", WHEN is "before", "after"
+or "never".
+"""
+
+import base64
+import sys
+from pathlib import Path
+
+from doomed import Executioner
+from maestro_actors import help_desk
+from maestro_actors.ledger.budget import Budget
+from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.tickets import WebhookSink
+from maestro_storage import _journal
+
+SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
+SECONDS_MAX = 20.0
+
+TEAM = Team(
+    name="spending",
+    requirement="a note",
+    personas={"writer": Persona(persona_id="writer", token_budget=10**9)},
+    phases=(Phase(name="write"),),
+    contracts=(
+        Contract(
+            id="note",
+            name="The note",
+            phase="write",
+            provider_persona_id="writer",
+            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
+        ),
+    ),
+    budgets=(Budget(id="all", window="forever", limit=100_000, alert_permille=(1,)),),
+)
+"""The one attempt uses 136 tokens, and the share is 100."""
+
+
+def main(state: str, kind: str, url: str, when: str, number: str) -> None:
+    """Run the team, or take it up, and wait until its alert is delivered."""
+    # One transition a commit: two that should have been one must not hide in the same batch.
+    vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
+    vars(help_desk)["BACKOFF_SECONDS"] = 0.1
+    sink = WebhookSink(WebhookSettings(f"{url}/hook", SECRET)) if kind == "webhook" else None
+    options = RuntimeOptions(observer=Executioner(when, int(number)), tickets=sink)
+    with open_runtime(state, options) as runtime:
+        report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)
+        if report.state != "done" or not runtime.settle_tickets("s1", SECONDS_MAX):
+            sys.exit(f"the session is {report.state}, its alerts are not delivered")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
