@@ -49,7 +49,7 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 def _code_of(error: Exception) -> ExitCode | None:
     from maestro_actors import errors as actors
-    from maestro_actors.ledger.errors import BudgetInvalid, PriceTableInvalid
+    from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict, PriceTableInvalid
     from maestro_runtime import config, errors, workspace
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
@@ -68,6 +68,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.CheckNotReady,
             errors.DirectoryUnusable,
             actors.AnswerInvalid,
+            actors.UsageInvalid,
             storage.BackupTargetNotEmpty,
             storage.RecordTooLarge,
             storage.KeyTooLong,
@@ -80,7 +81,7 @@ def _code_of(error: Exception) -> ExitCode | None:
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),
-        ExitCode.CONFLICT: (errors.SessionConflict, actors.HelpNotAwaited),
+        ExitCode.CONFLICT: (errors.SessionConflict, actors.HelpNotAwaited, LedgerConflict),
         ExitCode.HELP_NEEDED: (errors.HelpNeeded,),
         ExitCode.DAMAGED: (
             storage.StateDamaged,

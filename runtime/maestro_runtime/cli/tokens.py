@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli import _token_budgets, _token_calls
+from maestro_runtime.cli import _token_budgets, _token_calls, _token_correction
 from maestro_runtime.cli._options import json_option, period_options, state_dir_option, state_path
 from maestro_runtime.cli._output import print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
@@ -208,5 +208,5 @@ def _session_with_usage(store: "StateView", given: str) -> str:
         raise
 
 
-for _command in (*_token_budgets.COMMANDS, *_token_calls.COMMANDS):
+for _command in (*_token_budgets.COMMANDS, *_token_calls.COMMANDS, _token_correction.command):
     command.add_command(_command)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from maestro_runtime.statements.booked import cost_of_call
+from maestro_actors.ledger.rows import figures_of
+from maestro_runtime.statements.booked import cost_of_call, tokens_of
 from maestro_storage import StateView
 from maestro_storage.records import CallRecord, CallState
 
@@ -38,10 +39,12 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_tokens: int
     requests: int
     basis: str
-    """Who counted: "provider", "estimated", or "reserved" for a lost call."""
+    """Who counted: "provider" or "estimated"; "reserved", "floor" or "zero" for a lost call."""
     cost_nano_usd: int | None
     """The most it may cost while it is open; None: there is no price."""
     cost_basis: str
+    corrections: int = 0
+    """How often its figures were corrected; they are those of the last time."""
 
 
 def calls(store: StateView, session_id: str | None = None) -> Iterator[CallReport]:
@@ -58,6 +61,7 @@ def lost_calls(store: StateView, session_id: str | None = None) -> list[CallRepo
 
 def report_of(call: CallRecord) -> CallReport:
     """Return a call as it is shown."""
+    figures = figures_of(call)
     return CallReport(
         session_id=call.session_id,
         call_id=call.call_id.hex(),
@@ -73,14 +77,15 @@ def report_of(call: CallRecord) -> CallReport:
         opened_ms=call.opened_ms,
         closed_ms=call.closed_ms,
         reserved_tokens=call.reserved_tokens,
-        tokens=call.input_tokens + call.output_tokens,
-        input_tokens=call.input_tokens,
-        output_tokens=call.output_tokens,
-        cache_read_tokens=call.cache_read_tokens,
-        cache_write_tokens=call.cache_write_tokens,
-        reasoning_tokens=call.reasoning_tokens,
-        requests=call.requests,
-        basis=call.basis,
+        tokens=tokens_of(call),
+        input_tokens=figures.input_tokens,
+        output_tokens=figures.output_tokens,
+        cache_read_tokens=figures.cache_read_tokens,
+        cache_write_tokens=figures.cache_write_tokens,
+        reasoning_tokens=figures.reasoning_tokens,
+        requests=figures.requests,
+        basis=figures.basis,
         cost_nano_usd=cost_of_call(call),
-        cost_basis=call.cost_basis,
+        cost_basis=figures.cost_basis,
+        corrections=len(call.corrections),
     )

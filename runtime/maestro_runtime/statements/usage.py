@@ -1,6 +1,7 @@
 """What was used, grouped by whom, by what and by when: a query over the hour cells.
 
-The cells outlive their sessions, so this is the whole history, in steps of an hour.
+The cells outlive their sessions, so this is the whole history, in steps of an hour; after some days
+the cells of a day become one.
 """
 
 import datetime as dt
@@ -9,7 +10,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from maestro_actors.ledger.budget import HOUR_MS
+from maestro_actors.ledger.budget import DAY_MS, HOUR_MS
 from maestro_storage import StateView
 from maestro_storage.records import UsageRecord
 
@@ -43,7 +44,8 @@ _NAMES: Final[dict[Dimension, Callable[[UsageRecord], str]]] = {
     "model": lambda cell: cell.model,
     "engine": lambda cell: cell.engine,
     "outcome": lambda cell: cell.outcome,
-    "hour": lambda cell: _utc(cell).strftime("%Y-%m-%dT%H:00Z"),
+    # A day that has one cell only is no hour of its own.
+    "hour": lambda cell: _utc(cell).strftime("%Y-%m-%dT%H:00Z" if cell.hours == 1 else "%Y-%m-%d"),
     "day": lambda cell: _utc(cell).strftime("%Y-%m-%d"),
 }
 
@@ -56,7 +58,8 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     """None: of all sessions, also of those that are dropped."""
     since_ms: int | None = None
-    """Calls that ended before the hour of this instant are left out."""
+    """Calls that ended before the hour of this instant are left out; of a day that has one cell
+    only, before the day."""
     until_ms: int | None = None
     """Calls that ended in an hour that begins at this instant or later are left out."""
 
@@ -107,12 +110,14 @@ def total(rows: Iterable[UsageRow]) -> UsageRow:
 
 
 def _cells(store: StateView, query: UsageQuery) -> Iterator[UsageRecord]:
-    # A cell covers an hour: one in which the time begins counts whole.
+    # A cell in which the time begins counts whole, be it that of an hour or of a day.
     since_ms = max(0, query.since_ms or 0)
-    first_ms = since_ms - since_ms % HOUR_MS
+    first_ms = since_ms - since_ms % DAY_MS
     for cell in store.usage.scan("", after=first_ms - 1 if first_ms else None):
         if query.until_ms is not None and cell.hour_ms >= query.until_ms:
             return
+        if cell.hour_ms + cell.hours * HOUR_MS <= since_ms:
+            continue
         if query.session_id in (None, cell.session_id):
             yield cell
 

@@ -4,6 +4,7 @@ from itertools import groupby
 
 import msgspec
 
+from maestro_runtime.statements.booked import cost_of_call, tokens_of
 from maestro_storage import StateView
 from maestro_storage.records import TASK_FINAL, AttemptRecord, CallRecord, TaskRecord
 
@@ -69,7 +70,7 @@ class _Book:
         self._reasons: dict[str, int] = {}
 
     def add(self, call: CallRecord, reason: str | None) -> None:
-        tokens = call.input_tokens + call.output_tokens
+        tokens = tokens_of(call)
         if reason is None:
             self._undecided += tokens
         elif not reason:
@@ -77,8 +78,9 @@ class _Book:
         else:
             self._reasons[reason] = self._reasons.get(reason, 0) + tokens
             self._calls += 1
-            self._nano_usd += call.cost_nano_usd
-            self._unpriced += call.cost_basis == "unpriced"
+            cost_nano_usd = cost_of_call(call)
+            self._nano_usd += cost_nano_usd or 0
+            self._unpriced += cost_nano_usd is None
 
     def row(self, persona_id: str) -> WasteRow:
         wasted = sum(self._reasons.values())

@@ -10,7 +10,8 @@ import lmdb
 import pytest
 
 from command_line import CommandLine
-from maestro_actors.errors import InternalError
+from maestro_actors.errors import InternalError, UsageInvalid
+from maestro_actors.ledger.errors import LedgerConflict
 from maestro_runtime import config, errors, workspace
 from maestro_runtime.cli._exit import ExitCode, _code_of, explain_error
 from maestro_runtime.cli._output import OutputFailed
@@ -180,3 +181,8 @@ def test_an_output_error_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(OutputFailed("stdout", "full")))  # noqa: S301 - our own
 
     assert str(error) == "stdout cannot be written: full"
+
+
+def test_what_the_ledger_refuses_is_a_conflict_and_bad_figures_are_bad_usage() -> None:
+    assert _code_of(LedgerConflict("call 1", "is open")) is ExitCode.CONFLICT
+    assert _code_of(UsageInvalid("requests", "must be at least 0", -1)) is ExitCode.USAGE

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -221,7 +222,7 @@ def test_the_columns_of_the_export_are_a_promise() -> None:
         "session_id,call_id,phase,contract,persona,engine,model,round,attempt,state,outcome,"
         "opened_ms,closed_ms,reserved_tokens,tokens,input_tokens,output_tokens,"
         "cache_read_tokens,cache_write_tokens,reasoning_tokens,requests,basis,"
-        "cost_nano_usd,cost_basis"
+        "cost_nano_usd,cost_basis,corrections"
     )
 
 
@@ -280,6 +281,57 @@ def test_bad_input_is_named_and_has_its_exit_code(
 
     assert (result.returncode, result.stdout) == (code, ""), result.stderr
     assert text in result.stderr
+
+
+FIGURES = ("--input-tokens", "30", "--output-tokens", "2", "--reason", "invoice")
+
+
+def test_a_lost_call_is_corrected_everywhere_at_once_and_only_once(
+    books: CommandLine, cli: CommandLine
+) -> None:
+    shutil.copytree(books.state_dir, cli.state_dir)
+    lost = f"{3:032x}"
+
+    first = cli("tokens", "correct", lost, *FIGURES, "--json")
+    again = cli("tokens", "correct", lost, *FIGURES)
+
+    assert first.returncode == 0, first.stderr
+    corrected = json.loads(first.stdout)["call"]
+    assert (corrected["tokens"], corrected["basis"]) == (32, "provider")
+    assert (corrected["state"], corrected["corrections"]) == ("settled", 1)
+    assert again.stderr == f"call {lost} is booked with 32 tokens\n"
+    assert cli("tokens", "lost").stderr == "no call is lost\n"
+    exported = csv.DictReader(cli("tokens", "export", "s1").stdout.splitlines())
+    assert [line["tokens"] for line in exported] == ["100", "7", "32"]
+    (_, row) = rows(cli("tokens", "report", "s1", "--by", "session").stdout)
+    assert row[:6] == ["s1", "3", "139", "97", "42", "0"]
+    assert {row[0]: row[1] for row in rows(cli("tokens", "waste", "s1").stdout)[1:]} == {
+        FORMULA: "7",
+        "dev": "132",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("1234567", *FIGURES), 2, "CALL must have at least 8 digits, got '1234567'"),
+        (("12345678", *FIGURES), 5, "no such call: '12345678'"),
+        (("00000000", *FIGURES), 2, "several calls begin with '00000000': "),
+        ((f"{3:032x}", *FIGURES, "--cache-read-tokens", "31"), 2, "must have the cached 31 tokens"),
+        ((f"{4:032x}", *FIGURES), 5, "no such session: 'gone'"),
+    ],
+)
+def test_a_correction_that_cannot_be_changes_nothing(
+    books: CommandLine, arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    with Store.inspect(books.state_dir) as store:
+        before = list(store.calls.scan())
+
+    result = books("tokens", "correct", *arguments)
+
+    assert (result.returncode, text in result.stderr) == (code, True), result.stderr
+    with Store.inspect(books.state_dir) as store:
+        assert list(store.calls.scan()) == before
 
 
 def test_a_top_up_of_a_state_that_does_not_exist_creates_none(cli: CommandLine) -> None:

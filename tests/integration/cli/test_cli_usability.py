@@ -30,6 +30,7 @@ COMMANDS = [
     "tokens alerts",
     "tokens lost",
     "tokens export",
+    "tokens correct",
     "state",
     "state info",
     "state verify",

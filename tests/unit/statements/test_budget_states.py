@@ -61,7 +61,14 @@ def test_a_budget_says_what_is_left_and_when_nothing_will_be(store: Store) -> No
             output_tokens=50,
             holds=(hold(counted),),
         ),
-        call(2, closed_ms=NOW_MS, state="lost", input_tokens=9, holds=(hold(counted, 250),)),
+        call(
+            2,
+            closed_ms=NOW_MS,
+            state="lost",
+            basis="reserved",
+            input_tokens=250,
+            holds=(hold(counted, 250),),
+        ),
         call(3, state="open", opened_ms=NOW_MS, holds=(hold(counted, 100),)),
     )
 

@@ -2,11 +2,12 @@ import random
 from collections.abc import Iterator
 from itertools import chain
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger_rows import book, call
+from ledger_rows import book, call, write
 from maestro_actors.ledger.budget import DAY_MS, HOUR_MS
 from maestro_runtime.statements.usage import (
     DIMENSIONS,
@@ -94,6 +95,45 @@ def test_a_time_begins_with_its_first_hour_and_ends_before_its_last(store: Store
     rows = usage(store, query)
 
     assert [row.group["hour"] for row in rows] == ["1971-05-16T13:00Z", "1971-05-16T14:00Z"]
+
+
+def test_a_day_that_has_one_cell_counts_whole_and_is_no_hour_of_its_own(store: Store) -> None:
+    book(store, [call(1, closed_ms=NOON_MS + DAY_MS, input_tokens=5)])
+    (cell,) = store.usage.scan("")
+    day = msgspec.structs.replace(cell, hour_ms=NOON_MS - NOON_MS % DAY_MS, hours=24)
+    write(store, day)
+
+    of_afternoon = usage(store, UsageQuery(by=("hour",), since_ms=NOON_MS))
+    of_morning = usage(store, UsageQuery(by=("day",), until_ms=NOON_MS))
+
+    assert [(row.group["hour"], row.tokens) for row in of_afternoon] == [
+        ("1971-05-16", 5),
+        ("1971-05-17T12:00Z", 5),
+    ]
+    assert [(row.group["day"], row.tokens) for row in of_morning] == [("1971-05-16", 5)]
+
+
+def test_a_correction_is_added_to_the_sums_of_its_hour(store: Store) -> None:
+    book(store, [call(1, state="lost", closed_ms=NOON_MS, input_tokens=100)])
+    (cell,) = store.usage.scan("")
+    difference = msgspec.structs.replace(
+        cell,
+        correction="1/1",
+        calls=0,
+        requests=0,
+        lost_calls=-1,
+        unpriced_calls=-1,
+        input_tokens=-70,
+        output_tokens=2,
+        cost_nano_usd=9,
+        duration_ms=0,
+    )
+    write(store, difference)
+
+    (row,) = usage(store, UsageQuery(by=("hour",)))
+
+    assert (row.calls, row.lost_calls, row.tokens, row.input_tokens) == (1, 0, 32, 30)
+    assert (row.cost_nano_usd, row.unpriced_calls) == (9, 0)
 
 
 def test_a_price_that_is_missing_is_not_zero(store: Store) -> None:
