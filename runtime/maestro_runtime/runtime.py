@@ -277,7 +277,8 @@ class Runtime:
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.
 
-        The same correction of the same call again changes nothing. Raises as `correct_at_rest`.
+        The same correction of the same call again changes nothing. Raises as
+        `maestro_runtime.correction.correct`, but for the price table.
         """
         self.store.require_session(order.session_id)
         self.accountant.correct(order).get(timeout=ANSWER_SECONDS)
@@ -286,7 +287,14 @@ class Runtime:
     def top_up(self, order: TopUp) -> None:
         """Raise the limit of a budget in its running window; durable on return.
 
-        Calls that wait for it go on. Not from a listener. Raises as `top_up_at_rest`.
+        Calls that wait for it go on. Not from a listener. While no runtime is open, see
+        `maestro_runtime.top_up`.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of the session is damaged.
+            BudgetInvalid: The amount is below 1.
+            LedgerConflict: The budget does not count this caller.
         """
         session_id = order.caller.session_id
         self.store.require_session(session_id)

@@ -43,7 +43,7 @@ def command(call: str, reason: str, state_dir: str | None, **options: Any) -> No
     from maestro_actors.engine import Usage
     from maestro_actors.ledger.rows import figures_of, usage_of
     from maestro_actors.messages import CorrectCall
-    from maestro_runtime.accounts import correct_at_rest
+    from maestro_runtime.correction import correct
     from maestro_runtime.statements.calls import report_of
     from maestro_storage import Store
 
@@ -63,7 +63,7 @@ def command(call: str, reason: str, state_dir: str | None, **options: Any) -> No
             at_ms=time.time_ns() // 1_000_000,
         )
         with Store.open(path) as store:
-            row = correct_at_rest(store, order)
+            row = correct(store, order)
     report = report_of(row)
     if as_json:
         print_json({"schema": "maestro.call/1", "call": report})

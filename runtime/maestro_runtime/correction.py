@@ -1,17 +1,16 @@
-"""What people change in the books of a state directory that no runtime is open on.
+"""Correcting a closed call in a state directory that no runtime is open on.
 
-While a runtime is open, only its token accountant writes counters: see `Runtime.correct` and
-`Runtime.top_up`.
+While a runtime is open, only its token accountant writes counters: see `Runtime.correct`.
 """
 
 from collections.abc import Iterable
 
-from maestro_actors.adjustment import check_top_up, correct, topped_up
+from maestro_actors import adjustment
 from maestro_actors.alert import write_alert
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_of, row_of
-from maestro_actors.messages import CorrectCall, TopUp
+from maestro_actors.messages import CorrectCall
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_storage import Store
@@ -21,7 +20,7 @@ from maestro_storage.records import CallRecord
 from maestro_storage.transition import Transition
 
 
-def correct_at_rest(store: Store, order: CorrectCall) -> CallRecord:
+def correct(store: Store, order: CorrectCall) -> CallRecord:
     """Book what a closed call has really used; durable on return.
 
     The same correction of the same call again changes nothing. Alerts that it raises are sent by
@@ -43,7 +42,7 @@ def correct_at_rest(store: Store, order: CorrectCall) -> CallRecord:
     if call is None:
         raise NotFound("call", f"{order.session_id}/{order.call_id.hex()}")
     card = open_prices(store.path / PRICES_NAME).card(call.model or call.engine, call.opened_ms)
-    done = correct(_ledger(store), call, order, card, store.epoch)
+    done = adjustment.correct(_ledger(store), call, order, card, store.epoch)
     if done is None:
         return call
     _put(store, done.draft, done.change.counters, order.at_ms)
@@ -53,25 +52,6 @@ def correct_at_rest(store: Store, order: CorrectCall) -> CallRecord:
     done.draft.deliveries.clear()
     store.journal.commit(done.draft).result()
     return done.call
-
-
-def top_up_at_rest(store: Store, order: TopUp) -> None:
-    """Raise the limit of a budget in its running window; durable on return.
-
-    A session that waits for it goes on when it is resumed.
-
-    Raises:
-        NotFound: There is no such session.
-        SessionQuarantined: A record of the session is damaged.
-        BudgetInvalid: The amount is below 1.
-        LedgerConflict: The budget does not count this caller.
-        StorageError: The top-up could not be written.
-    """
-    store.require_session(order.caller.session_id)
-    check_top_up(order)
-    change, draft = topped_up(_ledger(store), order)
-    _put(store, draft, change.counters, order.at_ms)
-    store.journal.commit(draft).result()
 
 
 def _ledger(store: Store) -> Ledger:

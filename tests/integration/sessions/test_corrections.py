@@ -1,4 +1,4 @@
-"""Corrections and top-ups: with a runtime that is open, and on a state directory at rest."""
+"""Corrections with a runtime that is open and on a state directory at rest; live top-ups."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
 from maestro_actors.messages import CorrectCall, TopUp
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import SessionOrder, open_runtime
-from maestro_runtime.accounts import correct_at_rest, top_up_at_rest
+from maestro_runtime.correction import correct
 from maestro_storage import StateView, Store
 from maestro_storage.errors import NotFound
 
@@ -48,18 +48,10 @@ class Accounts:
     def correct(self, order: CorrectCall) -> None:
         if self._at_rest:
             with Store.open(self._state) as store:
-                correct_at_rest(store, order)
+                correct(store, order)
         else:
             with open_runtime(self._state) as runtime:
                 runtime.correct(order)
-
-    def top_up(self, order: TopUp) -> None:
-        if self._at_rest:
-            with Store.open(self._state) as store:
-                top_up_at_rest(store, order)
-        else:
-            with open_runtime(self._state) as runtime:
-                runtime.top_up(order)
 
     @contextmanager
     def looked_at(self) -> Iterator[StateView]:
@@ -116,10 +108,15 @@ def test_a_correction_upwards_can_raise_an_alert(accounts: Accounts) -> None:
         assert any(row.kind == "alert" for row in store.outbox.scan(SESSION))
 
 
-def test_a_top_up_is_durable_on_return(accounts: Accounts) -> None:
-    accounts.top_up(TopUp(budget=BUDGET, caller=CALLER, amount=5, reason="more", at_ms=1))
+def test_a_live_top_up_is_durable_on_return_and_at_least_one(tmp_path: Path) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(TEAM, SESSION, tmp_path / "out")).result(20.0)
+        order = TopUp(budget=BUDGET, caller=CALLER, amount=5, reason="more", at_ms=1)
+        runtime.top_up(order)
+        with pytest.raises(BudgetInvalid):
+            runtime.top_up(TopUp(budget=BUDGET, caller=CALLER, amount=0, reason="", at_ms=1))
 
-    with accounts.looked_at() as store:
+        store = runtime.store
         (row,) = store.counters.scan()
         assert (row.limit, row.topped_up) == (100_005, 5)
         *_, event = store.events.scan(SESSION)
@@ -136,8 +133,6 @@ def test_what_cannot_be_is_refused(accounts: Accounts) -> None:
         accounts.correct(order_of(wanted, usage=Usage(input_tokens=-1)))
     with pytest.raises(LedgerConflict):
         accounts.correct(order_of(wanted, correction_id=""))
-    with pytest.raises(BudgetInvalid):
-        accounts.top_up(TopUp(budget=BUDGET, caller=CALLER, amount=0, reason="", at_ms=1))
     with accounts.looked_at() as store:
         assert all(not call.corrections for call in store.calls.scan(SESSION))
 
