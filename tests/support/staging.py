@@ -18,7 +18,7 @@ from maestro_actors.identity import (
     breaker_address,
     coordinator_address,
 )
-from maestro_actors.kernel import ActorSystem, AsyncLane, Restart, VirtualClock
+from maestro_actors.kernel import ActorSystem, AsyncLane, Lane, Restart, VirtualClock
 from maestro_actors.ledger.prices import PriceBook, RateCard
 from maestro_actors.messages import CallRecovered, EngineFinished, PostingNotSent, PostingSent
 from maestro_actors.ports import Ports
@@ -36,7 +36,7 @@ from maestro_actors.team import (
 from maestro_actors.ticket import Posting
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._memory import StoreMemory
-from maestro_storage import Store, StoreOptions, StorePorts
+from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord
 
 OK = Outcome(
@@ -311,12 +311,20 @@ PRICES = PriceBook(
 """One token of model `m-1` costs 2 nano-USD, one of its output 4."""
 
 
-def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
-    """Open a state directory as a start of the runtime would."""
+def open_stage(
+    state_dir: Path,
+    clock: VirtualClock,
+    *,
+    actor_lane: Lane | None = None,
+    observer: CommitObserver | None = None,
+) -> Stage:
+    """Open a state directory as a start of the runtime would; `actor_lane` stays the caller's."""
     lane = AsyncLane("test")
     escalations: list[BaseException] = []
     system = ActorSystem(
-        lane, clock, on_escalation=lambda _address, error: escalations.append(error)
+        actor_lane or lane,
+        clock,
+        on_escalation=lambda _address, error: escalations.append(error),
     )
     changed = threading.Condition()
     events: list[EventRecord] = []
@@ -329,7 +337,9 @@ def open_stage(state_dir: Path, clock: VirtualClock) -> Stage:
     store = Store.open(
         state_dir,
         options=StoreOptions(map_bytes=1 << 28),
-        ports=StorePorts(deliver=system.deliver, on_events=on_events, now_ms=clock.now_ms),
+        ports=StorePorts(
+            deliver=system.deliver, on_events=on_events, observer=observer, now_ms=clock.now_ms
+        ),
     )
     engines = ScriptedEngines(system)
     ports = Ports(system, store.journal, StoreMemory(store), engines, store.epoch, PRICES)
