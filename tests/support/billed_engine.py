@@ -1,0 +1,59 @@
+"""An engine of another package: each of its calls is billed by a process of its own."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.team import Persona
+from maestro_runtime.engines.errors import Transient
+from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
+
+
+class BilledEngine:
+    """Asks the billing server once for each call, and again after a crash."""
+
+    name = "billed"
+    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
+
+    def preflight(self, persona: Persona) -> Health:
+        """See `Engine.preflight`."""
+        return Health(ok=True)
+
+    def endpoint(self, persona: Persona) -> str:
+        """See `Engine.endpoint`."""
+        return ""
+
+    def estimate(self, order: CallOrder) -> int:
+        """See `Engine.estimate`."""
+        return 100
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+        """Have the call billed; the first attempts of some tasks fail all the same."""
+        usage = await _usage(order, {"ask": "call", "call_id": order.call_id})
+        if order.ordinal == 1 and order.task_id in order.persona.options["fails_first"]:
+            raise Transient("scripted", usage)
+        for deliverable in order.contract.deliverables:
+            for path in deliverable.artifacts:
+                await asyncio.to_thread(Path(order.workspace, path).write_text, order.call_id)
+        return EngineResult(usage=usage or Usage())
+
+    async def recover(self, order: CallOrder) -> Usage | None:
+        """Ask what was billed; the server may refuse to tell."""
+        return await _usage(order, {"ask": "recover", "of": order.call_id})
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def _usage(order: CallOrder, request: dict[str, Any]) -> Usage | None:
+    reader, writer = await asyncio.open_unix_connection(order.persona.options["socket"])
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        figures = json.loads(await reader.readline())
+    finally:
+        writer.close()
+    return msgspec.convert({**figures, "basis": "provider"}, Usage) if figures else None

@@ -1,0 +1,157 @@
+"""A provider of its own: a process that bills calls and outlives every runtime it serves.
+
+`billing_server.py SOCKET LOG` answers one JSON object with another on each connection, and appends
+every bill to LOG. A call id is billed once, however often it is asked for.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+BOUND_SECONDS: Final = 20.0
+
+Moment = Literal["received", "billed", "answered"]
+"""received: the request is here, nothing is billed; billed: no answer yet; answered: it is sent."""
+
+
+class Billing:
+    """What the server knows; used in its process only."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._bills: dict[str, tuple[int, int]] = {}
+        self._tells = True
+        self._moment = ""
+        self._left = 0
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one request; kill whoever asks, if it is the moment."""
+        with connection.makefile("rb") as stream:
+            line = stream.readline()
+        if not line.endswith(b"\n"):
+            # Whoever asked was killed before it could say what.
+            return
+        request = json.loads(line)
+        answer = getattr(self, "_" + request.pop("ask"))(connection, **request)
+        if _sent(connection, answer) and "call_id" in request:
+            self._strike("answered", connection)
+
+    def _call(self, connection: socket.socket, call_id: str) -> dict[str, int]:
+        self._strike("received", connection)
+        if call_id not in self._bills:
+            self._bills[call_id] = price(call_id)
+            with self._log.open("a") as log:
+                log.write(json.dumps([call_id, *price(call_id)]) + "\n")
+        self._strike("billed", connection)
+        return self._figures(call_id)
+
+    def _recover(self, _connection: socket.socket, of: str) -> dict[str, Any]:
+        return self._figures(of) if self._tells else {}
+
+    def _figures(self, call_id: str) -> dict[str, int]:
+        billed = call_id in self._bills
+        input_tokens, output_tokens = self._bills.get(call_id, (0, 0))
+        return {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "requests": int(billed),
+        }
+
+    def _arm(
+        self, _connection: socket.socket, moment: str, number: int, *, tells: bool
+    ) -> dict[str, bool]:
+        self._moment, self._left, self._tells = moment, number, tells
+        return {"armed": True}
+
+    def _strike(self, moment: Moment, connection: socket.socket) -> None:
+        """Kill the runtime at its n-th call, if this is the moment."""
+        if moment == self._moment:
+            self._left -= 1
+            if self._left == 0:
+                form = "3i"
+                credentials = connection.getsockopt(
+                    socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(form)
+                )
+                os.kill(struct.unpack(form, credentials)[0], signal.SIGKILL)
+
+
+def price(call_id: str) -> tuple[int, int]:
+    """Return the input and output tokens of a call: always the same, never what was reserved."""
+    digest = hashlib.sha256(call_id.encode()).digest()
+    return 10 + digest[0] % 60, 1 + digest[1] % 25
+
+
+def _sent(connection: socket.socket, answer: dict[str, Any]) -> bool:
+    """Send an answer; False if whoever asked has been killed."""
+    try:
+        connection.sendall(json.dumps(answer).encode() + b"\n")
+    except OSError:
+        return False
+    return True
+
+
+def main(path: str, log: str) -> None:
+    """Serve for ever."""
+    billing = Billing(Path(log))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        print("ready", flush=True)  # noqa: T201 - its parent waits for it
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                billing.serve(connection)
+
+
+class BillingServer:
+    """The server, as a test sees it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "billing.sock"
+        self._log = directory / "bills.jsonl"
+
+    def arm(
+        self, moment: Moment | Literal["never"], number: int = 1, *, tells: bool = True
+    ) -> None:
+        """Let the n-th call, 1-based, kill its runtime; say whether `recover` is answered."""
+        request = {"ask": "arm", "moment": moment, "number": number, "tells": tells}
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(BOUND_SECONDS)
+            connection.connect(str(self.socket))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            connection.recv(100)
+
+    def bills(self) -> dict[str, tuple[int, int]]:
+        """Return input and output tokens of every call that was billed."""
+        if not self._log.exists():
+            return {}
+        lines = [json.loads(line) for line in self._log.read_text().splitlines()]
+        assert len({line[0] for line in lines}) == len(lines)
+        return {call_id: (input_tokens, output) for call_id, input_tokens, output in lines}
+
+
+@contextmanager
+def billing(directory: Path) -> Iterator[BillingServer]:
+    """Run a server in a process of its own."""
+    server = BillingServer(directory)
+    argv = [sys.executable, __file__, str(server.socket), str(directory / "bills.jsonl")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield server
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,46 @@
+"""Processes that begin with everything imported: a tenth of a second each, for tests that kill."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+PLUGINS: Final = Path(__file__).parent / "plugins"
+BOUND_SECONDS: Final = 40.0
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["maestro_runtime", "maestro_runtime.config", "maestro_storage"])
+
+
+def start(main: Callable[..., None], *arguments: str) -> BaseProcess:
+    """Start `main` of an importable module in a process that finds the engines of the tests."""
+    process = _context.Process(target=_run, args=(main, arguments))
+    process.start()
+    return process
+
+
+def run(main: Callable[..., None], *arguments: str) -> int:
+    """Run `main` to its end and return the exit code; a killed one has the negative signal."""
+    return finish(start(main, *arguments))
+
+
+def finish(process: BaseProcess) -> int:
+    """Wait for a process and return its exit code."""
+    process.join(BOUND_SECONDS)
+    code = process.exitcode
+    if code is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"process {process.pid} did not end within {BOUND_SECONDS} s")
+    process.close()
+    return code
+
+
+def _run(main: Callable[..., None], arguments: tuple[str, ...]) -> None:
+    sys.path.insert(0, str(PLUGINS))
+    for name in [name for name in os.environ if name.startswith("MAESTRO_")]:
+        del os.environ[name]
+    main(*arguments)
