@@ -1,18 +1,16 @@
 """SIGKILL of real processes, at every commit boundary and at random moments."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import doomed
+import forked
 from campaign import one_round
-from command_line import CommandLine
 from crash_team import engine_runs, write_team
 from invariants import Observed, check_end, check_state
 
-SUPPORT = Path(__file__).parents[1] / "support"
 COMMITS_MAX = 60
 """More than the scripted run makes; reaching it would mean that the run does not end."""
 
@@ -25,7 +23,7 @@ def test_a_run_killed_at_any_commit_boundary_resumes_with_its_invariants(
     for number in range(1, COMMITS_MAX):
         directory = tmp_path / str(number)
         directory.mkdir()
-        if _doomed(directory, when, number) == 0:
+        if _run(directory, when, number) == 0:
             break
         _check_resume(directory)
 
@@ -33,28 +31,22 @@ def test_a_run_killed_at_any_commit_boundary_resumes_with_its_invariants(
     assert 10 < number < COMMITS_MAX
 
 
-def _doomed(directory: Path, when: str, number: int) -> int:
+def _run(directory: Path, when: str = "never", number: int = 0) -> int:
     """Run the team in a process that kills itself at commit `number`; return its exit code."""
     team = write_team(directory, tasks_per_phase=2)
-    argv = [
-        *(sys.executable, str(SUPPORT / "doomed.py"), str(team), str(directory / "state")),
-        *(str(directory / "output"), when, str(number)),
-    ]
-    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=40)
-    assert result.returncode in (0, -signal.SIGKILL), result.stderr
-    return result.returncode
+    places = str(team), str(directory / "state"), str(directory / "output")
+    code = forked.run(doomed.main, *places, when, str(number))
+    assert code in (0, -signal.SIGKILL)
+    return code
 
 
 def _check_resume(directory: Path) -> None:
     """Check the state a killed run left, resume it, and check the end."""
-    cli = CommandLine(directory)
     observed = Observed(runs=engine_runs(directory))
-    check_state(cli.state_dir, "doomed", observed)
-    arguments = ("--session", "doomed", "--output", directory / "output", "--json")
-    result = cli("run", directory / "team.toml", *arguments)
-    assert result.returncode == 0, result.stderr
+    check_state(directory / "state", "doomed", observed)
+    assert _run(directory) == 0
     observed.runs = engine_runs(directory)
-    check_end(cli.state_dir, "doomed", observed, frozenset())
+    check_end(directory / "state", "doomed", observed, frozenset())
 
 
 @pytest.mark.timeout(180)

@@ -3,18 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
+import forked
+import ticket_run
 from maestro_storage import Store
 from ticket_server import NoAnswer, Request, TicketServer, serving
 
-PROGRAM = Path(__file__).parents[1] / "support" / "ticket_run.py"
 COMMITS_MAX = 30
 SINKS = ["webhook", "jira"]
 
@@ -28,18 +29,15 @@ def server() -> Iterator[TicketServer]:
 
 def start(
     directory: Path, sink: str, server: TicketServer, when: str = "never", number: int = 0
-) -> "subprocess.Popen[str]":
-    argv = [
-        *(sys.executable, str(PROGRAM), str(directory / "state")),
-        *(sink, server.url, when, str(number)),
-    ]
-    return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+) -> BaseProcess:
+    state = str(directory / "state")
+    return forked.start(ticket_run.main, state, sink, server.url, when, str(number))
 
 
-def finish(process: "subprocess.Popen[str]") -> int:
-    _, errors = process.communicate(timeout=40)
-    assert process.returncode in (0, -signal.SIGKILL), errors
-    return process.returncode
+def finish(process: BaseProcess) -> int:
+    code = forked.finish(process)
+    assert code in (0, -signal.SIGKILL)
+    return code
 
 
 def check_one_ticket(directory: Path, sink: str, server: TicketServer) -> None:
@@ -89,9 +87,11 @@ def test_a_run_killed_around_the_request_files_one_ticket(
     tmp_path: Path, server: TicketServer, sink: str, moment: str
 ) -> None:
     """The server kills whoever posts: before the request counts, before and after the response."""
-    with start(tmp_path, sink, server) as process:
-        _kill_at(server, moment, process.pid)
-        assert finish(process) == -signal.SIGKILL
+    pid: Future[int] = Future()
+    _kill_at(server, moment, pid)
+    process = start(tmp_path, sink, server)
+    pid.set_result(process.pid or 0)
+    assert finish(process) == -signal.SIGKILL
     _leave_alone(server)
 
     assert finish(start(tmp_path, sink, server)) == 0
@@ -112,10 +112,10 @@ def test_a_connection_that_breaks_and_a_kill_after_it_file_one_ticket(
             raise NoAnswer
 
     setattr(server, moment, break_off)
-    with start(tmp_path, sink, server) as process:
-        assert broken.wait(20.0)
-        process.kill()
-        finish(process)
+    process = start(tmp_path, sink, server)
+    assert broken.wait(20.0)
+    process.kill()
+    finish(process)
     _leave_alone(server)
 
     assert finish(start(tmp_path, sink, server)) == 0
@@ -128,10 +128,10 @@ def _files(request: Request) -> bool:
     return request.method == "POST" and request.path.endswith(("/hook", "/issue"))
 
 
-def _kill_at(server: TicketServer, moment: str, pid: int) -> None:
+def _kill_at(server: TicketServer, moment: str, pid: "Future[int]") -> None:
     def kill(request: Request) -> None:
         if _files(request):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid.result(20.0), signal.SIGKILL)
             if moment == "before":
                 raise NoAnswer
 

@@ -1,4 +1,4 @@
-"""A runtime that kills itself at a commit boundary: `doomed.py TEAM STATE OUTPUT WHEN NUMBER`.
+"""A runtime that kills itself at a commit boundary.
 
 WHEN is "before" (everything is written, nothing durable) or "after" (durable, nothing delivered).
 Without a kill it runs the session to its end and exits with 0.
@@ -6,7 +6,6 @@ Without a kill it runs the session to its end and exits with 0.
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
@@ -42,7 +41,3 @@ def main(team: str, state: str, output: str, when: str, number: str) -> None:
     options = RuntimeOptions(observer=Executioner(when, int(number)))
     with open_runtime(state, options) as runtime:
         runtime.run(SessionOrder(loaded.team, "doomed", Path(output))).result(30.0)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

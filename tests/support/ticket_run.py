@@ -1,6 +1,6 @@
 """A run whose ticket goes to a sink, killed at a commit if asked: see `main`.
 
-`ticket_run.py STATE SINK URL WHEN NUMBER`: WHEN is "before", "after" or "never".
+WHEN, for `main`, is "before", "after" or "never".
 """
 
 import base64
@@ -52,7 +52,3 @@ def main(state: str, kind: str, url: str, when: str, number: str) -> None:
         report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)
         if report.state != "failed" or not runtime.settle_tickets("s1", SECONDS_MAX):
             sys.exit(f"the session is {report.state}, its tickets are not delivered")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
