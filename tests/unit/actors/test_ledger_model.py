@@ -259,6 +259,22 @@ class LedgerMachine(RuleBasedStateMachine):
         booked = Amounts(*((old or 0) + (more or 0) for old, more in pairs))
         self.book(call, booked, self.ledger.correct(call.holds, delta))
 
+    @rule(caller=CALLERS, need=figures())
+    def die_while_reserving(self, caller: Caller, need: Amounts) -> None:
+        """Crash before the opening is durable: nobody has seen the call."""
+        call_id = len(self.model.calls).to_bytes(16, "big")
+        self.ledger.reserve(
+            call_id, caller, self.model.budgets, need=need, floor=need, at_ms=self.clock_ms
+        )
+        self.reopen()
+
+    @precondition(some_open)
+    @rule(data=st.data(), used=figures())
+    def die_while_settling(self, data: Any, used: Amounts) -> None:
+        """Crash before the booking is durable: the call is open, no alert was raised."""
+        self.ledger.settle(self.open_call(data).call_id, used)
+        self.reopen()
+
     def book(self, call: Call, booked: Amounts, change: Change) -> None:
         """Compare the alerts of a booking with those of the model."""
         fixed = [
