@@ -1,131 +1,72 @@
-"""Kill a run at random moments, resume it, and check the invariants; as long as you like.
+"""Rounds of faults against real runs, as many as you like: the long form of the crash tests.
 
-`python tests/crash/campaign.py --rounds 200 --seed 1` prints what it checked, and on a failure the
-command that repeats it. The test-suite runs a few rounds of it.
+`make crash ROUNDS=200 SEED=1` makes so many rounds of each fault and prints what was checked; with
+FAULT, of that one. A failure prints the command that repeats its round. The test-suite makes a few
+rounds of each.
 """
 
 import argparse
-import random
-import selectors
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
-import msgspec
+import power_cut
+import random_kill
+from straced import STRACE
 
-from command_line import CommandLine
-from crash_team import engine_runs, write_team
-from invariants import Observed, check_end, check_state
-from maestro_runtime.cli._progress import EventLine
-from maestro_storage import Store
+Round = Callable[[Path, int], Counter[str]]
+"""One round in an empty directory, from a seed; it raises if an invariant is broken."""
 
-SESSION = "victim"
-EVENTS = 20
-"""About as many as an unharmed run prints."""
-EXTRA_SECONDS_MAX = 0.02
-"""About as long as an attempt takes."""
-RUN_SECONDS_MAX = 40.0
+FAULTS: Final[dict[str, Round]] = {
+    "kill": random_kill.one_round,
+    "power-cut": power_cut.one_round,
+}
 
-
-@dataclass(frozen=True)
-class Moment:
-    """When a process is killed."""
-
-    events: int
-    """Events it has printed before."""
-    extra_seconds: float
-    """How long it lives on after the last of them."""
+STRACED: Final = frozenset({"power-cut"})
 
 
 def main() -> None:
     """Run a campaign from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=50, help="of each fault")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--fault", choices=FAULTS, action="append", help="all, if none is given")
     options = parser.parse_args()
-    kills = 0
-    for number in range(options.rounds):
-        with tempfile.TemporaryDirectory() as directory:
-            try:
-                kills += one_round(Path(directory), options.seed + number)
-            except BaseException:
-                print(f"repeat: {sys.argv[0]} --rounds 1 --seed {options.seed + number}")  # noqa: T201 - a command line
-                raise
-    print(  # noqa: T201 - a command line
-        f"seed {options.seed}, {options.rounds} rounds, {kills} kills: nothing acknowledged was "
-        "lost, no call was booked or run twice, no finished task ran again, no limit was passed"
+    for fault in options.fault or FAULTS:
+        if fault in STRACED and STRACE is None:
+            _say(f"{fault}: left out, strace is not installed")
+            continue
+        counted = repeat(fault, options.rounds, options.seed)
+        done = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
+        _say(f"{fault}: seed {options.seed}, {options.rounds} rounds, {done}")
+    _say(
+        "nothing acknowledged was lost, no call was booked or run twice, no finished task ran "
+        "again, no limit was passed"
     )
 
 
-def one_round(directory: Path, seed: int) -> int:
-    """Run one team with up to three kills, then to its end; return how often it was killed."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
-    cli = CommandLine(directory)
-    team = write_team(directory)
-    observed = Observed()
-    done: frozenset[str] = frozenset()
-    kills = 0
-    for _ in range(chance.randint(1, 3)):
-        moment = Moment(chance.randint(1, EVENTS), chance.random() * EXTRA_SECONDS_MAX)
-        killed = _run_and_kill(cli, team, moment, observed)
-        kills += killed
-        observed.runs = engine_runs(directory)
-        check_state(cli.state_dir, SESSION, observed)
-        done |= _done(cli.state_dir)
-        if not killed:
-            break
-    _run_and_kill(cli, team, None, observed)
-    observed.runs = engine_runs(directory)
-    check_end(cli.state_dir, SESSION, observed, done)
-    return kills
+def repeat(fault: str, rounds: int, seed: int) -> Counter[str]:
+    """Make rounds of a fault, each with a seed of its own; return what was done, added up."""
+    counted: Counter[str] = Counter()
+    for number in range(seed, seed + rounds):
+        with tempfile.TemporaryDirectory() as directory:
+            try:
+                counted += FAULTS[fault](Path(directory), number)
+            except BaseException:
+                _say(f"repeat: make crash FAULT={fault} ROUNDS=1 SEED={number}")
+                raise
+    return counted
 
 
-def _run_and_kill(cli: CommandLine, team: Path, moment: Moment | None, observed: Observed) -> bool:
-    """Run the team, killing it at a moment, or not at all; True if it was killed.
-
-    What the process prints is recorded here, outside of it: an event is printed only once it is
-    durable.
-    """
-    with cli.start("run", team, "--session", SESSION, "--json") as process:
-        reader = selectors.DefaultSelector()
-        if process.stderr is None:
-            raise RuntimeError("the process has no stderr")
-        reader.register(process.stderr, selectors.EVENT_READ)
-        deadline = time.monotonic() + RUN_SECONDS_MAX
-        armed = False
-        text = b""
-        while True:
-            if not reader.select(max(0.0, deadline - time.monotonic())):
-                break
-            chunk = process.stderr.buffer.read1()  # type: ignore[attr-defined] # a text pipe has it
-            if not chunk:
-                break
-            text += chunk
-            if moment is not None and not armed and text.count(b"maestro.event") >= moment.events:
-                armed = True
-                deadline = time.monotonic() + moment.extra_seconds
-        process.kill()
-        text += process.stderr.buffer.read()  # type: ignore[attr-defined] # as above
-        process.wait()
-    for line in text.splitlines(keepends=True):
-        if line.startswith(b"{") and line.endswith(b"\n"):
-            observed.acknowledged.append(msgspec.json.decode(line, type=EventLine))
-    if process.returncode not in (0, -9):
-        raise subprocess.CalledProcessError(process.returncode, cli.argv("run"), stderr=text)
-    if moment is None and process.returncode != 0:
-        raise TimeoutError(f"the run did not end within {RUN_SECONDS_MAX} s")
-    return process.returncode == -9
-
-
-def _done(state_dir: Path) -> frozenset[str]:
-    """Return the tasks that are done."""
-    with Store.inspect(state_dir) as store:
-        return frozenset(task.task_id for task in store.tasks.scan(SESSION) if task.state == "done")
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command line
 
 
 if __name__ == "__main__":

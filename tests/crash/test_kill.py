@@ -1,4 +1,4 @@
-"""SIGKILL of real processes, at every commit boundary and at random moments."""
+"""SIGKILL of real processes, at every commit boundary."""
 
 import signal
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 
 import doomed
 import forked
-from campaign import one_round
 from crash_team import engine_runs, write_team
 from invariants import Observed, check_end, check_state
 
@@ -47,11 +46,3 @@ def _check_resume(directory: Path) -> None:
     assert _run(directory) == 0
     observed.runs = engine_runs(directory)
     check_end(directory / "state", "doomed", observed, frozenset())
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("seed", range(8))
-def test_a_run_killed_at_random_moments_resumes_with_its_invariants(
-    tmp_path: Path, seed: int
-) -> None:
-    one_round(tmp_path, seed)

@@ -84,10 +84,11 @@ def _check_history(store: StateView, session_id: str, observed: Observed) -> Non
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     for line in observed.acknowledged:
         assert line.sequence <= len(events), f"acknowledged event {line} is lost"
-        assert _as_line(events[line.sequence - 1]) == line
+        assert as_line(events[line.sequence - 1]) == line
 
 
-def _as_line(event: EventRecord) -> EventLine:
+def as_line(event: EventRecord) -> EventLine:
+    """Return the event as the command line prints it."""
     return EventLine(
         schema="maestro.event/1",
         session_id=event.session_id,

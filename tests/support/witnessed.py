@@ -1,0 +1,56 @@
+"""A run whose every acknowledged event is in a file the moment it is out: see `main`."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from invariants import as_line
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.config import Flags, load_team, resolve_settings
+from maestro_storage import StoreOptions, _environment, _writer
+from maestro_storage.records import EventRecord
+
+SESSION = "witnessed"
+
+
+def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -> None:
+    """Run the session to its end, or take it up.
+
+    `sabotage` breaks the durability on purpose: "unsynced" lets LMDB write without waiting for the
+    disk, "early" acknowledges an event when it is written and not yet committed.
+    """
+    log = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def acknowledge(event: EventRecord) -> None:
+        os.write(log, msgspec.json.encode(as_line(event)) + b"\n")
+
+    if sabotage == "unsynced":
+        lmdb = vars(_environment)["lmdb"]
+        lmdb.open = partial(lmdb.open, sync=False)
+    if sabotage == "early":
+        _acknowledge_early(acknowledge)
+    loaded = load_team(team, settings=resolve_settings(Flags(), {}))
+    options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16))
+    with open_runtime(state, options) as runtime:
+        if sabotage != "early":
+            runtime.subscribe(acknowledge)
+        runtime.run(SessionOrder(loaded.team, SESSION, Path(output))).result(30.0)
+
+
+def _acknowledge_early(acknowledge: Callable[[EventRecord], None]) -> None:
+    put_event: Callable[..., EventRecord] = _writer.Writer._put_event
+
+    def put_and_tell(*arguments: object) -> EventRecord:
+        event = put_event(*arguments)
+        acknowledge(event)
+        return event
+
+    vars(_writer)["Writer"]._put_event = put_and_tell
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
