@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import power_cut
 import random_kill
+import storage_fault
 from straced import STRACE
 
 Round = Callable[[Path, int], Counter[str]]
@@ -27,9 +28,10 @@ Round = Callable[[Path, int], Counter[str]]
 FAULTS: Final[dict[str, Round]] = {
     "kill": random_kill.one_round,
     "power-cut": power_cut.one_round,
+    "storage": storage_fault.one_round,
 }
 
-STRACED: Final = frozenset({"power-cut"})
+STRACED: Final = frozenset({"power-cut", "storage"})
 
 
 def main() -> None:

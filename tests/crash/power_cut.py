@@ -29,6 +29,7 @@ from maestro_storage import Store
 SECTOR_BYTES: Final = (512, 4096)
 """Pieces of a write that reach the disk whole or not at all."""
 CALLS: Final = "openat,pwrite64,pwritev,lseek,write,writev,fsync,fdatasync"
+SYNC_MICROSECONDS: Final = 20_000
 IMAGES_OF_A_ROUND: Final = 200
 IMAGES_OF_A_RESUME: Final = 40
 """One image of so many is resumed, too."""
@@ -88,8 +89,12 @@ class Recording:
         self._team = team
         self._base = (state / "data" / "data.mdb").read_bytes()
         trace = directory / "trace.txt"
-        wanted = ["-y", "-xx", "-s", str(1 << 24), "-e", f"trace={CALLS}", "-e", "signal=none"]
-        straced.run([*wanted, "-o", str(trace)], team, directory, sabotage).check_returncode()
+        wanted = [
+            *("-y", "-xx", "-s", str(1 << 24), "-e", f"trace={CALLS}", "-e", "signal=none"),
+            # A slow disk: what leaves without waiting for it does so well before the sync.
+            *("-e", f"inject=fdatasync:delay_enter={SYNC_MICROSECONDS}", "-o", str(trace)),
+        ]
+        straced.run(wanted, team, directory, sabotage).check_returncode()
         self._events = _lines(directory / "events.log", EventLine)
         self._runs = _lines(directory / "engine.log", Run)
         self.steps = list(_steps(trace))
