@@ -144,7 +144,7 @@ class Environment:
 
     Raises, on creation:
         StateTooNew: The state has a newer schema; nothing was written.
-        StateDamaged: It has no schema that can be trusted.
+        StateDamaged: It has no schema that can be trusted, or a database of an unknown name.
         StateNotWritable, StoreFull, StoreFailed: LMDB could not open it.
     """
 
@@ -230,12 +230,27 @@ class Environment:
 
     def _open_databases(self) -> dict[str, Database]:
         if self.read_only:
-            # A state from before a kind of record existed has no database for it.
+            # A state from before a kind of record existed has no database for it. But one flipped
+            # bit in a name takes a whole database out of sight, and no digest covers the names.
             found = set(self.env.dbs())
+            unknown = sorted(found.difference(name.encode() for name in DATABASES))
+            if unknown:
+                detail = f"it has a database of the unknown name {unknown[0]!r}"
+                raise StateDamaged(str(self.path), detail)
             names = [name for name in DATABASES if name.encode() in found]
-            return {name: self.env.open_db(name.encode(), create=False) for name in names}
+            opened = {name: self.env.open_db(name.encode(), create=False) for name in names}
+            self._check_kinds(opened)
+            return opened
         with self.env.begin(write=True) as txn:
             return {name: self.env.open_db(name.encode(), txn=txn) for name in DATABASES}
+
+    def _check_kinds(self, databases: dict[str, Database]) -> None:
+        """Refuse a database of another kind than ours: LMDB would search it for ever."""
+        for name, database in databases.items():
+            kinds = [kind for kind, is_so in database.flags().items() if is_so]
+            if kinds:
+                detail = f"its database {name!r} is of the unknown kind {kinds[0]!r}"
+                raise StateDamaged(str(self.path), detail)
 
     def _check_schema(self) -> None:
         with self.env.begin() as txn:

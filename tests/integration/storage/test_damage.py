@@ -177,6 +177,33 @@ def test_a_broken_structure_is_reported_and_never_given_to_the_engine(two_sessio
     assert not report.intact
 
 
+@pytest.mark.parametrize("name", ["payloads", "usage"])
+def test_a_flipped_bit_in_the_name_of_a_database_is_found(two_sessions: Path, name: str) -> None:
+    """Unseen, all of its records would be missing, as if they had never been."""
+    file = two_sessions / "data" / "data.mdb"
+    content = file.read_bytes()
+    flipped = chr(ord(name[0]) ^ 1) + name[1:]
+    assert f"\0{name}\0".encode() in content
+    file.write_bytes(content.replace(f"\0{name}\0".encode(), f"\0{flipped}\0".encode()))
+
+    with pytest.raises(StateDamaged, match=f"database of the unknown name b'{flipped}'"):
+        Store.open(two_sessions)
+
+
+def test_a_flipped_bit_in_the_kind_of_a_database_is_found(two_sessions: Path) -> None:
+    """Unseen, LMDB would compare its keys as integers, and read on for ever."""
+    file = two_sessions / "data" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    place = -1
+    # LMDB's record of a database follows its name: 4 bytes of padding, then the kind.
+    while (place := content.find(b"\0counters", place + 1)) >= 0:
+        content[place + 13] ^= 8
+    file.write_bytes(content)
+
+    with pytest.raises(StateDamaged, match="database 'counters' is of the unknown kind"):
+        Store.open(two_sessions)
+
+
 def test_a_file_that_is_no_database_is_reported(two_sessions: Path) -> None:
     (two_sessions / "data" / "data.mdb").write_bytes(b"not a database")
 
