@@ -17,6 +17,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
+import bit_rot
 import power_cut
 import random_kill
 import storage_fault
@@ -29,6 +30,7 @@ FAULTS: Final[dict[str, Round]] = {
     "kill": random_kill.one_round,
     "power-cut": power_cut.one_round,
     "storage": storage_fault.one_round,
+    "bit-rot": bit_rot.one_round,
 }
 
 STRACED: Final = frozenset({"power-cut", "storage"})
