@@ -18,9 +18,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import bit_rot
+import pause
 import power_cut
 import random_kill
+import start_storm
 import storage_fault
+import wall_clock
 from straced import STRACE
 
 Round = Callable[[Path, int], Counter[str]]
@@ -31,6 +34,9 @@ FAULTS: Final[dict[str, Round]] = {
     "power-cut": power_cut.one_round,
     "storage": storage_fault.one_round,
     "bit-rot": bit_rot.one_round,
+    "start-storm": start_storm.one_round,
+    "pause": pause.one_round,
+    "wall-clock": wall_clock.one_round,
 }
 
 STRACED: Final = frozenset({"power-cut", "storage"})
