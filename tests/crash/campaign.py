@@ -21,6 +21,7 @@ import bit_rot
 import pause
 import power_cut
 import random_kill
+import shortage
 import start_storm
 import storage_fault
 import wall_clock
@@ -37,6 +38,7 @@ FAULTS: Final[dict[str, Round]] = {
     "start-storm": start_storm.one_round,
     "pause": pause.one_round,
     "wall-clock": wall_clock.one_round,
+    "shortage": shortage.one_round,
 }
 
 STRACED: Final = frozenset({"power-cut", "storage"})

@@ -14,7 +14,8 @@ from maestro_storage import Store, verify
 
 LOOKS_MAX: Final = 60
 """About as often as a run looks at the clock."""
-JUMPS_SECONDS: Final = (-86_400, -3_600, -1, 1, 3_600, 86_400)
+JUMPS_SECONDS: Final = (-1, 1, 3_600, 86_400)
+"""Not far back: deadlines are instants of the wall clock, and a wait would last as much longer."""
 
 
 class JumpingTime:

@@ -38,8 +38,10 @@ class TicketDesk:
         """Queue a posting; any thread, but one at a time."""
         self._jobs.put((posting, reply_to))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="tickets", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="tickets", daemon=True)
+            thread.start()
+            # Only now: where no thread can be started, there is none to wait for at the end.
+            self._thread = thread
 
     def close(self) -> None:
         """Take no more; wait a moment for the posting under way, so that its end is recorded."""
