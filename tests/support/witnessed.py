@@ -42,14 +42,14 @@ def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -
 
 
 def _acknowledge_early(acknowledge: Callable[[EventRecord], None]) -> None:
-    put_event: Callable[..., EventRecord] = _writer.Writer._put_event
+    number: Callable[..., EventRecord] = _writer.Writer._numbered
 
-    def put_and_tell(*arguments: object) -> EventRecord:
-        event = put_event(*arguments)
+    def number_and_tell(*arguments: object) -> EventRecord:
+        event = number(*arguments)
         acknowledge(event)
         return event
 
-    vars(_writer)["Writer"]._put_event = put_and_tell
+    vars(_writer)["Writer"]._numbered = number_and_tell
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 import pytest
 
-from maestro_actors.breaker import BreakerPolicy
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.kernel import AsyncLane, Lane, ThreadLane, VirtualClock
 from maestro_actors.ledger.budget import Budget, Caller
-from maestro_actors.team import Team
+from maestro_actors.team import BreakerPolicy, Team
 from maestro_storage import _journal
-from maestro_storage.records import CallRecord, CounterKey, CounterRecord, EventRecord
+from maestro_storage.bookings import CounterKey
+from maestro_storage.records import CallRecord, CounterRecord, EventRecord
 from staging import (
     BOUND_SECONDS,
     MALFORMED,

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from maestro_actors.breaker import Breaker, BreakerPolicy
+from maestro_actors.breaker import Breaker
+from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerRecord
 
 RESET_MS = 30_000
