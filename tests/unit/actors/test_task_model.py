@@ -18,7 +18,7 @@ from maestro_storage.records import AttemptRecord, TaskRecord
 from maestro_storage.transition import Transition
 
 PASSING: Final = sorted(set(get_args(FailureClass)) - PERMANENT - {"interrupted", "stuck"})
-"""Without "stuck", which ends a round before its time; the limits of rounds are what is modelled."""
+"""Without "stuck", which ends a round before its time; full rounds are what is modelled."""
 CONTRACT: Final = Contract(
     id="c1", name="c1", phase="build", provider_persona_id="dev", deliverables=()
 )
