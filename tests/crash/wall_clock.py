@@ -14,8 +14,7 @@ from maestro_storage import Store, verify
 
 LOOKS_MAX: Final = 60
 """About as often as a run looks at the clock."""
-JUMPS_SECONDS: Final = (-1, 1, 3_600, 86_400)
-"""Not far back: deadlines are instants of the wall clock, and a wait would last as much longer."""
+JUMPS_SECONDS: Final = (-86_400, -3_600, -1, 1, 3_600, 86_400)
 
 
 class JumpingTime:
@@ -25,6 +24,7 @@ class JumpingTime:
         self._left = looks
         self._jump_ns = seconds * 10**9
         self.monotonic = time.monotonic
+        self.monotonic_ns = time.monotonic_ns
 
     def time_ns(self) -> int:
         """Return the wall clock, which only now and then is right."""

@@ -23,7 +23,7 @@ class Clock(Protocol):
     """Tells the time and rings. Any thread may call it."""
 
     def now_ms(self) -> int:
-        """Return the wall clock, in milliseconds since the epoch. It may jump."""
+        """Return the wall clock, in milliseconds since the epoch. It may jump, but never back."""
 
     def monotonic(self) -> float:
         """Return seconds that never go back, from an arbitrary zero."""
@@ -36,16 +36,25 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real time. Rings on the loop of `lane`, which starts with the first alarm."""
+    """The real time. Rings on the loop of `lane`, which starts with the first alarm.
+
+    When the wall clock is set back, this one goes on from where it was: a deadline is an instant,
+    and a wait would last as much longer. The next process follows the wall clock again.
+    """
 
     def __init__(self, lane: AsyncLane) -> None:
         self._lane = lane
+        self._ahead_ms = _wall_ms() - _steady_ms()
+        """The most that the wall clock has been ahead of the one that is never set."""
         self._handles: dict[Ring, asyncio.TimerHandle] = {}
         """Only touched on the loop."""
 
     def now_ms(self) -> int:
         """See `Clock.now_ms`."""
-        return time.time_ns() // 1_000_000
+        steady_ms = _steady_ms()
+        # Threads may race here; whoever loses only makes the next look find the jump again.
+        self._ahead_ms = max(self._ahead_ms, _wall_ms() - steady_ms)
+        return steady_ms + self._ahead_ms
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
@@ -70,6 +79,14 @@ class SystemClock:
     def _ring(self, ring: Ring) -> None:
         del self._handles[ring]
         ring()
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 class VirtualClock:

@@ -264,6 +264,22 @@ def test_system_clock_notices_a_jump_of_the_wall_clock(
     assert wait() == ("a", b"in half an hour")
 
 
+def test_system_clock_goes_on_when_the_wall_clock_is_set_back(
+    async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall_ms, steady_ms = 5_000_000, 70
+    monkeypatch.setattr(_clock, "_wall_ms", lambda: wall_ms)
+    monkeypatch.setattr(_clock, "_steady_ms", lambda: steady_ms)
+    clock = SystemClock(async_lane)
+    seen = [clock.now_ms()]
+
+    for wall_step_ms, steady_step_ms in ((100, 100), (-3_600_000, 10), (500, 500), (7_200_000, 0)):
+        wall_ms, steady_ms = wall_ms + wall_step_ms, steady_ms + steady_step_ms
+        seen.append(clock.now_ms())
+
+    assert seen == [5_000_000, 5_000_100, 5_000_110, 5_000_610, 8_600_600]
+
+
 def test_alarm_on_a_closed_lane_is_refused(async_lane: AsyncLane) -> None:
     timers, _ = _timers_on(async_lane)
     async_lane.close()
