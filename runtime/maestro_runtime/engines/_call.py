@@ -1,19 +1,36 @@
 """One call: the manifest before, the engine under its time limit, the manifest after."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from maestro_actors.checks import ChangedSinceStart
-from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
-from maestro_actors.errors import TokenBudgetExceeded
+from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.team import Persona
-from maestro_runtime.edits import EditPlan, EditRejected, apply_plan, has_journal, roll_forward
+from maestro_runtime.edits import (
+    AppliedPlan,
+    EditPlan,
+    EditRejected,
+    apply_plan,
+    has_journal,
+    roll_forward,
+)
 from maestro_runtime.engines._claims import claimed_missing
 from maestro_runtime.engines._mending import faults_of, is_better, withdraw
+from maestro_runtime.engines._outcomes import (
+    EVIDENCE_CHARACTERS_MAX,
+    StopReason,
+    countable,
+    cut,
+    failed,
+    interrupted,
+    usage_after,
+)
 from maestro_runtime.engines.errors import (
     EngineCrashed,
     EngineError,
@@ -41,29 +58,24 @@ from maestro_runtime.workspace import (
     diff,
 )
 
-EVIDENCE_CHARACTERS_MAX: Final = 4_000
-"""Longest sentence of evidence."""
-
 MESSAGE_CHARACTERS_MAX: Final = 16_384
 """Longest closing message that is kept."""
-
-RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
-"""Longest pause an engine may ask for; a longer one is not believed."""
 
 ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop; then the call ends without it."""
 
 T = TypeVar("T")
 
-LASTING: Final[dict[type[BaseException], FailureClass]] = {
-    PermissionError: "permanent",
-    TokenBudgetExceeded: "limit",
-}
-"""Exceptions, foreign to the protocol, that another attempt would meet again."""
 
-StopReason = Literal["timeout", "cancelled", "closed"]
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all calls of a host share."""
 
-INTERRUPTIONS: Final = {"cancelled": "call was cancelled", "closed": "engine host was closed"}
+    registry: EngineRegistry
+    checker: Checker | None
+    mender: Mender | None
+    settled: set[str] = field(default_factory=set)
+    """Workspaces where no plan of a dead process is left to finish: looking costs each call."""
 
 
 class Call:
@@ -72,25 +84,26 @@ class Call:
     def __init__(
         self,
         order: CallOrder,
-        registry: EngineRegistry,
         context: EngineContext,
-        checker: Checker | None,
-        mender: Mender | None,
+        workshop: Workshop,
+        abandoned: Callable[[asyncio.Task[Any], Outcome], None],
     ) -> None:
+        """Prepare a call; `abandoned` gets its task and outcome if the engine does not stop."""
         self._order = order
-        self._registry = registry
         self._context = context
-        self._checker = checker
-        self._mender = mender
+        self._workshop = workshop
+        self._abandoned = abandoned
         self._reason: StopReason | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._abandoned: asyncio.Future[None] | None = None
+        """What a stop cancels: the call's own task, while engine or checks run in it."""
+        self._left_behind = False
+        """Its outcome has been told already: nobody waits for the rest."""
         self._notes: tuple[str, ...] = ()
         """What edit plans could not do, though they are done with."""
 
     def stop(self, reason: StopReason) -> None:
         """Cancel engine or checks; the first reason counts, and what is done stays done."""
-        if self._reason is not None or (self._task is not None and self._task.done()):
+        if self._reason is not None:
             return
         self._reason = reason
         if self._task is not None:
@@ -99,8 +112,11 @@ class Call:
 
     def _abandon(self) -> None:
         """Wait no longer for an engine that does not stop."""
-        if self._abandoned is not None and not self._abandoned.done():
-            self._abandoned.set_result(None)
+        if self._task is not None:
+            self._left_behind = True
+            notes = (f"engine did not stop within {ABANDON_SECONDS:g} s",)
+            stopped = self._stopped(self._context.usage, notes)
+            self._abandoned(self._task, countable(stopped, self._order))
 
     async def outcome(self) -> Outcome:
         """Serve the call to its end; whatever goes wrong is in the outcome."""
@@ -115,7 +131,7 @@ class Call:
                 usage=self._context.usage, failure="permanent", evidence=(str(error),)
             )
         except Exception as error:  # noqa: BLE001 - every call is answered, also if we are wrong
-            outcome = _failed(error, self._context.usage)
+            outcome = failed(error, self._context.usage)
         return msgspec.structs.replace(
             outcome,
             evidence=outcome.evidence + self._notes,
@@ -127,9 +143,11 @@ class Call:
         contract = self._order.contract
         owed = contract.owed_checks
         workspace = Workspace(self._order.workspace)
-        if has_journal(workspace):
+        if self._order.workspace not in self._workshop.settled:
             # A crash may have left a plan half applied; nobody is to work on that.
-            self._notes = await asyncio.to_thread(roll_forward, workspace)
+            if has_journal(workspace):
+                self._notes = await asyncio.to_thread(roll_forward, workspace)
+            self._workshop.settled.add(self._order.workspace)
         if not contract.globs and not owed:
             return await self._worked()
         compared = [globs for check, globs in owed if isinstance(check, ChangedSinceStart)]
@@ -141,7 +159,7 @@ class Call:
         if outcome.failure == "interrupted":
             return outcome
         examined = await self._examined(outcome, before.files)
-        mender = self._mender
+        mender = self._workshop.mender
         if outcome.failure is not None or mender is None or not faults_of(examined):
             return examined
         return await self._mended(mender, outcome, examined, before.files)
@@ -168,8 +186,7 @@ class Call:
                 return self._cut_short(outcome.usage)
             if not mending.edits:
                 return msgspec.structs.replace(examined, healing=mending.notes)
-            call_id = self._order.call_id
-            applied = await asyncio.to_thread(apply_plan, workspace, call_id, mending.edits)
+            applied = await self._applied(workspace, mending.edits)
         except (EditRejected, EngineError, PathEscapes) as error:
             # The work is as good as it was.
             return msgspec.structs.replace(examined, healing=(f"repair failed: {error}",))
@@ -183,9 +200,10 @@ class Call:
 
     async def _checked(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
         """Add what came of the contract's checks; each of them has a time limit of its own."""
-        if self._checker is None or not self._order.contract.owed_checks:
+        checker = self._workshop.checker
+        if checker is None or not self._order.contract.owed_checks:
             return outcome
-        checking = self._checker.check(self._order, before, self._context)
+        checking = checker.check(self._order, before, self._context)
         results = await self._unless_stopped(checking)
         if results is None:
             return self._cut_short(outcome.usage)
@@ -196,13 +214,27 @@ class Call:
         if self._reason is not None:
             work.close()
             return None
-        task = self._task = asyncio.get_running_loop().create_task(work)
-        await asyncio.wait({task})
-        self._task = None
-        return None if task.cancelled() else task.result()
+        try:
+            return await self._stoppable(work)
+        except asyncio.CancelledError:
+            return None
+
+    async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that a stop cancels, in the task of this call: another one costs as much."""
+        task = self._task = asyncio.current_task()
+        try:
+            return await work
+        finally:
+            self._task = None
+            if task is not None and task.cancelling():
+                # One that came too late for the work would hit whatever is awaited next.
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
+                while task.uncancel():
+                    pass
 
     def _cut_short(self, usage: Usage) -> Outcome:
-        return _interrupted(self._reason or "cancelled", usage)
+        return interrupted(self._reason or "cancelled", usage)
 
     def _held_against(
         self, outcome: Outcome, before: Mapping[str, Fingerprint], after: Manifest
@@ -233,68 +265,71 @@ class Call:
     async def _worked(self) -> Outcome:
         """Run the engine under the call's time limit."""
         if self._reason is not None:
-            return _interrupted(self._reason, self._context.usage)
+            return interrupted(self._reason, self._context.usage)
         try:
-            engine = self._registry.get(self._order.persona.engine)
+            engine = self._workshop.registry.get(self._order.persona.engine)
         except UnknownEngine as error:
-            return _failed(Permanent(str(error)), Usage())
+            return failed(Permanent(str(error)), Usage())
         except EngineError as error:
-            return _failed(error, Usage())
-        loop = asyncio.get_running_loop()
+            return failed(error, Usage())
         limit_seconds = _limit_seconds(self._order.persona)
-        self._task = loop.create_task(_run(engine, self._order, self._context))
-        timer = loop.call_later(limit_seconds, self.stop, "timeout")
-        self._abandoned = loop.create_future()
-        ends: set[asyncio.Future[Any]] = {self._task, self._abandoned}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        timer.cancel()
-        task, self._task = self._task, None
-        outcome = _countable(self._judged(task, limit_seconds), self._order)
-        if outcome.failure is None and (edits := task.result().edits):
-            outcome = await self._edited(outcome, edits)
+        timer = asyncio.get_running_loop().call_later(limit_seconds, self.stop, "timeout")
+        ended: EngineResult | BaseException
+        try:
+            ended = await self._stoppable(_run(engine, self._order, self._context))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - foreign code
+            ended = error
+        finally:
+            timer.cancel()
+        if self._left_behind:
+            return interrupted("cancelled", self._context.usage)
+        outcome = countable(self._judged(ended), self._order)
+        if outcome.failure is None and isinstance(ended, EngineResult) and ended.edits:
+            outcome = await self._edited(outcome, ended.edits)
         return outcome
 
     async def _edited(self, outcome: Outcome, edits: EditPlan) -> Outcome:
         """Apply what the engine wants changed."""
         # If the disk refuses now, the tokens are spent all the same.
         self._context.usage = outcome.usage
-        order = self._order
-        workspace = Workspace(order.workspace)
         try:
-            applied = await asyncio.to_thread(apply_plan, workspace, order.call_id, edits)
+            applied = await self._applied(Workspace(self._order.workspace), edits)
         except EditRejected as error:
-            rejected = _failed(MalformedOutput(str(error)), outcome.usage)
+            rejected = failed(MalformedOutput(str(error)), outcome.usage)
             return msgspec.structs.replace(rejected, message=outcome.message)
         self._notes += applied.notes
         saved = tokens_in(applied.full_bytes) - tokens_in(applied.plan_bytes)
         return msgspec.structs.replace(outcome, tokens_saved=max(0, saved))
 
-    def _judged(self, task: asyncio.Task[EngineResult], limit_seconds: float) -> Outcome:
-        """Turn the end of the engine's task into an outcome."""
-        notes: tuple[str, ...] = ()
-        error: BaseException | None = None
-        usage = self._context.usage
-        if not task.done():
-            notes = (f"engine did not stop within {ABANDON_SECONDS:g} s",)
-            # Nobody will ask for the exception of a task that is left behind.
-            task.add_done_callback(lambda late: late.cancelled() or late.exception())
-        elif task.cancelled():
-            error = EngineError("engine cancelled its own call")
-        elif (error := task.exception()) is not None:
-            usage = _usage_after(error, usage)
-        else:
-            result = task.result()
-            usage = result.usage
-        if self._reason is None:
-            if error is not None:
-                return _failed(error, usage)
-            return Outcome(usage=usage, message=_cut(result.message, MESSAGE_CHARACTERS_MAX))
-        if isinstance(error, EngineError) and not task.cancelled():
-            notes = (_cut(str(error), EVIDENCE_CHARACTERS_MAX),)
+    async def _applied(self, workspace: Workspace, edits: EditPlan) -> AppliedPlan:
+        """Apply a plan; if the disk refuses half-way, the next call finishes it."""
+        settled = self._workshop.settled
+        settled.discard(self._order.workspace)
+        applied = await asyncio.to_thread(apply_plan, workspace, self._order.call_id, edits)
+        settled.add(self._order.workspace)
+        return applied
+
+    def _judged(self, ended: EngineResult | BaseException) -> Outcome:
+        """Turn the end of the engine into an outcome."""
+        if isinstance(ended, EngineResult):
+            usage = ended.usage
+            if self._reason is None:
+                return Outcome(usage=usage, message=cut(ended.message, MESSAGE_CHARACTERS_MAX))
+            return self._stopped(usage)
+        cancelled = isinstance(ended, asyncio.CancelledError)
+        usage = usage_after(ended, self._context.usage)
+        if self._reason is not None:
+            told = isinstance(ended, EngineError)
+            return self._stopped(usage, (cut(str(ended), EVIDENCE_CHARACTERS_MAX),) if told else ())
+        return failed(EngineError("engine cancelled its own call") if cancelled else ended, usage)
+
+    def _stopped(self, usage: Usage, notes: tuple[str, ...] = ()) -> Outcome:
+        """Return the outcome of a call that did not come to its own end."""
         if self._reason == "timeout":
-            stopped = _failed(EngineTimeout(f"exceeded its limit of {limit_seconds:g} s"), usage)
+            limit = f"exceeded its limit of {_limit_seconds(self._order.persona):g} s"
+            stopped = failed(EngineTimeout(limit), usage)
         else:
-            stopped = _interrupted(self._reason, usage)
+            stopped = interrupted(self._reason or "cancelled", usage)
         return msgspec.structs.replace(stopped, evidence=stopped.evidence + notes)
 
 
@@ -307,6 +342,8 @@ async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> Engi
         raise EngineCrashed(f"engine raised {type(error).__name__}") from error
     if not isinstance(result, EngineResult):
         raise MalformedOutput(f"engine must return an EngineResult, got {type(result).__name__}")
+    if result.edits is None:
+        return result
     try:
         edits = msgspec.convert(msgspec.to_builtins(result.edits), EditPlan | None)
     except (msgspec.MsgspecError, TypeError) as error:
@@ -328,54 +365,3 @@ def _limit_seconds(persona: Persona) -> float:
     if command is None or command.timeout_seconds is None:
         return persona.timeout_seconds
     return command.timeout_seconds
-
-
-def _usage_after(error: BaseException, booked: Usage) -> Usage:
-    """Return the tokens of a call that failed: the error's own count, or what was booked."""
-    if isinstance(error, EngineError) and error.usage is not None:
-        return error.usage
-    return booked
-
-
-def _countable(outcome: Outcome, order: CallOrder) -> Outcome:
-    """Return an outcome whose usage can be booked: this one, or the failure that it is."""
-    usage: object = outcome.usage
-    fault = usage.fault if isinstance(usage, Usage) else f"usage must be a Usage, got {usage!r}"
-    if not fault:
-        return outcome
-    # Whoever counts wrong has used something all the same: at most what was reserved for it.
-    return msgspec.structs.replace(
-        outcome,
-        usage=Usage(input_tokens=order.token_budget, basis="reserved"),
-        failure=outcome.failure or "malformed_output",
-        evidence=(*outcome.evidence, _cut(f"engine miscounts: {fault}", EVIDENCE_CHARACTERS_MAX)),
-    )
-
-
-def _failed(error: BaseException, usage: Usage) -> Outcome:
-    """Return the outcome of a call that an exception ended."""
-    if not isinstance(error, EngineError):
-        # Type and text only: a traceback could show secrets.
-        evidence = _cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
-        failure = next((name for kind, name in LASTING.items() if isinstance(error, kind)), None)
-        return Outcome(usage=usage, failure=failure or "transient", evidence=(evidence,))
-    pause_seconds = error.retry_after_seconds
-    if pause_seconds is not None and not 0 <= pause_seconds <= RETRY_AFTER_SECONDS_MAX:
-        pause_seconds = None
-    return Outcome(
-        usage=usage,
-        failure=error.failure,
-        evidence=(_cut(str(error), EVIDENCE_CHARACTERS_MAX),),
-        engine_fault=error.engine_fault,
-        retry_after_seconds=pause_seconds,
-    )
-
-
-def _interrupted(reason: StopReason, usage: Usage) -> Outcome:
-    """Return the outcome of a call that somebody ended."""
-    return Outcome(usage=usage, failure="interrupted", evidence=(INTERRUPTIONS[reason],))
-
-
-def _cut(text: str, characters_max: int) -> str:
-    """Shorten foreign text and make it encodable."""
-    return text[:characters_max].encode(errors="replace").decode()

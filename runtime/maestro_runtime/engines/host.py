@@ -7,11 +7,12 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
 from maestro_runtime.edits import roll_forward
-from maestro_runtime.engines._call import Call
+from maestro_runtime.engines._call import Call, Workshop
 from maestro_runtime.engines.errors import CallInFlight, HostClosed
 from maestro_runtime.engines.protocol import Checker, EngineContext, Mender
 from maestro_runtime.engines.registry import EngineRegistry
@@ -46,9 +47,7 @@ class EngineHost:
         checker: Checker | None = None,
         mender: Mender | None = None,
     ) -> None:
-        self._registry = registry
-        self._checker = checker
-        self._mender = mender
+        self._workshop = Workshop(registry, checker, mender)
         self._lock = threading.Lock()
         self._calls: dict[str, tuple[Call, Reply]] = {}
         self._inbox: list[Callable[[], None]] = []
@@ -73,12 +72,14 @@ class EngineHost:
             HostClosed: The host is closed.
             CallInFlight: A call with this id has been submitted and is not answered yet.
         """
-        call = Call(order, self._registry, EngineContext(started), self._checker, self._mender)
+        call_id = order.call_id
+        context = EngineContext(started)
+        call = Call(order, context, self._workshop, partial(self._leave_behind, call_id))
         with self._lock:
-            if order.call_id in self._calls:
-                raise CallInFlight(order.call_id)
-            self._post(lambda: self._keep(self._serve(order.call_id, call)))
-            self._calls[order.call_id] = (call, reply)
+            if call_id in self._calls:
+                raise CallInFlight(call_id)
+            self._post(lambda: self._keep(self._serve(call_id, call)))
+            self._calls[call_id] = (call, reply)
 
     def cancel(self, call_id: str) -> None:
         """Stop a call; its reply follows, "interrupted" unless it was done already.
@@ -154,9 +155,9 @@ class EngineHost:
         for call, _ in list(self._calls.values()):
             call.stop("closed")
         await self._settle(self._grace_seconds)
-        for engine in self._registry.loaded():
+        for engine in self._workshop.registry.loaded():
             self._keep(engine.close())
-        for helper in (self._checker, self._mender):
+        for helper in (self._workshop.checker, self._workshop.mender):
             if helper is not None:
                 self._keep(helper.close())
         await self._settle(CLOSE_SECONDS)
@@ -192,6 +193,11 @@ class EngineHost:
         if entry is not None:
             entry[1](outcome)
 
+    def _leave_behind(self, call_id: str, task: asyncio.Task[Any], outcome: Outcome) -> None:
+        """Answer a call whose engine does not stop, and wait for it no longer."""
+        self._tasks.discard(task)
+        self._answer(call_id, outcome)
+
     async def _recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
         """Ask one engine; an engine that fails cannot tell."""
         usage: Usage | None = None
@@ -200,7 +206,7 @@ class EngineHost:
         except Exception as error:  # noqa: BLE001 - the next call tries again, and shows it
             _report("edit plan of an interrupted call cannot be finished", error)
         try:
-            usage = await self._registry.get(order.persona.engine).recover(order)
+            usage = await self._workshop.registry.get(order.persona.engine).recover(order)
         except Exception as error:  # noqa: BLE001 - foreign code; the reply must follow
             _report(f"engine {order.persona.engine!r} failed to recover a call", error)
         reply(usage)

@@ -376,6 +376,26 @@ def test_an_engine_that_cancels_itself_has_failed(
     assert outcome.evidence == ("call failed: engine cancelled its own call",)
 
 
+def test_a_cancellation_that_an_engine_leaves_pending_hits_nothing_after_it(
+    bench: Callable[[Behaviour], Bench], make_order: MakeOrder
+) -> None:
+    async def rash(order: CallOrder, context: EngineContext) -> EngineResult:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        (Path(order.workspace) / "a.txt").write_text("a")
+        return EngineResult(message="done")
+
+    made = bench(rash)
+    order = make_order("a.txt", persona={"engine": "probe"})
+    Path(order.workspace).mkdir(exist_ok=True)
+
+    outcome = made.serve(order)
+
+    assert outcome.failure is None
+    assert [artifact.path for artifact in outcome.artifacts] == ["a.txt"]
+
+
 def test_an_unknown_engine_is_a_permanent_failure(
     bench: Callable[[Behaviour], Bench], make_order: MakeOrder
 ) -> None:

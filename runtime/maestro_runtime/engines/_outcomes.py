@@ -1,0 +1,76 @@
+"""What a call came to, as the outcome that is booked and judged."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
+from maestro_actors.errors import TokenBudgetExceeded
+from maestro_runtime.engines.errors import EngineError
+
+EVIDENCE_CHARACTERS_MAX: Final = 4_000
+"""Longest sentence of evidence."""
+
+RETRY_AFTER_SECONDS_MAX: Final = 86_400.0
+"""Longest pause an engine may ask for; a longer one is not believed."""
+
+LASTING: Final[dict[type[BaseException], FailureClass]] = {
+    PermissionError: "permanent",
+    TokenBudgetExceeded: "limit",
+}
+"""Exceptions, foreign to the protocol, that another attempt would meet again."""
+
+StopReason = Literal["timeout", "cancelled", "closed"]
+
+INTERRUPTIONS: Final = {"cancelled": "call was cancelled", "closed": "engine host was closed"}
+
+
+def usage_after(error: BaseException, booked: Usage) -> Usage:
+    """Return the tokens of a call that failed: the error's own count, or what was booked."""
+    if isinstance(error, EngineError) and error.usage is not None:
+        return error.usage
+    return booked
+
+
+def countable(outcome: Outcome, order: CallOrder) -> Outcome:
+    """Return an outcome whose usage can be booked: this one, or the failure that it is."""
+    usage: object = outcome.usage
+    fault = usage.fault if isinstance(usage, Usage) else f"usage must be a Usage, got {usage!r}"
+    if not fault:
+        return outcome
+    # Whoever counts wrong has used something all the same: at most what was reserved for it.
+    return msgspec.structs.replace(
+        outcome,
+        usage=Usage(input_tokens=order.token_budget, basis="reserved"),
+        failure=outcome.failure or "malformed_output",
+        evidence=(*outcome.evidence, cut(f"engine miscounts: {fault}", EVIDENCE_CHARACTERS_MAX)),
+    )
+
+
+def failed(error: BaseException, usage: Usage) -> Outcome:
+    """Return the outcome of a call that an exception ended."""
+    if not isinstance(error, EngineError):
+        # Type and text only: a traceback could show secrets.
+        evidence = cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
+        failure = next((name for kind, name in LASTING.items() if isinstance(error, kind)), None)
+        return Outcome(usage=usage, failure=failure or "transient", evidence=(evidence,))
+    pause_seconds = error.retry_after_seconds
+    if pause_seconds is not None and not 0 <= pause_seconds <= RETRY_AFTER_SECONDS_MAX:
+        pause_seconds = None
+    return Outcome(
+        usage=usage,
+        failure=error.failure,
+        evidence=(cut(str(error), EVIDENCE_CHARACTERS_MAX),),
+        engine_fault=error.engine_fault,
+        retry_after_seconds=pause_seconds,
+    )
+
+
+def interrupted(reason: StopReason, usage: Usage) -> Outcome:
+    """Return the outcome of a call that somebody ended."""
+    return Outcome(usage=usage, failure="interrupted", evidence=(INTERRUPTIONS[reason],))
+
+
+def cut(text: str, characters_max: int) -> str:
+    """Shorten foreign text and make it encodable."""
+    return text[:characters_max].encode(errors="replace").decode()
