@@ -5,13 +5,16 @@ accountant, opened (task, attempt, call, budget, event: one commit), run, settle
 same, and hour of usage, manifest: one commit), and its session goes on. The contracts owe no files,
 so no check looks at any. Two transitions for each attempt.
 
+The peers make the same two durable steps for an attempt: one that says that it begins, before
+anything is run or spent, and one with its result. They keep neither budgets nor breaker nor
+history with them. A fast run asks them for fewer at once than us.
+
 DBOS (SQLite): workflows on its executor's threads, up to 64 at the same time, each with 20 durable
 steps or more: one transaction for each step, and two for each workflow.
 
 LangGraph (asynchronous SQLite saver, `durability="sync"`): as many nodes side by side in one
 superstep, one commit for each node and one for each superstep's checkpoint; alone, a chain of
-nodes. Both keep one result for each step, and neither budgets nor breaker nor history. A fast run
-asks them for fewer at once than us.
+nodes.
 
 The limit: a bare loop that writes what our run wrote, in its batches, into an LMDB environment.
 """
@@ -28,6 +31,9 @@ from row import Row, Target
 
 SIZES = ((1, 500, 300), (64, 4_000, 1_280), (1_000, 10_000, 1_280), (10_000, 10_000, None))
 """At the same time; attempts of ours; steps of a peer, None if it is not asked."""
+
+STEPS_PER_ATTEMPT = 2
+"""Durable ones, of a peer."""
 
 
 def measure(options: Options) -> list[Row]:
@@ -108,4 +114,4 @@ def _rival(
     width = min(steps, at_once)
     # LangGraph's supersteps are all of the same width.
     whole = steps // width * width
-    return lambda: rate_of(whole, lambda: run(whole, width))
+    return lambda: rate_of(whole // STEPS_PER_ATTEMPT, lambda: run(whole, width))
