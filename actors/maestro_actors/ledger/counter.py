@@ -1,6 +1,5 @@
 """One counter: what the calls of one budget have taken in one window, and what they still hold."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -38,6 +37,13 @@ class Counter:
     forgotten_ms: int = -1
     """Last start of a step that a rolling window has left behind."""
 
+    rolling_ms: int = field(init=False)
+    """Length of a rolling window, 0 for any other."""
+
+    def __post_init__(self) -> None:
+        """Read the window once."""
+        self.rolling_ms = rolling_ms(self.key.rule.partition("/")[0])
+
     def apply(self, budget: Budget) -> None:
         """Check against this budget from now on."""
         self.limit = budget.limit + self.topped_up
@@ -51,7 +57,7 @@ class Counter:
 
     def forget(self, now_ms: int) -> None:
         """Drop the steps that a rolling window has left behind."""
-        length_ms = rolling_ms(self.key.rule.partition("/")[0])
+        length_ms = self.rolling_ms
         if not length_ms:
             return
         # A step counts until its last millisecond is too old: never too little is counted.
@@ -59,8 +65,8 @@ class Counter:
         for start_ms in [start_ms for start_ms in self.steps if start_ms <= self.forgotten_ms]:
             self.spent -= self.steps.pop(start_ms)
 
-    def book(self, amount: int, step_ms: int | None) -> Iterator[Alert]:
-        """Add to what was spent, and yield the alerts this raises.
+    def book(self, amount: int, step_ms: int | None) -> list[Alert]:
+        """Add to what was spent, and return the alerts this raises.
 
         Args:
             amount: May be negative, to correct what was booked.
@@ -69,13 +75,22 @@ class Counter:
         before = self.spent
         if step_ms is not None:
             if step_ms <= self.forgotten_ms:
-                return
+                return []
             self.steps[step_ms] = self.steps.get(step_ms, 0) + amount
-        self.spent += amount
-        for permille in self.alert_permille:
-            fired = Fired(self.version, self.limit, permille)
-            crossed = before * 1000 < self.limit * permille <= self.spent * 1000
-            # A correction can take the counter back below a share it has crossed before.
-            if crossed and fired not in self.fired:
-                self.fired.add(fired)
-                yield Alert(self.key, *fired, self.spent)
+        self.spent = spent = before + amount
+        limit = self.limit
+        return [
+            alert
+            for permille in self.alert_permille
+            if before * 1000 < limit * permille <= spent * 1000
+            and (alert := self._raised(permille)) is not None
+        ]
+
+    def _raised(self, permille: int) -> Alert | None:
+        """Return the alert of a share that was reached, None if it has been raised before."""
+        fired = Fired(self.version, self.limit, permille)
+        # A correction can take the counter back below a share it has crossed before.
+        if fired in self.fired:
+            return None
+        self.fired.add(fired)
+        return Alert(self.key, *fired, self.spent)

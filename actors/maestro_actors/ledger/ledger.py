@@ -5,11 +5,11 @@ keeps a ledger makes those rows durable, with the call, before anything follows 
 made anew from the rows is the same ledger.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, lost_amount
+from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, Metric, lost_amount
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
 from maestro_actors.ledger.counter import Alert, Counter
 from maestro_actors.ledger.errors import LedgerConflict
@@ -20,8 +20,6 @@ OLDER_COUNTERS_MAX: Final = 1024
 
 Load = Callable[[CounterKey], Counter | None]
 """Returns the counter as its row says, None if there is no such row."""
-
-_METRIC_INDEX: Final = {metric: index for index, metric in enumerate(METRICS)}
 
 
 class Change(NamedTuple):
@@ -71,20 +69,28 @@ class Deny(NamedTuple):
     """What the call can do with, in units of the metric."""
 
 
-@dataclass(slots=True, frozen=True)
-class _Check:
+class _Check(NamedTuple):
     """One budget that counts the call."""
 
     budget: Budget
     counter: Counter
     span: Span
     metric: int
+    step_ms: int | None
+    """Start of the step of a rolling window; None for other windows."""
     need: int
     floor: int
 
     @property
     def enforced(self) -> bool:
         return self.budget.action != "warn"
+
+    @property
+    def fits(self) -> bool:
+        """Whether the budget has room for all the call asks for."""
+        counter = self.counter
+        room = counter.limit - counter.spent - counter.held
+        return self.need <= room or self.budget.action == "warn"
 
     @property
     def left(self) -> int:
@@ -148,17 +154,22 @@ class Ledger:
         if need.total == floor.total:
             floor = need
         checks = []
+        fits = True
         for budget in budgets:
             check = self._check(budget, caller, need, floor, now_ms)
             if isinstance(check, Deny):
                 return check
             if check is not None:
                 checks.append(check)
-        answer = _refusal(checks, now_ms)
-        if answer is not None:
-            return answer
-        cut = max((_cut(check, need.total - floor.total) for check in checks), default=0)
-        return self._hold(call_id, checks, need.total, need.total - floor.total, cut)
+                fits = fits and check.fits
+        spare = need.total - floor.total
+        cut = 0
+        if not fits:
+            answer = _refusal(checks, now_ms)
+            if answer is not None:
+                return answer
+            cut = max(_cut(check, spare) for check in checks)
+        return self._hold(call_id, checks, need.total, spare, cut)
 
     def adopt(self, call_id: bytes, holds: Iterable[Hold]) -> None:
         """Take up an open call of another life, whose counters count its holds already."""
@@ -245,40 +256,38 @@ class Ledger:
         subject = subject_of(budget, caller)
         if subject is None:
             return None
-        span = self._span(budget.window, now_ms)
-        key = CounterKey(
-            caller.session_id if budget.window == "session" else "",
-            budget.id,
-            f"{budget.window}/{budget.metric}",
-            subject,
-            0 if rolling_ms(budget.window) else span.start_ms,
-        )
-        counter = self._counter(key)
+        window = budget.window
+        span = self._span(window, now_ms)
+        rule, metric, rolls = _rule(window, budget.metric)
+        place = (caller.session_id if window == "session" else "", budget.id, rule, subject)
+        start_ms = 0 if rolls else span.start_ms
+        counter = self._current.get(place)
+        if counter is None or counter.key.start_ms != start_ms:
+            counter = self._counter(CounterKey(*place, start_ms))
         counter.apply(budget)
         counter.forget(now_ms)
-        metric = _METRIC_INDEX[budget.metric]
         wanted, least = need[metric], floor[metric]
         if wanted is None or least is None:
             if budget.action == "warn":
                 return None
-            return Deny(budget, key, counter.limit, counter.spent, counter.held, None, None)
-        return _Check(budget, counter, span, metric, wanted, least)
+            return Deny(budget, counter.key, counter.limit, counter.spent, counter.held, None, None)
+        step_ms = span.start_ms if rolls else None
+        return _Check(budget, counter, span, metric, step_ms, wanted, least)
 
     def _hold(
         self, call_id: bytes, checks: list[_Check], tokens: int, spare: int, cut: int
     ) -> Grant | Clamp:
         holds = []
-        for check in checks:
-            saved = cut * (check.need - check.floor) // spare if cut else 0
-            amount = check.need - saved
-            check.counter.held += amount
-            step_ms = check.span.start_ms if rolling_ms(check.budget.window) else None
-            holds.append(Hold(check.counter.key, step_ms, check.metric, amount, check.floor))
-        self._open[call_id] = tuple(holds)
-        counters = tuple(check.counter for check in checks)
+        counters = []
+        for _, counter, _, metric, step_ms, need, floor in checks:
+            amount = need - cut * (need - floor) // spare if cut else need
+            counter.held += amount
+            holds.append(Hold(counter.key, step_ms, metric, amount, floor))
+            counters.append(counter)
+        held = self._open[call_id] = tuple(holds)
         if cut:
-            return Clamp(tokens - cut, tuple(holds), counters)
-        return Grant(tokens, tuple(holds), counters)
+            return Clamp(tokens - cut, held, tuple(counters))
+        return Grant(tokens, held, tuple(counters))
 
     def _closed(self, call_id: bytes) -> tuple[Hold, ...]:
         holds = self._open.pop(call_id, None)
@@ -332,11 +341,15 @@ class Ledger:
                 del self._older[free]
 
 
+@functools.lru_cache(maxsize=256)
+def _rule(window: str, metric: Metric) -> tuple[str, int, bool]:
+    """Return the rule in a counter's key, the place of the metric, and whether the window rolls."""
+    return f"{window}/{metric}", METRICS.index(metric), rolling_ms(window) > 0
+
+
 def _refusal(checks: list[_Check], now_ms: int) -> Wait | Deny | None:
-    """Return why a call cannot be made, None if it can, whole or cut."""
+    """Return why a call that does not fit cannot be made, None if it can be cut down."""
     enforced = [check for check in checks if check.enforced]
-    if all(check.need <= check.free for check in enforced):
-        return None
     for check in enforced:
         if check.floor > check.left:
             counter = check.counter
