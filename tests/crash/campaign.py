@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import bit_rot
+import kill_storm
 import pause
 import power_cut
 import random_kill
@@ -32,6 +33,7 @@ Round = Callable[[Path, int], Counter[str]]
 
 FAULTS: Final[dict[str, Round]] = {
     "kill": random_kill.one_round,
+    "kill-storm": kill_storm.one_round,
     "power-cut": power_cut.one_round,
     "storage": storage_fault.one_round,
     "bit-rot": bit_rot.one_round,

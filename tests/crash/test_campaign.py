@@ -5,7 +5,15 @@ import pytest
 from campaign import FAULTS, STRACED, repeat
 from straced import STRACE
 
-ROUNDS = {"kill": 5, "power-cut": 1, "bit-rot": 1, "pause": 1, "storage": 3, "shortage": 4}
+ROUNDS = {
+    "kill": 5,
+    "kill-storm": 1,
+    "power-cut": 1,
+    "bit-rot": 1,
+    "pause": 1,
+    "storage": 3,
+    "shortage": 4,
+}
 """Of each fault; 2 of the others."""
 
 

@@ -44,6 +44,7 @@ max_parallel_workers = 2
 [defaults]
 engine = "python"
 callable = "crash_work:work"
+max_attempts = {max_attempts}
 backoff_seconds = 0.02
 backoff_max_seconds = 0.05
 round_backoff_seconds = [0.05]
@@ -87,10 +88,11 @@ class Run(msgspec.Struct, frozen=True):
     ordinal: int
 
 
-def write_team(directory: Path, tasks_per_phase: int = 2) -> Path:
+def write_team(directory: Path, tasks_per_phase: int = 2, max_attempts: int = 3) -> Path:
     """Write a team of two phases and the module of its engine; return the team file."""
     (directory / "crash_work.py").write_text(WORK)
-    text = TEAM.format(log=json.dumps(str(directory / "engine.log")))
+    log = json.dumps(str(directory / "engine.log"))
+    text = TEAM.format(log=log, max_attempts=max_attempts)
     for phase, names in (("one", "abcdefgh"), ("two", "mnopqrst")):
         for place, name in enumerate(names[:tasks_per_phase]):
             text += textwrap.dedent(

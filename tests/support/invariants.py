@@ -14,7 +14,7 @@ from maestro_storage.records import TASK_FINAL, AttemptRecord, EventRecord
 if TYPE_CHECKING:
     from maestro_storage.bookings import CounterKey
 
-ATTEMPTS_MAX, ROUNDS_MAX = 3, 2
+ROUNDS_MAX = 2
 
 
 @dataclass
@@ -25,6 +25,8 @@ class Observed:
     """Events the process printed, so they had been durable."""
     runs: list[Run] = field(default_factory=list)
     """Runs of the engine."""
+    attempts_max: int = 3
+    """Attempts in a round that the team allows."""
 
 
 def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateView | None:
@@ -185,7 +187,7 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
         of_task.setdefault(attempt.task_id, []).append(attempt)
     for rows in of_task.values():
         assert [row.ordinal for row in rows] == list(range(1, len(rows) + 1))
-        assert max(row.attempt for row in rows) <= ATTEMPTS_MAX
+        assert max(row.attempt for row in rows) <= observed.attempts_max
         assert max(row.round for row in rows) <= ROUNDS_MAX
         for before, after in pairwise(rows):
             assert before.finished_ms is not None

@@ -10,6 +10,7 @@ import msgspec
 
 from invariants import as_line
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_storage import StoreOptions, _environment, _writer
 from maestro_storage.records import EventRecord
@@ -23,11 +24,7 @@ def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -
     `sabotage` breaks the durability on purpose: "unsynced" lets LMDB write without waiting for the
     disk, "early" acknowledges an event when it is written and not yet committed.
     """
-    log = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-
-    def acknowledge(event: EventRecord) -> None:
-        os.write(log, msgspec.json.encode(as_line(event)) + b"\n")
-
+    acknowledge = acknowledger(witness)
     if sabotage == "unsynced":
         lmdb = vars(_environment)["lmdb"]
         lmdb.open = partial(lmdb.open, sync=False)
@@ -39,6 +36,24 @@ def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -
         if sabotage != "early":
             runtime.subscribe(acknowledge)
         runtime.run(SessionOrder(loaded.team, SESSION, Path(output))).result(30.0)
+
+
+def acknowledger(witness: str) -> Callable[[EventRecord], None]:
+    """Return a listener that writes each event into a file at once."""
+    log = os.open(witness, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def acknowledge(event: EventRecord) -> None:
+        os.write(log, msgspec.json.encode(as_line(event)) + b"\n")
+
+    return acknowledge
+
+
+def acknowledged(witness: Path) -> list[EventLine]:
+    """Return the events a file holds, but for one that a kill has cut short."""
+    if not witness.exists():
+        return []
+    lines = witness.read_bytes().splitlines(keepends=True)
+    return [msgspec.json.decode(line, type=EventLine) for line in lines if line.endswith(b"\n")]
 
 
 def _acknowledge_early(acknowledge: Callable[[EventRecord], None]) -> None:
