@@ -223,9 +223,13 @@ def waiting(
     )
     draft = Transition()
     draft.put(after)
-    draft.event(
-        task.event("task_waiting", now_ms, {"waits_for": waits_for, "deadline_ms": deadline_ms})
-    )
+    data: dict[str, str | int | float | bool | None] = {
+        "waits_for": waits_for,
+        "deadline_ms": deadline_ms,
+    }
+    if waits_for == "breaker":
+        data["breaker"] = task.persona.breaker
+    draft.event(task.event("task_waiting", now_ms, data))
     draft.then(
         task.coordinator, encoded(TaskWaiting(task_id=after.task_id, waits_for=after.waits_for))
     )

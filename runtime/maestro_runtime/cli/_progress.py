@@ -74,7 +74,7 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
                 text += f"; next in {float(data['delay_ms'] or 0) / 1000:.1f} s"
             text += _healing(data)
         case "task_waiting":
-            text = f"waits for {data['waits_for']}"
+            text = _wait(event)
         case "task_done":
             text = f"done, quality {float(data['quality_score'] or 0):.2f}"
         case "task_failed" | "task_help_needed":
@@ -88,19 +88,45 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
             text = f"answered{by}: {str(data['answer']).replace('_', ' ')}{note}"
         case "ticket_filed":
             text = f"ticket {data['reference']}"
-        case "ticket_delayed":
-            text = f"ticket not sent ({data['reason']}), is tried again"
+        case "ticket_delayed" | "alert_delayed":
+            what = event.kind.removesuffix("_delayed")
+            text = f"{what} not sent ({data['reason']}), is tried again"
+        case "budget_alert":
+            share = int(data["permille"] or 0) / 10
+            text = f"budget {data['budget_id']} has reached {share:g} % of its limit"
         case "task_blocked":
             text = "cannot start: a task before it failed"
         case "phase_finished":
             text = f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
         case "breaker_opened" | "breaker_closed" | "breaker_probed":
-            by = f" by {data['by']}" if data.get("by") else ""
-            text = f"circuit breaker of {data['engine']} {event.kind.removeprefix('breaker_')}{by}"
+            text = _breaker(event)
         case _:
             state = event.kind.removeprefix("session_").replace("_", " ")
             text = f"{state}: {data['error']}" if data.get("error") else state
     return f"{instant(event.at_ms)[11:]} {event.task_id or event.session_id}: {printable(text)}"
+
+
+def _wait(event: EventRecord | EventLine) -> str:
+    data = event.data
+    if not data.get("breaker"):
+        return f"waits for {data['waits_for']}"
+    when = _until(event, "deadline_ms", "asks again")
+    return f"waits for circuit breaker of {data['breaker']}{when}"
+
+
+def _breaker(event: EventRecord | EventLine) -> str:
+    data = event.data
+    change = event.kind.removeprefix("breaker_")
+    by = f" by {data['by']}" if data.get("by") else ""
+    probe = _until(event, "retry_at_ms", "next probe") if change == "opened" else ""
+    return f"circuit breaker of {data['engine']} {change}{by}{probe}"
+
+
+def _until(event: EventRecord | EventLine, key: str, what: str) -> str:
+    """Return when something follows that the event names an instant for."""
+    if event.data.get(key) is None:
+        return ""
+    return f"; {what} in {max(0, int(event.data[key] or 0) - event.at_ms) / 1000:.1f} s"
 
 
 def _healing(data: dict[str, str | int | float | bool | None]) -> str:
@@ -217,11 +243,12 @@ class _Line:
                     self.deadline_ms = int(data["deadline_ms"])
             case "task_answered":
                 self.state, self.note = "queued", ""
-            case "ticket_filed" | "ticket_delayed":
-                pass
-            case _:
-                self.state = event.kind.removeprefix("task_")
+            case kind if kind.startswith("task_"):
+                self.state = kind.removeprefix("task_")
                 self.note = str(data.get("evidence") or "")
+            case _:
+                # Tickets and alerts go their own way: where the task stands is not changed.
+                pass
 
     def text(self, now_ms: int) -> str:
         """Return the line as it is shown now."""

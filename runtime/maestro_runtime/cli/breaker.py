@@ -25,7 +25,7 @@ def command() -> None:
 @state_dir_option
 @json_option
 def list_breakers(state_dir: str | None, **options: Any) -> None:
-    """List all breakers that have ever moved, or that a session uses."""
+    """List breakers that have ever moved, or that a session uses."""
     from maestro_runtime.breakers import breaker_reports
     from maestro_storage import Store
 
@@ -57,7 +57,7 @@ def list_breakers(state_dir: str | None, **options: Any) -> None:
 @state_dir_option
 @json_option
 def show(name: str, state_dir: str | None, **options: Any) -> None:
-    """Show one breaker: its state, its counters, how its calls ended, its policy."""
+    """Show a breaker: state, counters, ends of calls, policy."""
     from maestro_runtime.breakers import breaker_report
     from maestro_storage import Store
 
@@ -77,7 +77,10 @@ def show(name: str, state_dir: str | None, **options: Any) -> None:
         ("failed in all", report.failed_total),
         ("refused in all", report.refused_total),
         ("calls ended", f"{report.calls} ({ended})" if ended else "0"),
-        *((f"policy {key}", value) for key, value in report.policy.items()),
+        *(
+            (f"policy {key}", "-" if value is None else value)
+            for key, value in report.policy.items()
+        ),
     ]
     print_table((report.name, ""), rows)
 
@@ -87,7 +90,10 @@ def show(name: str, state_dir: str | None, **options: Any) -> None:
 @state_dir_option
 @json_option
 def open_breaker(name: str, state_dir: str | None, **options: Any) -> None:
-    """Open a breaker: no call leaves until its reset delay has passed; durable on return."""
+    """Open a breaker: no call leaves.
+
+    Until its reset delay has passed; then one call is let through as a probe. Durable on return.
+    """
     from maestro_runtime.breakers import open_at_rest
 
     report = _changed(name, state_dir, open_at_rest)

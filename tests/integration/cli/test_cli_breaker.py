@@ -1,6 +1,7 @@
 """Circuit breakers on the command line, with real processes."""
 
 import json
+import re
 import signal
 from typing import Any
 
@@ -72,7 +73,8 @@ def test_a_breaker_opened_by_hand_holds_the_next_run_until_it_is_reset(
     waiting("help-needed", "answer", "s1", "note", "--retry")
     resumed = waiting.start("session", "resume", "s1")
     assert resumed.stderr is not None
-    assert any("note: waits for breaker" in line for line in resumed.stderr)
+    waits = re.compile(r"note: waits for circuit breaker of rehearsal; asks again in \d+\.\d s$")
+    assert any(waits.search(line) for line in resumed.stderr)
     resumed.send_signal(signal.SIGINT)
     resumed.communicate(timeout=30)
     assert resumed.returncode == 130
@@ -133,7 +135,11 @@ def test_the_environment_governs_every_breaker_and_the_history_tells_what_it_did
     result = cli("run", cli.team('script = ["transient", "ok"]'), "--session", "s1")
 
     assert result.returncode == 0, result.stderr
-    assert "circuit breaker of rehearsal opened" in result.stderr
+    # The delay is 0.05 s and a tenth of it at most.
+    assert re.search(
+        r"circuit breaker of rehearsal opened; next probe in 0\.[01] s\n", result.stderr
+    )
+    assert re.search(r"circuit breaker of rehearsal closed\n", result.stderr)
     assert [len(events(cli, f"breaker_{kind}")) for kind in ("opened", "probed", "closed")] == [
         1,
         1,
@@ -141,3 +147,10 @@ def test_the_environment_governs_every_breaker_and_the_history_tells_what_it_did
     ]
     breaker = shown(cli)
     assert (breaker["opened_total"], breaker["policy"]["reset_seconds"]) == (1, 0.05)
+
+
+def test_a_breaker_without_a_time_limit_of_its_own_shows_a_dash(waiting: CommandLine) -> None:
+    text = waiting("breaker", "show", "rehearsal").stdout
+
+    (line,) = [line for line in text.splitlines() if "call_timeout_seconds" in line]
+    assert line.split() == ["policy", "call_timeout_seconds", "-"]

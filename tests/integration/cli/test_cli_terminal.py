@@ -101,3 +101,17 @@ def test_a_plain_terminal_gets_plain_lines(tty: CommandLine, setting: dict[str, 
     assert "\x1b" not in sent
     assert "note: attempt 1 of round 1 started by writer" in sent
     assert "s1: done" in sent
+
+
+def test_an_alert_of_a_budget_does_not_change_where_its_task_stands(tty: CommandLine) -> None:
+    team = tty.team()
+    team.write_text(
+        team.read_text() + '[[budgets]]\nid = "tight"\nlimit = 9000\nthresholds = [0.001]'
+    )
+
+    sent = on_terminal(tty, "run", team, "--session", "s1")
+
+    assert tty("tokens", "alerts").stdout.count("tight") == 1
+    text = ESCAPE.sub("", sent)
+    assert re.search(r"✓ The note \(writer\)  done", text)
+    assert not re.search(r"\(writer\)  (budget_)?alert", text)
