@@ -92,12 +92,15 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
     done = sum(task.state == "done" for task in report.tasks)
     skipped = sum(task.state == "skipped" for task in report.tasks)
     seconds = "" if report.duration_seconds is None else f" in {report.duration_seconds:.1f} s"
+    state = "needs help" if report.state == "help_needed" else f"is {report.state}"
     say(
-        f"session {report.session_id} is {report.state.replace('_', ' ')}: {done} of "
+        f"session {report.session_id} {state}: {done} of "
         f"{len(report.tasks)} tasks done{f', {skipped} skipped' if skipped else ''}{seconds}, "
         f"{report.tokens_used} tokens; "
         f"artifacts in {report.output_dir}"
     )
+    if any(task.state == "help_needed" for task in report.tasks):
+        say(f"to see what to answer: maestro-runtime help-needed list {report.session_id}")
 
 
 def exit_code(report: SessionReport) -> ExitCode:

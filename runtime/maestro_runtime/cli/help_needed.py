@@ -6,14 +6,18 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
+from maestro_runtime.cli._sessions import find_session
 
 
-@click.group("help-needed")
+@click.group("help-needed", epilog="Example: maestro-runtime help-needed list")
 def command() -> None:
-    """Tasks that wait for a person, and answers to them."""
+    """Tasks that wait for a person, and answers to them.
+
+    SESSION is an id, the beginning of one, or @last; CONTRACT is the id of a contract.
+    """
 
 
-@command.command("list")
+@command.command("list", epilog="Example: maestro-runtime help-needed list @last")
 @click.argument("session_id", metavar="[SESSION]", required=False)
 @state_dir_option
 @json_option
@@ -23,7 +27,8 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
-        requests = waiting_for_help(store, session_id)
+        named = None if session_id is None else find_session(store, session_id)
+        requests = waiting_for_help(store, named)
     if options["as_json"]:
         print_json({"schema": "maestro.help/1", "requests": requests})
         return
@@ -41,25 +46,29 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
             )
             for request in requests
         ],
+        empty="nothing waits for a person",
     )
 
 
-@command.command("show")
+@command.command("show", epilog="Example: maestro-runtime help-needed show @last backend")
 @click.argument("session_id", metavar="SESSION")
 @click.argument("task_id", metavar="CONTRACT")
 @state_dir_option
 def show(session_id: str, task_id: str, state_dir: str | None) -> None:
-    """Print the ticket of a task: what was tried, what was seen, what to answer."""
+    """Print a ticket: what was tried and seen, what to answer."""
     from maestro_runtime.help import ticket_text
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
-        text = ticket_text(store, session_id, task_id)
+        text = ticket_text(store, find_session(store, session_id), task_id)
     for line in text.splitlines():
         click.echo(printable(line))
 
 
-@command.command("answer")
+@command.command(
+    "answer",
+    epilog='Example: maestro-runtime help-needed answer @last backend --note "use port 8080"',
+)
 @click.argument("session_id", metavar="SESSION")
 @click.argument("task_id", metavar="CONTRACT")
 @click.option("--retry", is_flag=True, help="Try again: one more round of attempts.")
@@ -70,11 +79,10 @@ def show(session_id: str, task_id: str, state_dir: str | None) -> None:
 @click.option("--give-up", is_flag=True, help="End it: what depends on it is blocked.")
 @state_dir_option
 def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any) -> None:
-    """Answer a task that waits for a person; the answer is durable when this returns.
+    """Answer a task that waits for a person.
 
-    A note may go with every answer; alone it means to try again.
-
-    Example: maestro-runtime help-needed answer s1 note --note "the input is in German"
+    The answer is durable when this returns. A note may go with every answer; alone it means to try
+    again.
     """
     from maestro_actors.answer import Answer
     from maestro_runtime.help import answer_at_rest
@@ -98,7 +106,7 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
     )
     # Nothing is created for an answer: a directory without a state has no session to answer.
     with Store.inspect(state_path(state_dir)) as view:
-        view.require_session(session_id)
+        session_id = view.require_session(find_session(view, session_id)).session_id
     with Store.open(state_path(state_dir)) as store:
         answer_at_rest(store, session_id, task_id, given)
     say(f"answered; to go on: maestro-runtime session resume {session_id}")

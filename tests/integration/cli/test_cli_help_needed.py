@@ -61,6 +61,29 @@ def test_what_waits_is_listed_and_shown(waiting: CommandLine) -> None:
     assert waiting("help-needed", "list", "s1").stdout.count("\n") == 2
 
 
+def test_a_run_that_needs_a_person_says_how_to_go_on(cli: CommandLine) -> None:
+    result = cli("run", cli.team(WAITS), "--session", "s1")
+
+    assert "session s1 needs help: 0 of 2 tasks done" in result.stderr
+    assert result.stderr.endswith("to see what to answer: maestro-runtime help-needed list s1\n")
+
+
+@pytest.mark.parametrize("name", ["@last", "s"])
+def test_a_session_can_be_named_in_short_to_look_and_to_answer(
+    waiting: CommandLine, name: str
+) -> None:
+    assert "of session s1 waits" in waiting("help-needed", "show", name, "note").stdout
+    assert "s1" in waiting("help-needed", "list", name).stdout
+
+    result = waiting("help-needed", "answer", name, "note", "--retry")
+
+    assert (result.returncode, result.stderr) == (
+        0,
+        "answered; to go on: maestro-runtime session resume s1\n",
+    )
+    assert waiting("help-needed", "list").stderr == "nothing waits for a person\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "states"),
     [

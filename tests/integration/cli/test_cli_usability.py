@@ -31,6 +31,15 @@ COMMANDS = [
     "tokens lost",
     "tokens export",
     "tokens correct",
+    "breaker",
+    "breaker list",
+    "breaker show",
+    "breaker open",
+    "breaker reset",
+    "help-needed",
+    "help-needed list",
+    "help-needed show",
+    "help-needed answer",
     "state",
     "state info",
     "state verify",
@@ -47,6 +56,7 @@ NAMING = [
     "checkpoint list",
     "tokens report",
     "tokens waste",
+    "help-needed list",
 ]
 
 
