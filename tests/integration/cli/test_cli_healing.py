@@ -8,14 +8,14 @@ import pytest
 
 from command_line import CommandLine
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "self-healing" / "team.toml"
+TEAM = Path(__file__).with_name("healing.toml")
 
 
 @pytest.fixture(scope="module")
 def healed(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The command line over a session that has healed what can be healed."""
     cli = CommandLine(tmp_path_factory.mktemp("healed"))
-    result = cli("run", EXAMPLE, "--session", "s1", "--output", "out")
+    result = cli("run", TEAM, "--session", "s1", "--output", "out")
     assert result.returncode == 1, result.stderr
     (cli.directory / "stderr").write_text(result.stderr)
     return cli

@@ -6,7 +6,7 @@ import pytest
 
 from maestro_runtime.config import Flags, LoadedTeam, load_team, resolve_settings
 
-NAMES = ["todo-api", "code-health", "self-healing"]
+NAMES = ["todo-api", "code-health", "failure-lab"]
 
 
 def load_example(examples: Path, name: str) -> LoadedTeam:
@@ -29,9 +29,12 @@ def test_an_example_is_a_valid_team_in_which_everybody_owes_something(
 def test_the_command_of_a_readme_names_the_team_file(name: str, examples: Path) -> None:
     text = (examples / name / "README.md").read_text()
 
-    [command] = re.findall(r"```sh\n(.*?)\n```", text, re.DOTALL)
+    commands = re.findall(r"^(?:\$ )?(maestro-runtime run .*)$", text, re.MULTILINE)
 
-    assert command.startswith(f"maestro-runtime run examples/{name}/team.toml")
+    assert commands
+    assert all(
+        line.startswith(f"maestro-runtime run examples/{name}/team.toml") for line in commands
+    )
 
 
 def test_todo_api_rehearses_six_personas_and_four_phases_with_a_retry(examples: Path) -> None:
