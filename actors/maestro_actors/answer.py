@@ -114,7 +114,7 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
         raise HelpNotAwaited(task.session_id, task.task_id, task.state)
     if answer.decision == "accept" and task.failure != "unanswered":
         # Only with an open question has everything else been fulfilled.
-        raise AnswerInvalid("decision", "another, as no question is open", "accept")
+        raise AnswerInvalid("decision", "retry, skip or give_up, as no question is open", "accept")
     draft = Transition()
     after = _decided(task, answer, now_ms, epoch)
     if answer.decision == "accept" and asked is not None:

@@ -73,7 +73,9 @@ def show(session_id: str, task_id: str, state_dir: str | None) -> None:
 @click.argument("task_id", metavar="CONTRACT")
 @click.option("--retry", is_flag=True, help="Try again: one more round of attempts.")
 @click.option("--note", metavar="TEXT", default="", help="Try again with this advice.")
-@click.option("--raise-budget", metavar="TOKENS", type=int, help="Try again with more tokens.")
+@click.option(
+    "--raise-budget", metavar="TOKENS", type=int, help="Try again with more tokens for its persona."
+)
 @click.option("--accept", is_flag=True, help="Say yes to the questions of its checks.")
 @click.option("--skip", is_flag=True, help="Go on without it: what depends on it may run.")
 @click.option("--give-up", is_flag=True, help="End it: what depends on it is blocked.")

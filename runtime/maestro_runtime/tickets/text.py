@@ -64,10 +64,19 @@ def _answers(ticket: Ticket) -> list[str]:
         "What to answer:",
         f"- try again: {command} --retry",
         f"- try again, with advice: {command} --note TEXT",
-        f"- try again, with more tokens: {command} --raise-budget TOKENS",
+        f"- try again, with more tokens for {ticket.persona_id}: {command} --raise-budget TOKENS",
+        *_top_up(ticket),
         *([f"- yes: {command} --accept"] if ticket.failure == "unanswered" else []),
         f"- go on without it: {command} --skip",
         f"- end it: {command} --give-up",
         "",
         f"Then: maestro-runtime session resume {ticket.session_id}",
     ]
+
+
+def _top_up(ticket: Ticket) -> list[str]:
+    """Return how to pay, if no budget did: one of the team is not raised by an answer."""
+    if ticket.failure != "limit" or any(item.failure == "limit" for item in ticket.attempts):
+        return []
+    command = "maestro-runtime tokens top-up BUDGET AMOUNT --reason TEXT"
+    return [f"- try again, with more in the budget that could not pay: {command}"]

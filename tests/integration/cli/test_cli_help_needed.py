@@ -68,6 +68,21 @@ def test_a_run_that_needs_a_person_says_how_to_go_on(cli: CommandLine) -> None:
     assert result.stderr.endswith("to see what to answer: maestro-runtime help-needed list s1\n")
 
 
+def test_a_ticket_says_how_to_pay_only_if_a_budget_could_not(
+    waiting: CommandLine, cli: CommandLine
+) -> None:
+    team = cli.team("give_up_on_failure = false")
+    team.write_text(team.read_text() + '[[budgets]]\nid = "tight"\nlimit = 1\n')
+    assert cli("run", team, "--session", "s2").returncode == 7
+
+    poor = cli("help-needed", "show", "s2", "note").stdout
+    refused = waiting("help-needed", "show", "s1", "note").stdout
+
+    assert "with more tokens for writer: maestro-runtime help-needed answer s2 note" in poor
+    assert "could not pay: maestro-runtime tokens top-up BUDGET AMOUNT --reason TEXT\n" in poor
+    assert "top-up" not in refused
+
+
 @pytest.mark.parametrize("name", ["@last", "s"])
 def test_a_session_can_be_named_in_short_to_look_and_to_answer(
     waiting: CommandLine, name: str

@@ -143,7 +143,9 @@ def test_a_yes_to_an_open_question_fulfils_the_contract_and_to_nothing_else() ->
 
     assert (task.state, task.waits_for, task.contract_fulfilled) == ("done", "nothing", True)
     assert (task.failure, task.evidence) == ("", ())
-    with pytest.raises(AnswerInvalid, match="no question is open, got accept"):
+    with pytest.raises(
+        AnswerInvalid, match="retry, skip or give_up, as no question is open, got accept"
+    ):
         answered(SESSION, TASK, Answer(decision="accept"), 10, 7)
 
 
