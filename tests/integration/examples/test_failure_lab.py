@@ -14,6 +14,8 @@ from maestro_actors.engine import FAILURE_CLASSES
 
 MARK = "== end of a command =="
 
+pytestmark = pytest.mark.timeout(90)
+
 
 class Tour:
     """The commands of the README, what it says they print, and what they have printed."""
@@ -63,7 +65,6 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     return Tour(Path(__file__).parents[3] / "examples", tmp_path_factory.mktemp("lab"))
 
 
-@pytest.mark.timeout(90)
 def test_every_command_of_the_tour_prints_what_the_readme_shows(tour: Tour) -> None:
     assert len(tour.printed) == len(tour.steps)
 
