@@ -33,6 +33,9 @@ class Undertaker(Persona):
     def _settle_down(self) -> None:
         if not self._has_ended:
             now_ms = self._ports.now_ms()
+            # The persona may have failed with the probe in hand, before its call was open.
+            unopened = steps.begun(self._task, self._record, now_ms)
+            self._breaker.return_probe(unopened.call_id or b"")
             self._end_task(*steps.abandoned(self._task, self._record, now_ms), now_ms)
         else:
             super()._settle_down()

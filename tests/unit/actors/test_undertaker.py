@@ -6,12 +6,14 @@ import pytest
 
 from maestro_actors.answer import Answer
 from maestro_actors.identity import persona_address
+from maestro_actors.messages import CallDenied, PersonaMessage
 from maestro_actors.persona import Persona
 from maestro_actors.task import PERSONA_FAILS
+from maestro_actors.team import BreakerPolicy
 from maestro_actors.undertaker import Undertaker
 from maestro_storage.records import TASK_FINAL
 from maestro_storage.transition import Transition
-from staging import BOUND_SECONDS, MALFORMED, SESSION, Stage, contract, team
+from staging import BOUND_SECONDS, MALFORMED, SESSION, TRANSIENT, Stage, contract, team
 
 
 def fail_for_good(stage: Stage, task_id: str = "c1") -> None:
@@ -134,3 +136,27 @@ def test_an_undertaker_that_fails_too_ends_the_session_and_the_next_start_tries_
     stage.run(team())
 
     stage.wait_for("session_done")
+
+
+def test_a_persona_that_fails_with_the_probe_of_a_breaker_does_not_take_it_along(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = Persona.handle
+
+    def fails_at_the_answer(persona: Persona, message: PersonaMessage) -> None:
+        if isinstance(message, CallDenied):
+            crash()
+        handle(persona, message)
+
+    monkeypatch.setattr(Persona, "handle", fails_at_the_answer)
+    stage.engines.outcomes.append(TRANSIENT)
+    # The first call uses 10 tokens of these: the breaker admits the second, the budget does not.
+    wanted = team(token_budget=105)
+    stage.create(wanted)
+    stage.run(wanted, BreakerPolicy(failures_max=1))
+
+    stage.advance_until("session_help_needed")
+
+    assert stage.task().evidence == (PERSONA_FAILS,)
+    # A probe that nobody returns would keep it half open, and refuse every call, for ever.
+    assert stage.breaker.status().get(timeout=BOUND_SECONDS).state == "open"
