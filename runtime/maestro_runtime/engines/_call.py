@@ -187,8 +187,8 @@ class Call:
             if not mending.edits:
                 return msgspec.structs.replace(examined, healing=mending.notes)
             applied = await self._applied(workspace, mending.edits)
-        except (EditRejected, EngineError, PathEscapes) as error:
-            # The work is as good as it was.
+        except (EditRejected, EngineError, OSError, PathEscapes) as error:
+            # The work is as good as it was; what the disk has refused half way, the next call ends.
             return msgspec.structs.replace(examined, healing=(f"repair failed: {error}",))
         self._notes += applied.notes
         again, what = await self._examined(outcome, before), "created"

@@ -288,6 +288,12 @@ def test_a_repair_that_cannot_be_found_or_made_costs_nothing(
     checked.submit(order_with_checks(make_order, "*.md", writes=False))
     assert checked.answer().healing == ("repair failed: engine failed: no process",)
 
+    checked.mender.error = PermissionError(13, "Permission denied")
+    checked.submit(order_with_checks(make_order, "*.md", writes=False))
+    outcome = checked.answer()
+    assert outcome.failure == "missing_deliverable"
+    assert outcome.healing == ("repair failed: [Errno 13] Permission denied",)
+
     checked.mender.error = None
     checked.mender.mending = Mending(edits=(SearchReplace(path="no", search="x", replace="y"),))
     checked.submit(order_with_checks(make_order, "*.md", writes=False))
