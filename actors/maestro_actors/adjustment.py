@@ -41,7 +41,7 @@ def correct(
         ledger: Changed in place, unless this raises.
         call: Its row, with every correction so far.
         order: What it used.
-        card: The price of its model when it was opened, if it has one.
+        card: The price of its model when it was opened. None: what was booked as its cost stays.
         epoch: Goes into every record.
 
     Raises:
@@ -63,7 +63,7 @@ def correct(
     corrected = msgspec.structs.replace(
         call,
         state="settled",
-        corrections=(*call.corrections, _correction(order, card)),
+        corrections=(*call.corrections, _correction(call, order, card)),
         epoch=epoch,
     )
     after = booked(corrected)
@@ -78,8 +78,8 @@ def correct(
     return Corrected(corrected, change, draft)
 
 
-def _correction(order: CorrectCall, card: RateCard | None) -> Correction:
-    usage = order.usage
+def _correction(call: CallRecord, order: CorrectCall, card: RateCard | None) -> Correction:
+    usage, before = order.usage, figures_of(call)
     return Correction(
         correction_id=order.correction_id,
         reason=order.reason,
@@ -91,8 +91,8 @@ def _correction(order: CorrectCall, card: RateCard | None) -> Correction:
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        cost_nano_usd=0 if card is None else cost_of(usage, card),
-        cost_basis="unpriced" if card is None else card.basis,
+        cost_nano_usd=before.cost_nano_usd if card is None else cost_of(usage, card),
+        cost_basis=(before.cost_basis or "unpriced") if card is None else card.basis,
     )
 
 

@@ -247,7 +247,7 @@ class TokenAccountant(MessageActor):
                 change = self._ledger.lose(order.call_id, order.lost_policy)
             else:
                 closed = settled(call, order.usage, card)
-                money = None if card is None else closed.cost_nano_usd
+                money = None if closed.cost_basis == "unpriced" else closed.cost_nano_usd
                 change = self._ledger.settle(order.call_id, used(order.usage, money))
         closed = msgspec.structs.replace(
             closed, outcome=order.outcome, closed_ms=order.at_ms, epoch=self._ports.epoch

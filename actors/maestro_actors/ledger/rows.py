@@ -49,7 +49,11 @@ def holds_of(call: CallRecord) -> tuple[Hold, ...]:
 
 
 def settled(call: CallRecord, usage: Usage, card: RateCard | None) -> CallRecord:
-    """Return the row of a call with what it used; without a card its cost is not known."""
+    """Return the row of a call with what it used.
+
+    Without a card its cost is not known; if it had a price when it was opened, the most it may have
+    cost stays.
+    """
     return msgspec.structs.replace(
         call,
         state="settled",
@@ -60,8 +64,9 @@ def settled(call: CallRecord, usage: Usage, card: RateCard | None) -> CallRecord
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        cost_nano_usd=0 if card is None else cost_of(usage, card),
-        cost_basis="unpriced" if card is None else card.basis,
+        cost_nano_usd=call.cost_nano_usd if card is None else cost_of(usage, card),
+        # Rows from before there were prices have no basis.
+        cost_basis=(call.cost_basis or "unpriced") if card is None else card.basis,
     )
 
 

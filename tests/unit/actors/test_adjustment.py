@@ -1,15 +1,19 @@
 """Corrections of closed calls, and what lost ones are booked with, across restarts."""
 
+import dataclasses
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
+from maestro_actors import adjustment
 from maestro_actors.engine import Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.errors import LedgerConflict
+from maestro_actors.ledger.ledger import Ledger
+from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.ledger.rows import figures_of
 from maestro_actors.messages import CorrectCall
 from maestro_actors.team import Team
@@ -112,6 +116,18 @@ def test_a_correction_is_applied_once_and_the_last_one_counts(
         correct(stage, order(call, "a", input_tokens=11))
 
 
+def test_a_correction_without_a_price_leaves_the_cost_as_it_was_booked(stage: Stage) -> None:
+    call = done(stage)
+
+    corrected = adjustment.correct(
+        Ledger(lambda _: None), call, order(call, input_tokens=1), None, epoch=2
+    )
+
+    assert corrected is not None
+    (figures,) = corrected.call.corrections
+    assert (figures.input_tokens, figures.cost_nano_usd, figures.cost_basis) == (1, 280, "table")
+
+
 def test_what_cannot_be_corrected_is_refused_and_changes_nothing(stage: Stage) -> None:
     stage.engines.held = True
     wanted = budgeted()
@@ -188,3 +204,27 @@ def test_a_correction_that_takes_tokens_back_wakes_who_waits_for_them(stage: Sta
 
     stage.wait_for("session_done")
     assert spent(stage)["daily"] == 105
+
+
+def test_a_call_whose_price_is_gone_when_it_ends_is_booked_with_what_it_may_have_cost(
+    restart: Callable[[], Stage],
+) -> None:
+    stage = restart()
+    stage.engines.held = True
+    wanted = budgeted()
+    stage.create(wanted)
+    stage.run(wanted)
+    stage.engines.wait_for_calls(1)
+    stage = restart()
+    stage.ports = dataclasses.replace(stage.ports, prices=PriceBook({}))
+    stage.engines.recovered_usage = Usage(input_tokens=10)
+    stage.engines.held = True
+    stage.run(wanted)
+
+    stage.advance_until("attempt_interrupted")
+
+    # 100 tokens were reserved, at 4 nano-USD at most; 0 would be a call for free.
+    (call,) = [call for call in stage.store.calls.scan(SESSION) if call.state == "settled"]
+    assert (call.input_tokens, call.cost_nano_usd, call.cost_basis) == (10, 400, "table")
+    assert spent(stage)["money"] == 400
+    assert sums(stage)[3] == 400
