@@ -39,10 +39,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     scope: tuple[str, ...] = ()
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a function may return as a dictionary."""
+class _Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer says of the tokens it has cost."""
 
-    message: str = ""
     input_tokens: TokenCount = 0
     output_tokens: TokenCount = 0
     cache_read_tokens: TokenCount = 0
@@ -51,6 +50,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reasoning_tokens: TokenCount = 0
     """Part of the output."""
     requests: TokenCount = 1
+
+
+class Answer(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a function may return as a dictionary."""
+
+    message: str = ""
     edits: Any = None
     """An `EditPlan`, or a list of dictionaries with `kind` and the fields of that kind of edit."""
 
@@ -106,7 +111,7 @@ class PythonEngine:
             answer = await function(task)
         else:
             answer = await self._threads.run(partial(function, task))
-        return _result_of(answer)
+        return _result_of(answer, order.token_budget)
 
     async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - protocol
         """A function's own account dies with the process."""
@@ -164,8 +169,10 @@ def _task_of(order: CallOrder) -> Task:
     )
 
 
-def _result_of(answer: object) -> EngineResult:
+def _result_of(answer: object, reserved_tokens: int) -> EngineResult:
     """Read what the function returned.
+
+    Whoever returns something wrong has spent the tokens all the same.
 
     Raises:
         MalformedOutput: It is none of the allowed forms.
@@ -182,20 +189,21 @@ def _result_of(answer: object) -> EngineResult:
     try:
         fields = msgspec.convert(answer, Answer)
     except msgspec.ValidationError as error:
-        raise MalformedOutput(f"dictionary returned by callable: {error}") from error
-    counted = "input_tokens" in answer or "output_tokens" in answer
-    usage = Usage(
-        input_tokens=fields.input_tokens,
-        output_tokens=fields.output_tokens,
-        basis="provider" if counted else "estimated",
-        cache_read_tokens=fields.cache_read_tokens,
-        cache_write_tokens=fields.cache_write_tokens,
-        reasoning_tokens=fields.reasoning_tokens,
-        requests=fields.requests,
-    )
+        usage = _usage_of(answer, reserved_tokens)
+        raise MalformedOutput(f"dictionary returned by callable: {error}", usage) from error
+    usage = _usage_of(answer, reserved_tokens)
     try:
         edits = msgspec.convert(fields.edits, EditPlan | None)
     except msgspec.ValidationError as error:
-        # Whoever sends a wrong edit has spent the tokens all the same.
         raise MalformedOutput(f"edits returned by callable: {error}", usage) from error
     return EngineResult(usage=usage, message=fields.message, edits=edits)
+
+
+def _usage_of(answer: dict[Any, Any], reserved_tokens: int) -> Usage:
+    """Return what an answer says it has used; what was reserved if that cannot be."""
+    try:
+        figures = msgspec.convert(answer, _Figures)
+    except msgspec.ValidationError:
+        return Usage(input_tokens=reserved_tokens, basis="reserved")
+    counted = "input_tokens" in answer or "output_tokens" in answer
+    return Usage(**msgspec.structs.asdict(figures), basis="provider" if counted else "estimated")

@@ -33,6 +33,7 @@ def struct(task): return {"edits": (WholeFile(path="a", content="x"),)}
 def wrong_edits(task): return {"output_tokens": 5, "edits": [{"kind": "whole_file", "path": "a"}]}
 def unknown_edits(task): return {"output_tokens": 5, "edits": [{"kind": "delete", "path": "a"}]}
 def negative(task): return {"input_tokens": -4}
+def misspelt(task): return {"mesage": "m", "input_tokens": 4, "output_tokens": 5}
 def unknown(task): return {"tokens": 4}
 def number(task): return 7
 def raises(task): raise LookupError("no such thing")
@@ -71,7 +72,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def python_order(make_order: MakeOrder, modules: str) -> Callable[[str | None], CallOrder]:
     def make(reference: str | None) -> CallOrder:
         persona = {"engine": "python", "callable": reference, "import_dir": modules}
-        return make_order(persona={**persona, "options": {"x": 1}}, scope=("a.md",))
+        options = {"options": {"x": 1}}
+        return make_order(persona=persona | options, scope=("a.md",), token_budget=70)
 
     return make
 
@@ -167,6 +169,21 @@ def test_a_wrong_edit_does_not_cost_the_count_of_tokens(
     assert outcome.failure == "malformed_output"
     assert outcome.evidence[0] == f"output is malformed: edits returned by callable: {evidence}"
     assert outcome.usage == Usage(output_tokens=5, basis="provider")
+
+
+@pytest.mark.parametrize(
+    ("function", "usage"),
+    [
+        ("misspelt", Usage(input_tokens=4, output_tokens=5, basis="provider")),
+        ("negative", Usage(input_tokens=70, basis="reserved")),
+    ],
+)
+def test_a_wrong_dictionary_is_booked_with_its_count_or_else_with_the_reservation(
+    call: Callable[[str], Outcome], function: str, usage: Usage
+) -> None:
+    outcome = call(function)
+
+    assert (outcome.failure, outcome.usage) == ("malformed_output", usage)
 
 
 def test_an_exception_of_the_function_speaks_against_nobody(
