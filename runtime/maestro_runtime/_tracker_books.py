@@ -4,8 +4,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
+from maestro_runtime._memory import StoreMemory
 from maestro_storage import Store
-from maestro_storage.records import BudgetRecord, CallRecord
+from maestro_storage.records import BudgetRecord, CallRecord, UsageRecord
 from maestro_storage.transition import Transition
 
 
@@ -24,8 +25,11 @@ class Books(Protocol):
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""
 
-    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
-        """Write a call and the counter after it together; the future is set once durable."""
+    def usage_since(self, at_ms: int) -> list[UsageRecord]:
+        """Return what all sessions have used in hours that begin at an instant or later."""
+
+    def book(self, call: CallRecord, budget: BudgetRecord, cell: UsageRecord) -> "Future[None]":
+        """Write a call with counter and cell after it together; the future is set once durable."""
 
     def close(self) -> None:
         """Write what is queued and let go of the books."""
@@ -51,8 +55,17 @@ class MemoryBooks:
         """Return the personas that have made a call, sorted."""
         return sorted(self._budgets)
 
-    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
-        """Keep both; the future is set."""
+    def usage_since(self, at_ms: int) -> list[UsageRecord]:  # noqa: ARG002 - protocol
+        """Return nothing: nobody can look at the history of these books."""
+        return []
+
+    def book(
+        self,
+        call: CallRecord,
+        budget: BudgetRecord,
+        cell: UsageRecord,  # noqa: ARG002 - protocol
+    ) -> "Future[None]":
+        """Keep call and counter; the future is set."""
         self._calls[call.call_id] = call
         self._budgets[budget.persona_id] = budget
         written: Future[None] = Future()
@@ -83,11 +96,16 @@ class StoreBooks:
         """Return the personas that have made a call, sorted."""
         return [row.persona_id for row in self._store.budgets.scan(self._session_id)]
 
-    def book(self, call: CallRecord, budget: BudgetRecord) -> "Future[None]":
-        """Hand both to the journal in one transition."""
+    def usage_since(self, at_ms: int) -> list[UsageRecord]:
+        """Return what all sessions have used in hours that begin at an instant or later."""
+        return StoreMemory(self._store).usage_since(at_ms)
+
+    def book(self, call: CallRecord, budget: BudgetRecord, cell: UsageRecord) -> "Future[None]":
+        """Hand all to the journal in one transition."""
         draft = Transition()
         draft.put(call)
         draft.put(budget)
+        draft.put(cell)
         return self._store.journal.commit(draft)
 
     def close(self) -> None:

@@ -15,9 +15,10 @@ import msgspec
 from maestro_actors.engine import Usage
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.ledger.amounts import Amounts, used
-from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import LedgerConflict
+from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_budget, persona_of, persona_row_of
 from maestro_runtime._tracker_books import Books, MemoryBooks, StoreBooks
@@ -81,6 +82,8 @@ class TokenTracker:
             MemoryBooks() if state_dir is None else StoreBooks(state_dir, session_id)
         )
         self._ledger = Ledger(self._load)
+        start_ms = now_ms()
+        self._history = History(self._books.usage_since(start_ms - start_ms % HOUR_MS))
         self._in_flight: dict[bytes, tuple[CallRecord, Future[None]]] = {}
         """Calls that are booked and not durable yet: the books do not show them."""
 
@@ -167,7 +170,7 @@ class TokenTracker:
         self._books.close()
 
     def _book(self, call: CallRecord, usage: Usage) -> "Future[None]":
-        """Settle a call and queue its row and the counter after it."""
+        """Settle a call and queue its row, the counter after it, and its cell of the history."""
         self._ledger.reserve(
             call.call_id,
             Caller(call.session_id, call.persona_id),
@@ -178,7 +181,8 @@ class TokenTracker:
         )
         (counter,) = self._ledger.settle(call.call_id, used(usage, None)).counters
         row = persona_row_of(counter, self._books.epoch)
-        written = self._books.book(call, row)
+        cell = self._history.add(call, self._books.epoch)
+        written = self._books.book(call, row, cell)
         self._in_flight[call.call_id] = call, written
         return written
 

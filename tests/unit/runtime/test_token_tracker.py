@@ -1,13 +1,17 @@
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from maestro_actors.engine import Usage
 from maestro_actors.errors import TokenBudgetExceeded, UsageInvalid
+from maestro_actors.ledger.budget import HOUR_MS
 from maestro_actors.ledger.errors import LedgerConflict
 from maestro_runtime import TokenTracker
+from maestro_runtime.statements.usage import UsageQuery, usage
 from maestro_runtime.token_tracker import TRACKER_SESSION
 from maestro_storage import Store
 from maestro_storage.errors import StateOwned
@@ -116,6 +120,27 @@ def test_books_in_a_state_directory_go_on_after_a_restart(tmp_path: Path) -> Non
         (budget,) = view.budgets.scan(TRACKER_SESSION)
     assert budget.spent_tokens == sum(call.input_tokens + call.output_tokens for call in calls)
     assert (budget.spent_tokens, budget.held_tokens, budget.limit_tokens) == (101, 0, 100)
+
+
+def test_the_history_of_usage_has_every_call_once_across_restarts(tmp_path: Path) -> None:
+    # Not long ago: each start drops what is too old by the wall clock.
+    latest_ms = time.time_ns() // 1_000_000 // HOUR_MS * HOUR_MS
+    for now_ms in (latest_ms - 2 * HOUR_MS, latest_ms - 2 * HOUR_MS + 1, latest_ms):
+        with TokenTracker(
+            max_tokens_per_persona=1_000, state_dir=tmp_path, now_ms=partial(int, now_ms)
+        ) as tracker:
+            tracker.record("dev", input_tokens=60, output_tokens=40)
+            tracker.record("dev", input_tokens=1, key="call-1")
+
+    with Store.inspect(tmp_path) as view:
+        rows = usage(view, UsageQuery(by=("session", "persona", "hour")))
+    assert {(row.group["session"], row.group["persona"]) for row in rows} == {
+        (TRACKER_SESSION, "dev")
+    }
+    assert [(row.calls, row.tokens, row.cost_nano_usd) for row in rows] == [
+        (3, 201, None),
+        (1, 100, None),
+    ]
 
 
 def test_books_of_different_sessions_are_apart(tmp_path: Path) -> None:
