@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -23,24 +23,38 @@ class AlertFile:
         self._path = path
 
     def post_alert(self, posting: AlertPosting) -> str:
-        """Append the alert, unless it is there; durable on return. The reference is the path."""
+        """Append the alert, unless it may be there and is; durable on return.
+
+        The reference is the path.
+        """
         told = {"alert_id": posting.posting_id, **msgspec.structs.asdict(posting.alert)}
         line = msgspec.json.encode(told) + b"\n"
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         try:
             with os.fdopen(os.open(self._path, flags, 0o600), "r+b") as file:
-                before = file.read()
-                if line not in before.splitlines(keepends=True):
-                    file.write(b"\n" + line if before and not before.endswith(b"\n") else line)
+                size_bytes = file.seek(0, os.SEEK_END)
+                if not (posting.doubtful and _has(file, line)):
+                    file.write(b"\n" + line if _is_cut_off(file, size_bytes) else line)
                     file.flush()
                 os.fsync(file.fileno())
-            if not before:
+            if not size_bytes:
                 _sync_directory(self._path.parent)
         except OSError as error:
             reason = f"{self._path}: {error.strerror or error}"
             # The line may be in the file: the next try looks for it.
             raise TicketNotDelivered(self.name, reason, doubtful=True) from error
         return str(self._path)
+
+
+def _has(file: BinaryIO, line: bytes) -> bool:
+    file.seek(0)
+    return line in file
+
+
+def _is_cut_off(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether the last line of the file has no end."""
+    file.seek(max(0, size_bytes - 1))
+    return file.read(1) not in (b"", b"\n")
 
 
 def _sync_directory(path: Path) -> None:

@@ -55,7 +55,9 @@ def test_an_alert_is_one_line_of_json_however_often_it_comes(file: Path) -> None
     sink = AlertFile(file)
     other = msgspec.structs.replace(POSTING, posting_id="b" * 32 + "-1")
 
-    references = [sink.post_alert(item) for item in (POSTING, POSTING, other, POSTING)]
+    again = msgspec.structs.replace(POSTING, doubtful=True)
+
+    references = [sink.post_alert(item) for item in (POSTING, again, other, again)]
 
     assert set(references) == {str(file)}
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -73,6 +75,22 @@ def test_a_line_that_a_crash_has_cut_off_does_not_swallow_the_next_one(file: Pat
     sink.post_alert(msgspec.structs.replace(POSTING, doubtful=True))
 
     assert file.read_bytes() == whole[:-10] + b"\n" + whole
+
+
+def test_the_file_is_read_only_in_doubt(file: Path) -> None:
+    sink = AlertFile(file)
+    file.write_bytes(b"{}\n" * 4096)
+    before = bytes_read()
+
+    sink.post_alert(POSTING)
+
+    assert bytes_read() - before < 4096
+
+
+def bytes_read() -> int:
+    """Return how many bytes this process has read from files so far."""
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["rchar"])
 
 
 def test_a_file_that_cannot_be_written_leaves_a_doubt(tmp_path: Path) -> None:
