@@ -131,7 +131,7 @@ def known_of(record: TaskRecord) -> tuple[str, ...]:
     """Return what a task's last attempt was told about the work, its own failure aside."""
     if record.failure in _SILENT:
         return record.advice
-    return (*record.advice, *record.evidence)
+    return capped((*record.advice, *record.evidence))
 
 
 def case_of(contract: Contract, outcome: Outcome, found: Diagnosis, running: TaskRecord) -> Case:

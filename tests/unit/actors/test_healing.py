@@ -322,32 +322,40 @@ def test_an_answer_gives_a_stuck_task_two_tries_before_it_is_stuck_again(
     assert stage.engines.started[0].feedback[-1] == "use tabs"
 
 
-def test_what_is_known_of_the_work_outlives_an_end_that_has_another_reason() -> None:
-    wanted = team(TWO)
-    task = steps.Task(
-        steps.Assignment(SESSION, "r", "/nowhere", None, 0, 1), wanted.personas["dev"], TWO
-    )
-    waiting = TaskRecord(
-        session_id=SESSION,
-        task_id="c1",
-        phase="build",
-        persona_id="dev",
-        engine="scripted",
-        state="waiting",
-        waits_for="deadline",
-        failure="failed_check",
-        evidence=("mend line 2",),
-        advice=("earlier",),
-    )
-    denied = CallDenied(
-        call_id=b"", limit=1, spent=1, held=0, need=1, budget_id="", resets_at_ms=None, park=False
-    )
+TASK = steps.Task(
+    steps.Assignment(SESSION, "r", "/nowhere", None, 0, 1), team(TWO).personas["dev"], TWO
+)
+WAITING = TaskRecord(
+    session_id=SESSION,
+    task_id="c1",
+    phase="build",
+    persona_id="dev",
+    engine="scripted",
+    state="waiting",
+    waits_for="deadline",
+    failure="failed_check",
+    evidence=("mend line 2",),
+    advice=("earlier",),
+)
+DENIED = CallDenied(
+    call_id=b"", limit=1, spent=1, held=0, need=1, budget_id="", resets_at_ms=None, park=False
+)
 
+
+def test_what_is_known_of_the_work_outlives_an_end_that_has_another_reason() -> None:
     for ended, _ in (
-        steps.abandoned(task, waiting, 5),
-        steps.unaffordable(task, waiting, denied, 5),
+        steps.abandoned(TASK, WAITING, 5),
+        steps.unaffordable(TASK, WAITING, DENIED, 5),
     ):
-        assert task.order(ended).feedback == ("earlier", "mend line 2", *ended.evidence)
+        assert TASK.order(ended).feedback == ("earlier", "mend line 2", *ended.evidence)
+
+
+def test_what_is_known_of_the_work_is_bounded() -> None:
+    ended = WAITING
+    for _ in range(50):
+        ended, _ = steps.unaffordable(TASK, ended, DENIED, 5)
+
+    assert len(ended.advice) == EVIDENCE_MAX
 
 
 def test_a_strategy_that_was_plugged_in_is_asked_before_the_built_in_ones(stage: Stage) -> None:
