@@ -39,6 +39,10 @@ class Counter:
 
     rolling_ms: int = field(init=False)
     """Length of a rolling window, 0 for any other."""
+    _told_by: tuple[int, int, tuple[int, ...]] | None = field(
+        default=None, init=False, compare=False
+    )
+    """Version, limit and shares by which every share that is reached has been told, or is known."""
 
     def __post_init__(self) -> None:
         """Read the window once."""
@@ -78,13 +82,27 @@ class Counter:
                 return []
             self.steps[step_ms] = self.steps.get(step_ms, 0) + amount
         self.spent = spent = before + amount
-        limit = self.limit
+        # Shares are thousandths, so amounts are compared as such.
+        told, reached = before * 1000, spent * 1000
+        limit, rule = self.limit, (self.version, self.limit, self.alert_permille)
+        if rule != self._told_by:
+            self._told_by = rule
+            told = min(told, limit * self._told_permille())
         return [
             alert
             for permille in self.alert_permille
-            if before * 1000 < limit * permille <= spent * 1000
-            and (alert := self._raised(permille)) is not None
+            if told < limit * permille <= reached and (alert := self._raised(permille)) is not None
         ]
+
+    def _told_permille(self) -> int:
+        """Return the highest share that this version has told of, whatever the limit was then.
+
+        Lower ones are no news, if nothing crosses them: a limit that was raised would tell them
+        again.
+        """
+        return max(
+            (fired.permille for fired in self.fired if fired.version == self.version), default=0
+        )
 
     def _raised(self, permille: int) -> Alert | None:
         """Return the alert of a share that was reached, None if it has been raised before."""
