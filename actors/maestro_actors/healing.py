@@ -167,9 +167,9 @@ def treat(strategies: Iterable[Strategy], case: Case) -> Treatment:
     scope: tuple[str, ...] = ()
     tried = []
     for strategy in strategies:
-        if case.failure not in strategy.failures:
-            continue
         try:
+            if case.failure not in strategy.failures:
+                continue
             remedy = strategy.remedy(case)
             if remedy is None:
                 continue

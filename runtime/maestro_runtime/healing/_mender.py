@@ -159,9 +159,9 @@ def _trials(
             continue
         texts, names = [text], [""]
         for fix in fixes:
-            if kinds.isdisjoint(fix.checks):
-                continue
             try:
+                if kinds.isdisjoint(fix.checks):
+                    continue
                 mended = fix.mend(path, texts[-1])
                 (mended or "").encode()
             except Exception as error:  # noqa: BLE001 - foreign code; the others go on without it

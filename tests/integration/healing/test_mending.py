@@ -278,6 +278,18 @@ def test_a_fix_that_fails_or_mends_nothing_does_no_harm(
     assert outcome.checks[0].got.startswith("a.py: line 1 column 5: ")
 
 
+def test_a_fix_that_does_not_say_what_it_is_for_does_no_harm(bench: Bench) -> None:
+    careless = Foreign(lambda _: "x = 1")
+    # Foreign code is not type-checked.
+    careless.checks = None  # type: ignore[assignment]
+    bench.owe("a.py", checks=(PYTHON,))
+
+    outcome = bench.serve({"a.py": "x = ("}, (careless,))
+
+    assert (outcome.failure, bench.text("a.py")) == (None, "x = (")
+    assert outcome.healing[0].startswith("foreign failed: TypeError: ")
+
+
 def test_a_workspace_that_takes_no_repair_leaves_the_work_as_good_as_it_was(bench: Bench) -> None:
     bench.owe("a.json", checks=(JSON,))
     (bench.root / ".maestro").mkdir(parents=True)
