@@ -6,8 +6,6 @@ Everything it hands out is a proxy or a handle; nothing outside touches an actor
 
 import logging
 import threading
-import time
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +41,7 @@ from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
+from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._readiness import placed, require_ready
@@ -66,18 +65,13 @@ from maestro_runtime.tickets.alerts import FILE_NAME as ALERTS_NAME
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_storage import Store, StorePorts
 from maestro_storage.errors import StorageError, StoreClosed
-from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
+from maestro_storage.records import SESSION_FINAL, EventRecord, OutboxRecord, SessionRecord
 from maestro_storage.transition import Transition
 
 ANSWER_SECONDS: Final = 30.0
 """Longest wait for an answer to become durable."""
 
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
-
-
-_HELP_EVENTS: Final = frozenset(
-    {"ticket_filed", "ticket_delayed", "alert_sent", "alert_delayed", "task_answered"}
-)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -95,8 +89,7 @@ class Runtime:
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         """Held while a session is looked up and started: two callers must not both create it."""
-        self._help_changed = threading.Condition()
-        self._answered: Counter[tuple[str, str]] = Counter()
+        self._help = HelpWatch()
         self._failure: BaseException | None = None
         self._closed = False
         self._lane = AsyncLane("actors")
@@ -265,14 +258,10 @@ class Runtime:
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         self.store.require_session(session_id)
-        key = (session_id, task_id)
-        before = self._answered[key]
+        before = self._help.answers(session_id, task_id)
         self.help_desk.answer(session_id, task_id, answer).get(timeout=ANSWER_SECONDS)
-        with self._help_changed:
-            if not self._help_changed.wait_for(
-                lambda: self._answered[key] > before, ANSWER_SECONDS
-            ):
-                raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
+        if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
+            raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
 
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.
@@ -320,18 +309,11 @@ class Runtime:
             Whether all were delivered. The others are tried again while the runtime is open, and
             at each later start.
         """
-        deadline = time.monotonic() + timeout_seconds
-        with self._help_changed:
-            while True:
-                unsent = [row for row in self.store.outbox.scan(session_id) if row.state != "done"]
-                if not unsent:
-                    return True
-                left_seconds = deadline - time.monotonic()
-                latest_ms = self.system.clock.now_ms() + left_seconds * 1000
-                too_late = all((row.deadline_ms or 0) > latest_ms for row in unsent)
-                if too_late or left_seconds <= 0:
-                    return False
-                self._help_changed.wait(left_seconds)
+
+        def unsent() -> list[OutboxRecord]:
+            return [row for row in self.store.outbox.scan(session_id) if row.state != "done"]
+
+        return self._help.settle(unsent, self.system.clock.now_ms, timeout_seconds)
 
     def close(self) -> None:
         """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.
@@ -442,10 +424,7 @@ class Runtime:
     def _publish(self, events: list[EventRecord]) -> None:
         for event in events:
             self._listeners.tell(event)
-            if event.kind in _HELP_EVENTS:
-                with self._help_changed:
-                    self._answered[event.session_id, event.task_id] += event.kind == "task_answered"
-                    self._help_changed.notify_all()
+            self._help.note(event)
             if event.kind in _ENDS:
                 # While the store closes: then the next start does it.
                 with suppress(StoreClosed):
