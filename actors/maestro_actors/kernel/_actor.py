@@ -15,19 +15,19 @@ import pykka
 from maestro_actors.kernel._dead_letters import DeadLetters
 from maestro_actors.kernel._future import LaneFuture
 from maestro_actors.kernel._mailbox import RESTART, Mailbox
+from maestro_actors.kernel._ref import LaneRef
 from maestro_actors.kernel._stop_flag import StopFlag
 from maestro_actors.kernel._thread_lane import default_lane
 from maestro_actors.kernel.errors import HandlerCancelled, LaneClosed
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from pykka._envelope import Envelope
-
-    from maestro_actors.kernel._keeper import Awaited, Turn
+    from maestro_actors.kernel._keeper import Aside, Awaited, Turn
     from maestro_actors.kernel._lane import Lane
+    from maestro_actors.kernel._mailbox import Letter
 
 _log: Final = logging.getLogger(__name__)
 _pykka_log: Final = logging.getLogger("pykka")
@@ -86,7 +86,7 @@ class LaneActor(pykka.Actor):
         self.actor_inbox = mailbox
         if mailbox.actor is None:
             self.actor_stopped = cast("threading.Event", StopFlag())
-            self._actor_ref = pykka.ActorRef(self)
+            self._actor_ref = LaneRef(self)
         else:
             self.actor_stopped = mailbox.actor.actor_stopped
             self._actor_ref = mailbox.actor.actor_ref
@@ -106,39 +106,65 @@ class LaneActor(pykka.Actor):
             self.actor_inbox.close()
             raise
 
-    def _turn(self) -> Turn:
-        """Handle what waits, as far as the mailbox allows in one turn."""
-        mailbox = self.actor_inbox
-        stopped = self.actor_stopped
-        if not mailbox.started and (yield from self._set_up()):
-            return
-        while not stopped.is_set() and (envelope := mailbox.take()) is not None:
-            mailbox.current = envelope
-            if envelope is RESTART:
-                yield from self._give_way()
-                break
-            try:
-                message = envelope.message
-                # What Pykka means by a message of its own is never plain bytes.
-                response = (
-                    self.on_receive(message)
-                    if type(message) is bytes
-                    else self._handle_receive(message)
-                )
-                if type(response) is CoroutineType:
-                    response = yield response
-            except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
-                if (yield from self._recover(envelope, error)):
-                    break
-            else:
-                # A stop is answered by close(), when there is nothing left of the actor.
-                if envelope.reply_to is not None and not stopped.is_set():
-                    envelope.reply_to.set(response)
-        if stopped.is_set():
-            mailbox.close()
+    def _turn(self) -> Turn | None:
+        """Handle what waits, as far as the mailbox allows in one turn.
 
-    def _set_up(self) -> Generator[Awaited, Any, bool]:
-        """Call `on_start`, unless suspended; True if it failed and another instance goes on."""
+        Returns:
+            The rest of the turn, if something may have to be awaited. Most turns come to their
+            end without: they are spared the generator.
+        """
+        aside = self._handle() if self.actor_inbox.started else self._set_up()
+        return None if aside is None else self._go_on(aside)
+
+    def _go_on(self, aside: Aside | None) -> Turn:
+        while aside is not None:
+            if (yield from aside):
+                self._close_if_stopped()
+                return
+            aside = self._handle()
+
+    def _handle(self) -> Aside | None:
+        """Handle messages until the turn ends, or until one of them needs more than a call."""
+        mailbox = self.actor_inbox
+        stopped = cast("StopFlag", self.actor_stopped)
+        while not stopped.stopped and (letter := mailbox.take()) is not None:
+            mailbox.current = letter
+            if letter is RESTART:
+                return self._give_way()
+            message, reply = letter
+            try:
+                # All that Pykka means by a message of its own is a tuple.
+                response = (
+                    self._handle_receive(message)
+                    if isinstance(message, tuple)
+                    else self.on_receive(message)
+                )
+            except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
+                return self._recover(letter, error)
+            if type(response) is CoroutineType:
+                return self._await(letter, response)
+            # A stop is answered by close(), when there is nothing left of the actor.
+            if reply is not None and not stopped.stopped:
+                reply.set(response)
+        self._close_if_stopped()
+        return None
+
+    def _close_if_stopped(self) -> None:
+        if self.actor_stopped.is_set():
+            self.actor_inbox.close()
+
+    def _await(self, letter: Letter, coroutine: Awaited) -> Aside:
+        """Have an async handler awaited and answer with its result."""
+        try:
+            response = yield coroutine
+        except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
+            return (yield from self._recover(letter, error))
+        if letter[1] is not None and not self.actor_stopped.is_set():
+            letter[1].set(response)
+        return False
+
+    def _set_up(self) -> Aside:
+        """Call `on_start`, unless suspended."""
         mailbox = self.actor_inbox
         if mailbox.suspended:
             return False
@@ -151,67 +177,71 @@ class LaneActor(pykka.Actor):
             return (yield from self._recover(None, error))
         return False
 
-    def _failed(
-        self, envelope: Envelope[Any] | None, error: Exception
-    ) -> Generator[Awaited, Any, bool]:
-        """Deal with a failure in `envelope`, or in `on_start`; True if another instance goes on."""
+    def _failed(self, letter: Letter | None, error: Exception) -> Aside:
+        """Deal with a failure in `letter`, or in `on_start`."""
         exc_info = (type(error), error, error.__traceback__)
         mailbox = self.actor_inbox
-        if envelope is not None and envelope.reply_to is not None:
+        if letter is not None and letter[1] is not None:
             _log.info("Exception returned from %s to caller:", self, exc_info=exc_info)
-            envelope.reply_to.set_exception(exc_info)
+            letter[1].set_exception(exc_info)
             return False
         pause_seconds = mailbox.keeper.failed(error)
         if pause_seconds is None:
             self._handle_failure(*exc_info)
         else:
             _log.error("Unhandled exception in %s, which restarts:", self, exc_info=exc_info)
-        if envelope is not None:
-            mailbox.keeper.dead_letters.add(mailbox.address, envelope.message, "failed")
+        if letter is not None:
+            mailbox.keeper.dead_letters.add(mailbox.address, letter[0], "failed")
+            yield from self._say_farewell(error)
+        if self.actor_stopped.is_set() or pause_seconds is None:
+            return False
+        mailbox.keeper.renew(self, pause_seconds)
+        return True
+
+    def _say_farewell(self, error: Exception) -> Turn:
+        """Call `on_failure`."""
+        exc_info = (type(error), error, error.__traceback__)
+        try:
+            raise error  # noqa: TRY301 - the hook may ask for the exception being handled
+        except Exception:  # noqa: BLE001 - handled already; its hook is called
             try:
                 farewell: object = self.on_failure(*exc_info)  # type: ignore[func-returns-value] # async def does
                 if isinstance(farewell, CoroutineType):
                     yield farewell
             except Exception:  # noqa: BLE001 - logged, and stops the actor, as in Pykka
                 self._handle_failure(*sys.exc_info())
-        if self.actor_stopped.is_set() or pause_seconds is None:
-            return False
-        mailbox.keeper.renew(self, pause_seconds)
-        return True
 
-    def _recover(
-        self, envelope: Envelope[Any] | None, error: BaseException
-    ) -> Generator[Awaited, Any, bool]:
-        """Deal with what `on_start` or a handler raised; True if another instance goes on."""
+    def _recover(self, letter: Letter | None, error: BaseException) -> Aside:
+        """Deal with what `on_start` or a handler raised."""
         if isinstance(error, GeneratorExit):
             # The lane is being closed; it answers for the message.
             raise error
         mailbox = self.actor_inbox
         if isinstance(error, asyncio.CancelledError):
-            if mailbox.is_killed and (envelope is None or envelope.reply_to is None):
-                if envelope is not None:
-                    mailbox.keeper.dead_letters.add(mailbox.address, envelope.message, "stopped")
+            if mailbox.is_killed and (letter is None or letter[1] is None):
+                if letter is not None:
+                    mailbox.keeper.dead_letters.add(mailbox.address, letter[0], "stopped")
                 return False
             # As it is, it would look to an asker that awaits as if he had been cancelled himself.
             error = HandlerCancelled(mailbox.address)
         if isinstance(error, Exception):
-            return (yield from self._failed(envelope, error))
-        yield from self._collapsed(envelope, error)
+            return (yield from self._failed(letter, error))
+        yield from self._collapsed(letter, error)
         return False
 
-    def _collapsed(self, envelope: Envelope[Any] | None, error: BaseException) -> Turn:
+    def _collapsed(self, letter: Letter | None, error: BaseException) -> Turn:
         """Stop this actor at once and ask all others to stop."""
         _log.debug("%r in %s. Stopping all actors.", error, self)
         ending = self._stop()
         if ending is not None:
             yield ending
-        if envelope is not None and envelope.reply_to is not None:
+        if letter is not None and letter[1] is not None:
             # Pykka leaves the asker waiting for ever.
-            envelope.reply_to.set_exception((type(error), error, error.__traceback__))
+            letter[1].set_exception((type(error), error, error.__traceback__))
         self.actor_inbox.keeper.collapsed(error)
         pykka.ActorRegistry.stop_all(block=False)
 
-    def _give_way(self) -> Turn:
+    def _give_way(self) -> Aside:
         """End this instance in good order and let a fresh one take its place."""
         try:
             ending: object = self.on_stop()  # type: ignore[func-returns-value] # async def does
@@ -220,6 +250,7 @@ class LaneActor(pykka.Actor):
         except Exception:  # noqa: BLE001 - the fresh instance does not depend on it
             _log.exception("Unhandled exception in %s, which restarts:", self)
         self.actor_inbox.keeper.renew(self, 0.0)
+        return True
 
     def _stop(self) -> Awaited | None:  # type: ignore[override] # awaited where on_stop is async
         """Stop as Pykka does; what is returned has to be awaited."""

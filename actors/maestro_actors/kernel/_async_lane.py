@@ -35,8 +35,8 @@ class AsyncLane(Lane):
         super().__init__(name)
         self._lock = threading.Lock()
         self._ready: deque[Mailbox] = deque()
-        self._pumping = False
-        """A pump runs or is going to: nobody else has to wake the loop."""
+        self._resting = True
+        """No pump runs or is going to, or the lane is closed: who submits has to call `_wake`."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -65,12 +65,18 @@ class AsyncLane(Lane):
 
     def submit(self, mailbox: Mailbox) -> None:
         """See `Lane.submit`."""
+        # As with a mailbox: queue first, look second; the pump does it the other way round.
+        self._ready.append(mailbox)
+        if self._resting:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Have the pump called, unless somebody else did."""
         with self._lock:
             loop = self._running_loop()
-            self._ready.append(mailbox)
-            if self._pumping:
+            if not self._resting:
                 return
-            self._pumping = True
+            self._resting = False
             if here.lane is self:
                 loop.call_soon(self._pump)
             else:
@@ -95,7 +101,7 @@ class AsyncLane(Lane):
         """See `Lane.close`; handlers that await are cancelled."""
         with self._lock:
             first = not self._closed
-            self._closed = True
+            self._closed = self._resting = True
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:
                 return
@@ -143,29 +149,38 @@ class AsyncLane(Lane):
 
     def _pump(self) -> None:
         """Give turns until nobody waits for one, but let the loop breathe in between."""
-        until = time.monotonic() + SLICE_SECONDS
-        while True:
-            with self._lock:
-                if not self._ready:
-                    self._pumping = False
+        now = time.monotonic()
+        until = now + SLICE_SECONDS
+        while now <= until:
+            if not self._ready:
+                # From here on, whoever submits wakes the loop.
+                self._resting = True
+                if not self._ready or not self._rouse():
                     return
-                mailbox = self._ready.popleft()
-            self._give_turn(mailbox)
-            if time.monotonic() > until:
-                asyncio.get_running_loop().call_soon(self._pump)
-                return
+            self._give_turn(self._ready.popleft(), now)
+            now = time.monotonic()
+        asyncio.get_running_loop().call_soon(self._pump)
 
-    def _give_turn(self, mailbox: Mailbox) -> None:
+    def _rouse(self) -> bool:
+        """Take up the pumping again; False if somebody else has asked for it, or the lane ends."""
+        with self._lock:
+            roused = self._resting and not self._closed
+            if roused:
+                self._resting = False
+            return roused
+
+    def _give_turn(self, mailbox: Mailbox, now: float) -> None:
         if self._closed:
             mailbox.close()
             return
         try:
-            turn = mailbox.begin()
-            coroutine = mailbox.context.run(next, turn, None)
+            actor = mailbox.begin(now)
+            turn = mailbox.context.run(actor._turn)  # noqa: SLF001 - the lanes' side of the actor
+            coroutine = None if turn is None else mailbox.context.run(next, turn, None)
         except BaseException:  # noqa: BLE001 - logged; the loop has others to serve
             mailbox.abandon()
             return
-        if coroutine is None:
+        if turn is None or coroutine is None:
             mailbox.finish()
             return
         task = asyncio.get_running_loop().create_task(

@@ -40,7 +40,7 @@ def dump(mailbox: Mailbox, now: float) -> ActorDump:
         state=mailbox.state,
         queue_length=mailbox.queue_length,
         waiting_on=None if waiting_on is None else waiting_on.address,
-        message_type=None if current is None else type(current.message).__name__,
+        message_type=None if current is None else type(current[0]).__name__,
         restarts=mailbox.keeper.restarts,
         turn_age_seconds=now - since if since else 0.0,
     )

@@ -13,7 +13,10 @@ Awaited = Coroutine[Any, Any, Any]
 """What calling an `async def` handler returns."""
 
 Turn = Generator[Awaited, Any, None]
-"""One turn of an actor; yields what its async handlers want awaited and is sent the results."""
+"""The rest of a turn; yields what async handlers want awaited and is sent the results."""
+
+Aside = Generator[Awaited, Any, bool]
+"""What a turn cannot do by a plain call; returns True if another instance goes on."""
 
 
 class Keeper(Protocol):

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pykka import ActorDeadError, ActorRegistry
-from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from maestro_actors.kernel._lane import SLICE_SECONDS, THROUGHPUT_MESSAGES
@@ -18,17 +17,23 @@ from maestro_actors.kernel.errors import LaneClosed, MailboxFull
 if TYPE_CHECKING:
     import asyncio
 
+    from pykka._envelope import Envelope
+
     from maestro_actors.kernel._actor import LaneActor
     from maestro_actors.kernel._dead_letters import Reason
     from maestro_actors.kernel._future import LaneFuture
-    from maestro_actors.kernel._keeper import Keeper, Turn
+    from maestro_actors.kernel._keeper import Keeper
     from maestro_actors.kernel._lane import Lane
 
 _log: Final = logging.getLogger(__name__)
 
 State = Literal["starting", "idle", "queued", "running", "waiting", "suspended", "closed"]
 
-RESTART: Final[Envelope[None]] = Envelope(None)
+Letter = tuple[Any, "LaneFuture[Any] | None"]
+"""A message and who waits for its answer. A tuple, as it takes a fifth of the time that Pykka's
+envelope takes."""
+
+RESTART: Final[Letter] = (object(), None)
 """A system message, known by its identity."""
 
 _CLOCK_MASK: Final = 7
@@ -39,18 +44,24 @@ class Mailbox:
     """The queue of one actor.
 
     Any thread may put messages and system messages. Everything that belongs to a turn - `begin`,
-    `take`, `finish`, `close` - is called by the one lane thread that has the turn; `_scheduled`,
-    guarded by the lock, makes sure that there is one at most. An idle mailbox owns no list.
+    `take`, `finish`, `close` - is called by the one lane thread that has the turn.
+
+    A message takes no lock, which would cost as much as all the rest of its way. A sender first
+    queues it and then looks whether the mailbox rests; a turn that ends first says that it rests
+    and then looks for messages. So at least one of them sees the other, and `_wake`, under the
+    lock, lets one of them submit. This leans on the GIL: appending to a list, copying it and
+    cutting off its head are atomic, and no thread sees two stores of another in reverse.
     """
 
     __slots__ = (
         "__weakref__",
         "_batch",
         "_closed",
+        "_halted",
         "_incoming",
         "_left",
         "_lock",
-        "_scheduled",
+        "_resting",
         "_until",
         "_urgent",
         "actor",
@@ -78,7 +89,7 @@ class Mailbox:
         self.limit = actor_class.mailbox_limit
         self.actor: LaneActor | None = None
         """The mailbox keeps its actor alive until it closes."""
-        self.current: Envelope[Any] | None = None
+        self.current: Letter | None = None
         self.since = 0.0
         """Start of the turn in flight on the monotonic clock, else 0."""
         self.started = False
@@ -87,12 +98,16 @@ class Mailbox:
         self.task: asyncio.Task[None] | None = None
         self.waiting_on: Mailbox | None = None
         self._lock = threading.Lock()
-        self._incoming: list[Envelope[Any]] | None = None
-        self._batch: list[Envelope[Any]] | None = None
+        self._incoming: list[Letter] = []
+        """Never replaced, as a sender may be about to append to it; 56 bytes while empty."""
+        self._batch: list[Letter] | None = None
         """What a turn took from `_incoming`, newest first: the end of a list is cheap to pop."""
-        self._urgent: list[Envelope[Any]] | None = None
-        self._scheduled = True
-        """Waits for a turn or has one. True before the start, so that nobody else submits it."""
+        self._urgent: list[Letter] | None = None
+        self._halted = False
+        """Suspended, or an urgent order waits: what `take` has to look at first."""
+        self._resting = False
+        """Neither waits for a turn nor has one, or is closed: whoever queues something has to
+        call `_wake`. False before the start, so that nobody else submits it."""
         self._closed = False
         self._left = 0
         self._until = 0.0
@@ -110,36 +125,29 @@ class Mailbox:
         self.lane.submit(self)
 
     def put(self, envelope: Envelope[Any], /) -> None:
+        """Queue what is in an envelope of Pykka's, see `post`."""
+        self.post(envelope.message, envelope.reply_to)  # type: ignore[arg-type] # _create_future makes it
+
+    def post(self, message: object, reply: LaneFuture[Any] | None = None) -> None:
         """Queue a message; the future of an ask is answered in any case.
 
         Raises:
             MailboxFull: The limit is reached and the class wants to raise.
             pykka.ActorDeadError: The mailbox is closed and nobody waits for an answer.
         """
-        reply: LaneFuture[Any] | None = envelope.reply_to  # type: ignore[assignment] # _create_future makes it
         if reply is not None:
             reply.target = self
-        with self._lock:
-            if self._closed or self._is_full(envelope):
-                wakes = False
-                refused = True
-            else:
-                refused = False
-                if self._incoming is None:
-                    self._incoming = [envelope]
-                else:
-                    self._incoming.append(envelope)
-                wakes = not (self._scheduled or self.suspended)
-                if wakes:
-                    self._scheduled = True
-        if wakes:
-            self._submit()
-        elif refused:
-            self._refuse(envelope)
+        letter = (message, reply)
+        if self.limit is None:
+            self._incoming.append(letter)
+        elif not self._admit(letter, self.limit):
+            return
+        if self._resting:
+            self._wake(letter)
 
     def kill(self) -> bool:
         """Stop the actor before its next message, and cancel what its handler awaits."""
-        accepted = self._order(Envelope(_ActorStop()))
+        accepted = self._order((_ActorStop(), None))
         if accepted and self.task is not None:
             self.lane.cancel(self)
         return accepted
@@ -151,19 +159,17 @@ class Mailbox:
     def suspend(self) -> bool:
         """Handle no message after the one in flight, until resumed."""
         with self._lock:
-            self.suspended = True
+            self.suspended = self._halted = True
             return not self._closed
 
     def resume(self) -> bool:
         """Go on after `suspend`."""
         with self._lock:
             self.suspended = False
-            wakes = not (self._scheduled or self._closed or self._is_idle())
-            if wakes:
-                self._scheduled = True
+            self._halted = self._urgent is not None
             alive = not self._closed
-        if wakes:
-            self._submit()
+        if self._resting:
+            self._wake()
         return alive
 
     @property
@@ -174,7 +180,7 @@ class Mailbox:
     @property
     def queue_length(self) -> int:
         """Messages that wait, the one in flight not among them."""
-        return len(self._incoming or ()) + len(self._batch or ())
+        return len(self._incoming) + len(self._batch or ())
 
     @property
     def state(self) -> State:
@@ -189,56 +195,48 @@ class Mailbox:
             return "suspended"
         if not self.started:
             return "starting"
-        return "queued" if self._scheduled else "idle"
+        return "idle" if self._resting else "queued"
 
     def empty(self) -> bool:
         """Tell whether no message waits."""
         return self.queue_length == 0
 
-    def begin(self) -> Turn:
-        """Start a turn, which the lane runs inside `context`."""
-        self.since = time.monotonic()
+    def begin(self, now: float) -> LaneActor:
+        """Start a turn, at `now` on the monotonic clock; return the actor whose turn it is.
+
+        The lane calls its `_turn` inside `context`.
+        """
+        self.since = now
         self._left = THROUGHPUT_MESSAGES
-        self._until = self.since + SLICE_SECONDS
+        self._until = now + SLICE_SECONDS
         if self.actor is None:
             raise RuntimeError(f"{self.address} has a turn without an actor")
-        return self.actor._turn()  # noqa: SLF001 - the lanes' side of the actor
+        return self.actor
 
-    def take(self) -> Envelope[Any] | None:
+    def take(self) -> Letter | None:
         """Return the next message of this turn; None ends the turn."""
-        if self._urgent is not None:
-            with self._lock:
-                order = self._urgent.pop(0)
-                self._urgent = self._urgent or None
-            return order
-        if self.suspended:
-            return None
+        if self._halted:
+            return self._take_order()
         left = self._left - 1
         if left < 0 or (not left & _CLOCK_MASK and time.monotonic() > self._until):
             return None
         self._left = left
         batch = self._batch
-        if not batch:
-            with self._lock:
-                batch, self._incoming = self._incoming, None
-                self._batch = batch
-            if batch is None:
-                return None
-            batch.reverse()
-        return batch.pop()
+        if batch:
+            return batch.pop()
+        return self._refill() if self._incoming else None
 
     def finish(self) -> None:
         """End a turn; a mailbox that has more to do waits for its next one."""
         self.current = None
         self.since = 0.0
         self.task = None
-        with self._lock:
-            if not self._batch:
-                self._batch = None
-            self._scheduled = not (self._closed or self._is_idle())
-            again = self._scheduled
-        if again:
-            self._submit()
+        if not self._batch:
+            self._batch = None
+        # From here on, another thread may give the next turn.
+        self._resting = True
+        if self._has_work():
+            self._wake()
 
     def close(self) -> None:
         """Take nothing any more, let go of the actor, then answer what is left.
@@ -249,9 +247,9 @@ class Mailbox:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
-            left = [*(self._urgent or ()), *reversed(self._batch or ()), *(self._incoming or ())]
-            self._urgent = self._batch = self._incoming = None
+            self._closed = self._resting = True
+            left = [*(self._urgent or ()), *reversed(self._batch or ()), *self._late()]
+            self._urgent = self._batch = None
         if self.current is not None and self._owes_answer(self.current):
             left.insert(0, self.current)
         actor, self.actor, self.current = self.actor, None, None
@@ -260,81 +258,121 @@ class Mailbox:
             ActorRegistry.unregister(actor.actor_ref)
             actor.actor_stopped.set()
         self.keeper.closed(self.address)
-        for envelope in left:
-            self._bury(envelope)
+        for letter in left:
+            self._bury(letter)
 
     def abandon(self) -> None:
         """End a turn that raised out of the kernel's own code, or out of a hook that may not."""
         _log.exception("The turn of %s failed; its mailbox is closed:", self.address)
         self.close()
 
-    def _submit(self) -> None:
-        try:
-            self.lane.submit(self)
-        except LaneClosed:
-            # Nobody will ever give this actor a turn again: those who wait must hear it.
-            self.close()
+    def _wake(self, letter: Letter | None = None) -> None:
+        """Submit a mailbox that rests but has work; if it is closed, answer `letter` instead."""
+        with self._lock:
+            late = self._late() if self._closed else ()
+            wakes = self._resting and not self._closed and self._has_work()
+            if wakes:
+                self._resting = False
+        if wakes:
+            try:
+                self.lane.submit(self)
+            except LaneClosed:
+                # Nobody will ever give this actor a turn again: those who wait must hear it.
+                self.close()
+        for each in late:
+            if each is not letter:
+                self._bury(each)
+        if any(each is letter for each in late) and letter is not None:
+            self._refuse(letter)
 
-    def _owes_answer(self, envelope: Envelope[Any]) -> bool:
+    def _late(self) -> list[Letter]:
+        """Take, under the lock, what senders have queued so far; they may go on meanwhile."""
+        late = self._incoming[:]
+        del self._incoming[: len(late)]
+        return late
+
+    def _refill(self) -> Letter:
+        """Begin another batch of what has come in."""
+        if self.limit is None:
+            batch = self._late()
+            self._batch = batch
+        else:
+            # A sender counts both lists.
+            with self._lock:
+                batch = self._late()
+                self._batch = batch
+        batch.reverse()
+        return batch.pop()
+
+    def _take_order(self) -> Letter | None:
+        """Return the first urgent order; None if there is none, but a suspension."""
+        with self._lock:
+            if self._urgent is None:
+                return None
+            order = self._urgent.pop(0)
+            self._urgent = self._urgent or None
+            self._halted = self.suspended or self._urgent is not None
+            return order
+
+    def _owes_answer(self, letter: Letter) -> bool:
         """Tell whether somebody waits for an answer to a message that is being handled."""
-        reply: LaneFuture[Any] | None = envelope.reply_to  # type: ignore[assignment] # as in put
+        reply = letter[1]
         return reply is not None and not reply.is_done
 
-    def _order(self, order: Envelope[Any]) -> bool:
+    def _order(self, order: Letter) -> bool:
         """Queue a system message ahead of all others; False if the actor is gone."""
         with self._lock:
             if self._closed:
                 return False
             self._urgent = [*(self._urgent or ()), order]
-            wakes = not self._scheduled
-            self._scheduled = True
-        if wakes:
-            self._submit()
+            self._halted = True
+        if self._resting:
+            self._wake()
         return True
 
-    def _is_idle(self) -> bool:
-        """Tell, under the lock, whether a turn would find nothing to do."""
-        if self._urgent is not None:
-            return False
-        return self.suspended or (self.started and self._incoming is None and not self._batch)
+    def _has_work(self) -> bool:
+        """Tell whether a turn would find something to do."""
+        if self._halted:
+            return self._urgent is not None
+        return bool(self._incoming) or bool(self._batch) or not self.started
 
-    def _is_full(self, envelope: Envelope[Any]) -> bool:
-        """Tell, under the lock, whether the limit forbids this message."""
-        return (
-            self.limit is not None
-            and self.queue_length >= self.limit
-            and not isinstance(envelope.message, _ActorStop)
-        )
-
-    def _refuse(self, envelope: Envelope[Any]) -> None:
-        """Say no to a message that was not queued."""
-        if self._closed:
-            if envelope.reply_to is None:
-                raise self._dead("not found")
-            self._bury(envelope)
-            return
-        full = MailboxFull(self.address, self.limit or 0)
+    def _admit(self, letter: Letter, limit: int) -> bool:
+        """Queue a message unless the limit forbids it; False if it was dropped."""
+        with self._lock:
+            if self.queue_length < limit or self._closed or isinstance(letter[0], _ActorStop):
+                self._incoming.append(letter)
+                return True
+        full = MailboxFull(self.address, limit)
         if self.actor_class.mailbox_overflow == "raise":
             raise full
-        self._drop(envelope, "full", full)
+        self._drop(letter, "full", full)
+        return False
 
-    def _bury(self, envelope: Envelope[Any]) -> None:
+    def _refuse(self, letter: Letter) -> None:
+        """Say to its sender that the actor is gone."""
+        if letter[1] is None:
+            raise self._dead("not found")
+        self._bury(letter)
+
+    def _bury(self, letter: Letter) -> None:
         """Answer a message that its actor did not live to handle."""
-        if envelope is RESTART:
+        if letter is RESTART:
             return
-        if isinstance(envelope.message, _ActorStop):
+        message, reply = letter
+        if isinstance(message, _ActorStop):
             # What was wanted has come about.
-            if envelope.reply_to is not None:
-                envelope.reply_to.set(None)
+            if reply is not None:
+                reply.set(None)
             return
-        self._drop(envelope, "stopped", self._dead("stopped before handling the message"))
+        self._drop(letter, "stopped", self._dead("stopped before handling the message"))
 
-    def _drop(self, envelope: Envelope[Any], reason: Reason, error: Exception) -> None:
+    def _drop(self, letter: Letter, reason: Reason, error: Exception) -> None:
         """Tell the asker, or else the dead letters."""
-        if envelope.reply_to is not None:
-            envelope.reply_to.set_exception((type(error), error, None))
+        message, reply = letter
+        if reply is not None:
+            reply.set_exception((type(error), error, None))
         else:
-            self.keeper.dead_letters.add(self.address, envelope.message, reason)
+            self.keeper.dead_letters.add(self.address, message, reason)
 
     def _dead(self, what: str) -> ActorDeadError:
         return ActorDeadError(f"{self.actor_class.__name__} ({self.address}) {what}")

@@ -12,20 +12,21 @@ _lock: Final = threading.Lock()
 class StopFlag:
     """Stands in for the `threading.Event` of an actor, which would take 1.2 KB for each."""
 
-    __slots__ = ("_event", "_is_set")
+    __slots__ = ("_event", "stopped")
 
     def __init__(self) -> None:
-        self._is_set = False
+        self.stopped = False
+        """Read where a call of `is_set` for each message would be felt; only `set` writes it."""
         self._event: threading.Event | None = None
 
     def is_set(self) -> bool:
         """Tell whether the actor has been stopped."""
-        return self._is_set
+        return self.stopped
 
     def set(self) -> None:
         """Stop; whoever waits goes on."""
         with _lock:
-            self._is_set = True
+            self.stopped = True
             event = self._event
         if event is not None:
             event.set()
@@ -33,7 +34,7 @@ class StopFlag:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is set, at most `timeout` seconds; tell whether it is set."""
         with _lock:
-            if self._is_set:
+            if self.stopped:
                 return True
             if self._event is None:
                 self._event = threading.Event()

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import pykka
-from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from maestro_actors.kernel._actor import LaneActor
@@ -111,7 +110,7 @@ class ActorSystem:
             self.dead_letters.add(address, message, "unknown")
             return
         try:
-            mailbox.put(Envelope(message))
+            mailbox.post(message)
         except pykka.ActorDeadError:
             self.dead_letters.add(address, message, "stopped")
         except MailboxFull:
@@ -135,7 +134,7 @@ class ActorSystem:
         if mailbox is None:
             gone.set(None)
         else:
-            mailbox.put(Envelope(_ActorStop(), reply_to=gone))
+            mailbox.post(_ActorStop(), gone)
         return gone
 
     def stop_all(self, *, timeout_seconds: float | None = None) -> None:

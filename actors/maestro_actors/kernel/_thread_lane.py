@@ -16,6 +16,7 @@ from maestro_actors.kernel.errors import LaneClosed, LaneSaturated, NeedsAsyncLa
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from maestro_actors.kernel._keeper import Turn
     from maestro_actors.kernel._mailbox import Mailbox
 
 _log: Final = logging.getLogger(__name__)
@@ -122,7 +123,10 @@ class ThreadLane(Lane):
     def _give_turn(self, mailbox: Mailbox) -> None:
         here.mailbox = mailbox
         try:
-            mailbox.context.run(self._drive, mailbox)
+            actor = mailbox.begin(time.monotonic())
+            rest = mailbox.context.run(actor._turn)  # noqa: SLF001 - the lanes' side of the actor
+            if rest is not None:
+                mailbox.context.run(self._drive, mailbox, rest)
         except BaseException:  # noqa: BLE001 - logged; the thread has others to serve
             mailbox.abandon()
         else:
@@ -130,14 +134,13 @@ class ThreadLane(Lane):
         finally:
             here.mailbox = None
 
-    def _drive(self, mailbox: Mailbox) -> None:
-        """Run one turn; a coroutine cannot be awaited here and becomes an error."""
-        turn = mailbox.begin()
-        coroutine = next(turn, None)
+    def _drive(self, mailbox: Mailbox, rest: Turn) -> None:
+        """Run the rest of a turn; a coroutine cannot be awaited here and becomes an error."""
+        coroutine = next(rest, None)
         while coroutine is not None:
             coroutine.close()
             try:
-                coroutine = turn.throw(NeedsAsyncLane(mailbox.address, self.name))
+                coroutine = rest.throw(NeedsAsyncLane(mailbox.address, self.name))
             except StopIteration:
                 return
 
