@@ -1,4 +1,4 @@
-"""A future that costs one lock, can be awaited, and knows whom it waits for."""
+"""A future that costs no lock, can be awaited, and knows whom it waits for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import queue
 import sys
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pykka
@@ -47,7 +47,10 @@ class LaneFuture(pykka.Future[T]):
     both run its function: a lock around it could not be held without blocking a lane.
     """
 
-    # Class attributes hold the defaults, so that a future is one lock and two slots.
+    # Class attributes hold the defaults, so that a future is an empty object. There is no lock, as
+    # making and taking one costs more than all the rest: under the GIL `setdefault` and `pop` are
+    # atomic, so the value is set once and each callback called once. Who sets the value looks for
+    # callbacks after it, and who adds a callback looks for a value after it.
     _get_hook: GetHookFunc[T] | None = None
     _result: tuple[Any, ExcInfo | None] | None = None
     _callbacks: list[Callable[[LaneFuture[Any]], None]] | None = None
@@ -57,7 +60,8 @@ class LaneFuture(pykka.Future[T]):
     """Who owes the value, as long as there is none."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Pykka's would set what the class attributes say.
+        pass
 
     def __repr__(self) -> str:
         return f"<LaneFuture {'done' if self._result is not None else 'pending'}>"
@@ -118,10 +122,9 @@ class LaneFuture(pykka.Future[T]):
         Raises:
             queue.Full: The future has a value or an exception.
         """
-        with self._lock:
-            if self._result is not None:
-                raise queue.Full
-            self._get_hook = func
+        if self._result is not None:
+            raise queue.Full
+        self._get_hook = func
 
     def add_done_callback(self, callback: Callable[[LaneFuture[Any]], None]) -> None:
         """Call `callback` with this future once its `get()` need not wait; at once if so already.
@@ -132,14 +135,10 @@ class LaneFuture(pykka.Future[T]):
         if self._get_hook is not None and self._result is None:
             self._after_hook(callback)
             return
-        with self._lock:
-            if self._result is None:
-                if self._callbacks is None:
-                    self._callbacks = [callback]
-                else:
-                    self._callbacks.append(callback)
-                return
-        self._call(callback)
+        callbacks = self.__dict__.setdefault("_callbacks", [])
+        callbacks.append(callback)
+        if self._result is not None:
+            self._call_back(callbacks)
 
     def map(self, func: Callable[[T], M]) -> pykka.Future[M]:
         """As `pykka.Future.map`; the result can be awaited as well."""
@@ -185,15 +184,20 @@ class LaneFuture(pykka.Future[T]):
 
     def _settle(self, result: tuple[Any, ExcInfo | None]) -> None:
         """Set the result and call back."""
-        with self._lock:
-            if self._result is not None or self._get_hook is not None:
-                raise queue.Full
-            self._result = result
-            callbacks, self._callbacks = self._callbacks, None
-            self.target = None
-        if callbacks is not None:
-            for callback in callbacks:
-                self._call(callback)
+        if self._get_hook is not None or self.__dict__.setdefault("_result", result) is not result:
+            raise queue.Full
+        self.target = None
+        if self._callbacks is not None:
+            self._call_back(self._callbacks)
+
+    def _call_back(self, callbacks: list[Callable[[LaneFuture[Any]], None]]) -> None:
+        """Call each callback that nobody else has taken."""
+        while True:
+            try:
+                callback = callbacks.pop(0)
+            except IndexError:
+                return
+            self._call(callback)
 
     def _call(self, callback: Callable[[LaneFuture[Any]], None]) -> None:
         try:
@@ -204,29 +208,34 @@ class LaneFuture(pykka.Future[T]):
 
     def _forget(self, callback: Callable[[LaneFuture[Any]], None]) -> None:
         """Take back a callback that nobody waits for any more."""
-        with self._lock:
-            if self._callbacks is not None:
-                self._callbacks = [kept for kept in self._callbacks if kept is not callback]
+        if self._callbacks is not None:
+            with suppress(ValueError):
+                self._callbacks.remove(callback)
 
     def _wait(self, timeout: float | None) -> None:
         """Block until there is a result."""
         if timeout is not None and timeout <= 0:
             raise pykka.Timeout(f"{timeout} seconds")
         lane = here.lane
-        blocked = nullcontext() if lane is None else lane.blocking()
-        with waiting(here.mailbox, self.target), blocked:
-            # A lock is the lightest thing one thread can wait for, and only waiting makes one.
-            gate = threading.Lock()
-            gate.acquire()
+        if lane is None:
+            self._block(timeout)
+        else:
+            with waiting(here.mailbox, self.target), lane.blocking():
+                self._block(timeout)
 
-            def open_gate(_: LaneFuture[Any]) -> None:
-                gate.release()
+    def _block(self, timeout: float | None) -> None:
+        # A lock is the lightest thing one thread can wait for, and only waiting makes one.
+        gate = threading.Lock()
+        gate.acquire()
 
-            self.add_done_callback(open_gate)
-            seconds = -1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-            if not gate.acquire(timeout=seconds):
-                self._forget(open_gate)
-                raise pykka.Timeout(f"{timeout} seconds")
+        def open_gate(_: LaneFuture[Any]) -> None:
+            gate.release()
+
+        self.add_done_callback(open_gate)
+        seconds = -1.0 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        if not gate.acquire(timeout=seconds):
+            self._forget(open_gate)
+            raise pykka.Timeout(f"{timeout} seconds")
 
     async def _wake_up(self) -> None:
         """Suspend the running task until `get()` need not wait."""

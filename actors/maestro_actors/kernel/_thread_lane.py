@@ -44,14 +44,27 @@ class ThreadLane(Lane):
         self._workers: set[threading.Thread] = set()
         self._blocked = 0
         self._number = 0
+        self._short = True
+        """Fewer threads are at work than should be, or the lane is closed: who submits has to
+        call `_attend`. Written under the lock."""
         self._closed = False
 
     def submit(self, mailbox: Mailbox) -> None:
         """See `Lane.submit`."""
+        # As with a mailbox: queue first, look second; `blocking` does it the other way round.
+        self._ready.put(mailbox)
+        if self._short:
+            self._attend()
+
+    def _attend(self) -> None:
+        """Start the thread that is missing.
+
+        Raises:
+            LaneClosed: There will be none any more.
+        """
         with self._lock:
             if self._closed:
                 raise LaneClosed(self.name)
-            self._ready.put(mailbox)
             self._grow()
 
     def cancel(self, mailbox: Mailbox) -> None:
@@ -64,6 +77,7 @@ class ThreadLane(Lane):
             if self._blocked >= BLOCKED_MAX:
                 raise LaneSaturated(self.name, BLOCKED_MAX)
             self._blocked += 1
+            self._short = True
             # Otherwise whoever submits next finds that a thread is missing.
             if not self._ready.empty():
                 self._grow()
@@ -72,6 +86,7 @@ class ThreadLane(Lane):
         finally:
             with self._lock:
                 self._blocked -= 1
+                self._short = self._closed or self._is_short()
 
     def awaiting(self) -> Mailbox | None:
         """See `Lane.awaiting`; here there are no tasks."""
@@ -80,7 +95,7 @@ class ThreadLane(Lane):
     def close(self, timeout_seconds: float = CLOSE_SECONDS) -> None:
         """See `Lane.close`."""
         with self._lock:
-            self._closed = True
+            self._closed = self._short = True
             workers = list(self._workers)
             for _ in workers:
                 self._ready.put(None)
@@ -94,7 +109,7 @@ class ThreadLane(Lane):
 
     def _grow(self) -> None:
         """Start a thread, under the lock, if fewer are at work than should be."""
-        if self._closed or len(self._workers) - self._blocked >= self._threads:
+        if self._closed or not self._is_short():
             return
         self._number += 1
         worker = threading.Thread(
@@ -102,6 +117,10 @@ class ThreadLane(Lane):
         )
         self._workers.add(worker)
         worker.start()
+        self._short = self._is_short()
+
+    def _is_short(self) -> bool:
+        return len(self._workers) - self._blocked < self._threads
 
     def _work(self) -> None:
         here.lane = self
@@ -114,6 +133,10 @@ class ThreadLane(Lane):
 
     def _is_surplus(self) -> bool:
         """Tell whether this thread has to go because one that was blocked is back."""
+        # Without the lock first, as it is asked after every turn. Whoever comes back from a wait
+        # sees at least its own return.
+        if len(self._workers) - self._blocked <= self._threads:
+            return False
         with self._lock:
             if len(self._workers) - self._blocked <= self._threads:
                 return False
