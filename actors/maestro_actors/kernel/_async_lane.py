@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -39,6 +40,9 @@ class AsyncLane(Lane):
         """No pump runs or is going to, or the lane is closed: who submits has to call `_wake`."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._bell = -1
+        """An eventfd that wakes the loop for `_pump`, with half of the system calls that
+        `call_soon_threadsafe` makes."""
         self._closed = False
         self._tasks: dict[asyncio.Task[Any], Mailbox] = {}
         """Only touched on the loop."""
@@ -80,7 +84,7 @@ class AsyncLane(Lane):
             if here.lane is self:
                 loop.call_soon(self._pump)
             else:
-                loop.call_soon_threadsafe(self._pump)
+                os.eventfd_write(self._bell, 1)
 
     def cancel(self, mailbox: Mailbox) -> None:
         """See `Lane.cancel`."""
@@ -119,6 +123,8 @@ class AsyncLane(Lane):
             raise LaneClosed(self.name)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
+            self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._loop.add_reader(self._bell, self._answer_bell)
             self._thread = threading.Thread(
                 target=self._serve, args=(self._loop,), name=self.name, daemon=True
             )
@@ -132,6 +138,9 @@ class AsyncLane(Lane):
             loop.run_until_complete(self._wind_up())
         finally:
             loop.close()
+            # Under the lock, as `_wake` must not ring the descriptor of somebody else.
+            with self._lock:
+                os.close(self._bell)
 
     async def _wind_up(self) -> None:
         """Cancel what still runs, and close the mailboxes that wait for a turn."""
@@ -146,6 +155,11 @@ class AsyncLane(Lane):
         loop = asyncio.get_running_loop()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
+
+    def _answer_bell(self) -> None:
+        """Go to work for somebody on another thread."""
+        os.eventfd_read(self._bell)
+        self._pump()
 
     def _pump(self) -> None:
         """Give turns until nobody waits for one, but let the loop breathe in between."""

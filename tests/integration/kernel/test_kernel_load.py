@@ -1,13 +1,23 @@
 """Many messages, many threads, many actors: nothing is lost, nothing is left behind."""
 
+import queue
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
+import pykka
 import pytest
 
-from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, ThreadLane, VirtualClock
+from maestro_actors.kernel import (
+    ActorSystem,
+    AsyncLane,
+    LaneActor,
+    LaneFuture,
+    ThreadLane,
+    VirtualClock,
+)
 
 BYTES_PER_IDLE_ACTOR_MAX = 3000
 IDLE_ACTORS = """
@@ -140,6 +150,142 @@ def test_senders_racing_with_a_stop_are_all_answered() -> None:
         assert len(answers) == 40
         assert all(answer.is_done for answer in answers)
     lane_.close()
+
+
+@pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
+def test_tells_racing_with_a_stop_are_handled_refused_or_dead_letters(
+    kind: type[ThreadLane | AsyncLane],
+) -> None:
+    """Each tell has one of the three ends, and only one."""
+    lane_ = kind("race")
+    system = ActorSystem(lane_, VirtualClock())
+    handled: list[int] = []
+    refused: list[int] = []
+    lost: list[int] = []
+    system.dead_letters.listen(lambda letter: lost.append(letter.message))
+
+    class Recorder(LaneActor):
+        def on_receive(self, message: int) -> None:
+            handled.append(message)
+
+    def tell(mailbox: Any, numbers: range, barrier: threading.Barrier) -> None:
+        barrier.wait(5)
+        for number in numbers:
+            try:
+                mailbox.post(number)
+            except pykka.ActorDeadError:
+                refused.append(number)
+
+    for round_ in range(100):
+        mailbox = system.spawn(Recorder, address=f"urn:maestro:{round_}").actor_inbox
+        barrier = threading.Barrier(3)
+        tellers = [
+            threading.Thread(
+                target=tell, args=(mailbox, range(first, first + 20), barrier), daemon=True
+            )
+            for first in (40 * round_, 40 * round_ + 20)
+        ]
+        for teller in tellers:
+            teller.start()
+        barrier.wait(5)
+        system.stop(f"urn:maestro:{round_}").get(timeout=5)
+        for teller in tellers:
+            teller.join(5)
+
+    assert sorted(handled + refused + lost) == [*range(4000)]
+    lane_.close()
+
+
+def test_many_senders_never_overfill_a_mailbox() -> None:
+    lane_ = ThreadLane("full")
+    system = ActorSystem(lane_, VirtualClock())
+    longest: list[int] = []
+
+    class Bounded(LaneActor):
+        mailbox_limit = 5
+        mailbox_overflow = "drop"
+        count = 0
+
+        def on_receive(self, message: Any) -> int:
+            del message
+            self.count += 1
+            longest.append(self.actor_inbox.queue_length)
+            return self.count
+
+    ref = system.spawn(Bounded, address="urn:maestro:bounded")
+
+    def flood() -> None:
+        for number in range(5000):
+            ref.tell(number)
+
+    senders = [threading.Thread(target=flood) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(10)
+    system.stop_all(timeout_seconds=5)
+
+    assert max(longest) <= 5
+    assert len(longest) + system.dead_letters.count == 15_000
+    lane_.close()
+
+
+@pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
+def test_order_of_each_sender_is_kept_under_load(kind: type[ThreadLane | AsyncLane]) -> None:
+    lane_ = kind("order")
+    got: list[list[int]] = [[], [], []]
+
+    class Sorter(LaneActor):
+        lane = lane_
+
+        def on_receive(self, message: Any) -> None:
+            if message is not None:
+                sender, number = message
+                got[sender].append(number)
+
+    ref = Sorter.start()
+
+    def send(sender: int) -> None:
+        for number in range(3000):
+            ref.tell((sender, number))
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(3)]
+    for thread in senders:
+        thread.start()
+    for thread in senders:
+        thread.join(10)
+    ref.ask(None, timeout=10)
+
+    assert got == [[*range(3000)]] * 3
+    lane_.close()
+
+
+def test_value_raced_for_is_set_once_and_each_callback_called_once() -> None:
+    for _ in range(300):
+        future: LaneFuture[int] = LaneFuture()
+        barrier = threading.Barrier(3)
+        won: list[int] = []
+        called: list[int] = []
+
+        def settle(
+            number: int, future: Any = future, barrier: Any = barrier, won: Any = won
+        ) -> None:
+            barrier.wait(5)
+            with suppress(queue.Full):
+                future.set(number)
+                won.append(number)
+
+        setters = [threading.Thread(target=settle, args=(number,)) for number in range(2)]
+        for setter in setters:
+            setter.start()
+        barrier.wait(5)
+        for number in range(20):
+            future.add_done_callback(lambda _, number=number, called=called: called.append(number))  # type: ignore[misc] # bound default
+        for setter in setters:
+            setter.join(5)
+
+        assert won == [future.get(timeout=0)]
+        assert sorted(called) == [*range(20)]
 
 
 def test_hundred_thousand_idle_actors_fit_into_memory() -> None:

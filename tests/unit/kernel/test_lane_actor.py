@@ -2,7 +2,9 @@ import asyncio
 import contextvars
 import gc
 import logging
+import sys
 import threading
+import traceback
 import weakref
 from typing import Any
 
@@ -90,6 +92,40 @@ def test_async_failure_of_an_ask_goes_to_the_asker_only(diary_class: type[Diary]
         ref.ask(ValueError("bad"), timeout=5)
 
     assert ref.ask(1, timeout=5) == 1
+
+
+def test_on_failure_finds_the_exception_being_handled_with_its_traceback(lane: Lane) -> None:
+    seen: list[Any] = []
+    told = threading.Event()
+
+    class Faulty(LaneActor):
+        def on_receive(self, message: Any) -> None:
+            raise ValueError(message)
+
+        def on_failure(self, *exc_info: Any) -> None:
+            seen.append((sys.exc_info()[1], exc_info))
+            told.set()
+
+    Faulty.lane = lane
+    Faulty.start().tell("bad")
+    assert told.wait(5)
+
+    [(handled, (kind, error, trace_back))] = seen
+    assert handled is error
+    assert kind is ValueError
+    assert traceback.extract_tb(trace_back)[-1].name == "on_receive"
+
+
+def test_messages_that_are_tuples_are_messages_like_others(lane: Lane) -> None:
+    class Echo(LaneActor):
+        def on_receive(self, message: Any) -> Any:
+            return message
+
+    Echo.lane = lane
+    ref = Echo.start()
+
+    messages: list[Any] = [(), (1, None), None, ref.ask("sent", block=False), b"bytes"]
+    assert [ref.ask(message, timeout=5) for message in messages] == messages
 
 
 def test_async_handlers_of_one_actor_never_overlap(async_lane: AsyncLane) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import logging
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import pykka
@@ -60,6 +62,15 @@ def test_message_after_the_close_of_the_lane_is_answered(
 
     assert not ref.is_alive()
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
+
+
+def test_closed_lane_leaves_no_descriptor(echo_class: type[Echo], lane: Lane) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    echo_class.start().ask(1, timeout=5)
+
+    lane.close()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_closing_an_async_lane_answers_the_ask_in_flight(async_lane: AsyncLane) -> None:
@@ -212,19 +223,22 @@ def test_burst_from_outside_wakes_the_loop_once(
 
     refs[0].tell(hold)
     assert busy.wait(5)
-    wakes: list[object] = []
-    wake = async_lane.loop.call_soon_threadsafe
+    wakes: list[int] = []
+    wake = os.eventfd_write
 
-    def counted(callback: Any, *args: Any) -> Any:
-        wakes.append(callback)
-        return wake(callback, *args)
+    def counted(bell: int, value: int) -> None:
+        wakes.append(value)
+        wake(bell, value)
 
-    monkeypatch.setattr(async_lane.loop, "call_soon_threadsafe", counted)
+    monkeypatch.setattr(os, "eventfd_write", counted)
 
     answers = [ref.ask(1, block=False) for ref in refs for _ in range(20)]
+    in_burst = len(wakes)
     gate.set()
     pykka.get_all(answers, timeout=5)
+    refs[0].ask(1, timeout=5)
 
+    assert in_burst == 0
     assert len(wakes) <= 1
 
 
