@@ -4,6 +4,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -44,6 +45,15 @@ gc.collect()
 print(round((resident_bytes() - before) / 100_000))
 lane.close()
 """
+
+
+@pytest.fixture(autouse=True)
+def restless() -> Iterator[None]:
+    """Threads take turns at almost every instruction: a race is lost soon, if it can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("kind", [ThreadLane, AsyncLane])
@@ -148,7 +158,10 @@ def test_senders_racing_with_a_stop_are_all_answered() -> None:
             asker.join(5)
 
         assert len(answers) == 40
-        assert all(answer.is_done for answer in answers)
+        for answer in answers:
+            # The stop is answered before those behind it: the lane may still be at them.
+            with suppress(pykka.ActorDeadError):
+                answer.get(timeout=5)
     lane_.close()
 
 
@@ -192,8 +205,9 @@ def test_tells_racing_with_a_stop_are_handled_refused_or_dead_letters(
         for teller in tellers:
             teller.join(5)
 
-    assert sorted(handled + refused + lost) == [*range(4000)]
+    # A stop is answered before the letters behind it; the lane has buried them when it is closed.
     lane_.close()
+    assert sorted(handled + refused + lost) == [*range(4000)]
 
 
 def test_many_senders_never_overfill_a_mailbox() -> None:

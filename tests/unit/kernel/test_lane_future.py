@@ -37,6 +37,24 @@ def test_callback_added_after_the_value_runs_at_once() -> None:
     assert seen == [future]
 
 
+def test_callback_added_while_the_value_is_set_is_called_once() -> None:
+    future: LaneFuture[int] = LaneFuture()
+    seen: list[LaneFuture[Any]] = []
+
+    class Slow(list[Any]):
+        """The value arrives when the callback is about to be noted."""
+
+        def append(self, callback: Any) -> None:
+            future.set(1)
+            super().append(callback)
+
+    future._callbacks = Slow()
+
+    future.add_done_callback(seen.append)
+
+    assert seen == [future]
+
+
 def test_callback_that_raises_is_logged_and_harms_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

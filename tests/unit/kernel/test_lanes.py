@@ -2,6 +2,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from maestro_actors.kernel import (
     ThreadLane,
     _thread_lane,
 )
+from maestro_actors.kernel._mailbox import Mailbox
 
 
 class Echo(LaneActor):
@@ -240,6 +242,33 @@ def test_burst_from_outside_wakes_the_loop_once(
 
     assert in_burst == 0
     assert len(wakes) <= 1
+
+
+def test_turn_asked_for_while_the_pump_goes_to_rest_is_given(async_lane: AsyncLane) -> None:
+    echo: type[Echo] = type("Echo", (Echo,), {"lane": async_lane})
+    ref = echo.start()
+    ref.ask(1, timeout=5)
+    answered = threading.Event()
+
+    class Ready(deque[Mailbox]):
+        """A sender gets in when the pump has just found that nobody waits."""
+
+        armed = False
+
+        def __bool__(self) -> bool:
+            found = len(self) > 0
+            if not found and self.armed:
+                self.armed = False
+                ref.tell(answered.set)
+            return found
+
+    def arm() -> None:
+        ready.armed = True
+
+    ready = async_lane._ready = Ready()
+    echo.start().tell(arm)
+
+    assert answered.wait(5)
 
 
 def test_plain_handlers_run_without_a_task(async_lane: AsyncLane) -> None:

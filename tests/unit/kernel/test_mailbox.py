@@ -22,6 +22,7 @@ from maestro_actors.kernel import (
 )
 from maestro_actors.kernel._lane import THROUGHPUT_MESSAGES
 from maestro_actors.kernel._mailbox import Mailbox
+from maestro_actors.kernel._system import Order
 
 ADDRESS = "urn:maestro:test"
 
@@ -151,6 +152,27 @@ def test_messages_a_turn_has_taken_but_not_handled_count_against_the_limit(
     assert log == ["start", 0, 1, 2, "one more"]
 
 
+def test_no_sender_counts_a_bounded_mailbox_between_its_lists(
+    manual_system: ActorSystem,
+    manual: ManualLane,
+    log: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Messages on their way from one list to the other are in neither."""
+    locked: list[bool] = []
+    late = Mailbox._late
+
+    def watched(mailbox: Mailbox) -> Any:
+        locked.append(mailbox._lock.locked())
+        return late(mailbox)
+
+    monkeypatch.setattr(Mailbox, "_late", watched)
+    manual_system.spawn(Bounded, log, address=ADDRESS).tell(1)
+    manual.run()
+
+    assert locked == [True]
+
+
 def test_dropping_mailbox_makes_a_dead_letter_and_answers_the_ask(
     manual_system: ActorSystem, log: list[Any]
 ) -> None:
@@ -267,6 +289,76 @@ def test_turn_ends_after_its_share_of_messages(
     assert [mailbox.address for mailbox in manual.ready] == [ADDRESS]
     manual.run()
     assert log == ["start", *range(THROUGHPUT_MESSAGES + 1)]
+
+
+@pytest.mark.parametrize("order", ["kill", "suspend", "restart"])
+def test_order_takes_effect_before_the_next_message_of_a_batch(
+    order: Order, manual_system: ActorSystem, manual: ManualLane, log: list[Any]
+) -> None:
+    class Ordering(Recorder):
+        def on_receive(self, message: Any) -> None:
+            super().on_receive(message)
+            if message == 1:
+                manual_system.control(ADDRESS, order)
+
+    ref = manual_system.spawn(Ordering, log, address=ADDRESS)
+    for number in range(6):
+        ref.tell(number)
+    manual.run()
+
+    assert log[:3] == ["start", 0, 1]
+    assert (
+        log[3:]
+        == {"kill": ["stop"], "suspend": [], "restart": ["stop", "start", 2, 3, 4, 5]}[order]
+    )
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_message_that_meets_a_turn_about_to_rest_is_seen_once(
+    before: bool,
+    manual_system: ActorSystem,
+    manual: ManualLane,
+    log: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sender gets in just before, or just after, the last look of a turn."""
+    ref = manual_system.spawn(Recorder, log, address=ADDRESS)
+    manual.run()
+    late = ["late"]
+    look = Mailbox._has_work
+
+    def meddled(mailbox: Mailbox) -> bool:
+        if not manual.ready and not before:
+            found = look(mailbox)
+            if late and not found:
+                ref.tell(late.pop())
+            return found
+        if late and log[-1] == "early":
+            ref.tell(late.pop())
+        return look(mailbox)
+
+    ref.tell("early")
+    monkeypatch.setattr(Mailbox, "_has_work", meddled)
+    manual.run()
+
+    assert log == ["start", "early", "late"]
+
+
+def test_message_that_meets_the_end_of_its_actor_has_one_end(
+    manual_system: ActorSystem, manual: ManualLane, log: list[Any]
+) -> None:
+    """Two senders have queued, and not yet looked, when the mailbox is already closed."""
+    mailbox = manual_system.spawn(Recorder, log, address=ADDRESS).actor_inbox
+    assert isinstance(mailbox, Mailbox)
+    manual_system.stop(ADDRESS)
+    manual.run()
+    mailbox._incoming.append(("other", None))
+
+    with pytest.raises(pykka.ActorDeadError, match="not found"):
+        mailbox.post("mine")
+
+    assert [letter.message for letter in manual_system.dead_letters.last()] == ["other"]
+    assert mailbox.empty()
 
 
 def test_idle_mailbox_keeps_no_room_for_messages(
