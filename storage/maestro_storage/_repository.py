@@ -32,11 +32,14 @@ class Decoder(Generic[R]):
             RecordDamaged: The digest does not match, or the body is not a record of this kind.
             RecordTooNew: It was written by a newer version.
         """
-        database = self.kind.DATABASE
-        _, body = unseal(database, key, sealed, self.kind.VERSION)
+        return self.decode(key, unseal(self.kind.DATABASE, key, sealed, self.kind.VERSION)[1])
+
+    def decode(self, key: bytes, body: bytes) -> R:
+        """Return the record whose body has been unsealed; as a call, but for the digest."""
         try:
             return self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            database = self.kind.DATABASE
             session_id = session_of(database, key)
             raise RecordDamaged(session_id, database, key.hex(), str(error)) from error
 
