@@ -112,6 +112,44 @@ def test_a_record_under_the_key_of_another_session_quarantines_both(two_sessions
         assert sorted(store.quarantined) == ["s-1", "s-2"]
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 31, 33, 60])
+def test_a_value_cut_short_quarantines_its_session(two_sessions: Path, kept_bytes: int) -> None:
+    tamper(
+        two_sessions,
+        "tasks",
+        TASK_KEY,
+        stored(two_sessions, "tasks", TASK_KEY)[:kept_bytes],
+        TASK_KEY,
+    )
+
+    with Store.open(two_sessions) as store:
+        assert list(store.quarantined) == ["s-1"]
+
+
+def test_two_values_that_changed_places_quarantine_their_session(two_sessions: Path) -> None:
+    other_key = key_of("s-1", "task-000003")
+    value, other = (stored(two_sessions, "tasks", key) for key in (TASK_KEY, other_key))
+    tamper(two_sessions, "tasks", TASK_KEY, other, TASK_KEY)
+    tamper(two_sessions, "tasks", other_key, value, other_key)
+
+    with Store.open(two_sessions) as store:
+        assert list(store.quarantined) == ["s-1"]
+        assert len(store.quarantined["s-1"]) == 2
+
+
+def test_a_missing_payload_quarantines_every_session_that_refers_to_it(
+    state: Path, make_session: Callable[..., Transition]
+) -> None:
+    with Store.open(state) as store:
+        for name in ("s-1", "s-2"):
+            store.journal.append(make_session(name, payload=b"shared"))
+        store.journal.append(make_session("s-3", payload=b"its own"))
+    tamper(state, "payloads", payload_digest(b"shared"), None, b"")
+
+    with Store.open(state) as store:
+        assert sorted(store.quarantined) == ["s-1", "s-2"]
+
+
 def test_a_record_whose_key_names_no_session_quarantines_the_one_that_misses_it(
     two_sessions: Path,
 ) -> None:
