@@ -23,7 +23,9 @@ def test_an_init_exports_what_it_imports_sorted(init: Path) -> None:
     imported = {
         alias.asname or alias.name
         for node in ast.parse(init.read_text()).body
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("maestro_")
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("maestro_")
+        and node.module != "maestro_runtime._lazy"
         for alias in node.names
     }
     module = importlib.import_module(name)
@@ -32,6 +34,28 @@ def test_an_init_exports_what_it_imports_sorted(init: Path) -> None:
     assert imported <= set(exported)
     assert len(exported) == len(set(exported))
     assert all(getattr(module, public, None) is not None for public in exported)
+    # Loading a module sets its name in its package, over what is exported under the same name.
+    assert not [public for public in exported if (init.parent / f"{public}.py").exists()]
+
+
+@pytest.mark.parametrize(
+    "package", ["maestro_runtime", "maestro_runtime.config", "maestro_runtime.engines"]
+)
+def test_a_package_that_loads_late_exports_what_it_declares(package: str) -> None:
+    module = importlib.import_module(package)
+    declared = {
+        alias.name: (node.module or "").removeprefix(f"{package}.")
+        for condition in ast.parse(Path(str(module.__file__)).read_text()).body
+        if isinstance(condition, ast.If)
+        for node in condition.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert declared == module._HOMES
+    assert set(declared) == set(module.__all__) - {"__version__"}
+    with pytest.raises(AttributeError, match="has no attribute 'missing'"):
+        _ = module.missing
 
 
 @pytest.mark.parametrize(

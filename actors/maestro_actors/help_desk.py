@@ -31,9 +31,9 @@ from maestro_actors.messages import (
     SendingSettled,
 )
 from maestro_actors.ports import Ports
+from maestro_actors.posting import Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
-from maestro_actors.session import decode_team
-from maestro_actors.ticket import Posting, Ticket, decode_ticket, fingerprint_in
+from maestro_actors.team import decode_team
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import OutboxRecord
 from maestro_storage.transition import Event, Transition

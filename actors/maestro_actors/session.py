@@ -10,9 +10,6 @@ from maestro_storage.transition import Event, Transition
 INIT_PHASE = "init"
 """Name of the checkpoint that is written with the session itself."""
 
-decode_team = msgspec.msgpack.Decoder(Team).decode
-"""Decode the team that a session was started with, from its payload."""
-
 
 class FinishedTask(msgspec.Struct, frozen=True, kw_only=True):
     """One finished task in the summary of a checkpoint."""

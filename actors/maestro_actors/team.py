@@ -166,3 +166,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the policy of a breaker: its own, its engine's, or `otherwise`."""
         engine = name.partition(":")[0]
         return self.breakers.get(name) or self.breakers.get(engine) or otherwise
+
+
+decode_team = msgspec.msgpack.Decoder(Team).decode
+"""Decode the team that a session was started with, from its payload."""

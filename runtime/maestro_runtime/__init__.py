@@ -3,9 +3,9 @@
 Importing this package opens nothing and loads nothing; the names below are loaded when used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from maestro_runtime._lazy import loader
 from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
@@ -36,9 +36,4 @@ __all__ = [
     "open_runtime",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name at its first use: the command line must start without the runtime."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = loader(__name__, _HOMES)

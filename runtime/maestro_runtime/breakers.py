@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from maestro_actors.breaker import Breaker
-from maestro_actors.session import decode_team
-from maestro_actors.team import BreakerPolicy, Team
+from maestro_actors.team import BreakerPolicy, Team, decode_team
 from maestro_storage import StateView, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, BreakerState, SessionRecord

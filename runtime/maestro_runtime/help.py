@@ -5,8 +5,8 @@ import time
 import msgspec
 
 from maestro_actors.answer import Answer, answered, asked_of, raised
-from maestro_actors.session import decode_team
-from maestro_actors.ticket import Posting, decode_ticket, fingerprint_of, posting_id_of
+from maestro_actors.posting import Posting, decode_ticket, fingerprint_of, posting_id_of
+from maestro_actors.team import decode_team
 from maestro_runtime.report import TicketReport, ticket_report
 from maestro_runtime.tickets.text import body_of
 from maestro_storage import StateView, Store

@@ -8,9 +8,8 @@ import msgspec
 from maestro_actors.checks import Checked, CheckResult, decode_checked
 from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
-from maestro_actors.session import decode_team
-from maestro_actors.team import Team
-from maestro_actors.ticket import posting_id_of
+from maestro_actors.posting import posting_id_of
+from maestro_actors.team import Team, decode_team
 from maestro_storage import StateView
 from maestro_storage.records import (
     AttemptRecord,

@@ -36,8 +36,8 @@ from maestro_actors.kernel import (
 from maestro_actors.messages import BreakerChanged, CorrectCall, TopUp, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
-from maestro_actors.session import decode_team, opening_transition
-from maestro_actors.team import Team
+from maestro_actors.session import opening_transition
+from maestro_actors.team import Team, decode_team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk

@@ -22,6 +22,7 @@ from maestro_actors.kernel import ActorSystem, AsyncLane, Lane, Restart, Virtual
 from maestro_actors.ledger.prices import PriceBook, RateCard
 from maestro_actors.messages import CallRecovered, EngineFinished, PostingNotSent, PostingSent
 from maestro_actors.ports import Ports
+from maestro_actors.posting import Posting
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.session import opening_transition
 from maestro_actors.team import (
@@ -33,7 +34,6 @@ from maestro_actors.team import (
     RetryPolicy,
     Team,
 )
-from maestro_actors.ticket import Posting
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts

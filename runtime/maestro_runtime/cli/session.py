@@ -77,7 +77,7 @@ def list_sessions(state_dir: str | None, **options: Any) -> None:
 @json_option
 def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Show the tasks of a session and what each waits for."""
-    from maestro_runtime.cli._session_run import print_report
+    from maestro_runtime.cli._report import print_report
     from maestro_runtime.report import session_report
     from maestro_storage import Store
 
@@ -161,7 +161,7 @@ def _shortened(text: str, width: int = 60) -> str:
 @json_option
 def result(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Print what a session delivered, with the exit code of its run."""
-    from maestro_runtime.cli._session_run import exit_code, print_report
+    from maestro_runtime.cli._report import exit_code, print_report
     from maestro_runtime.report import session_report
     from maestro_storage import Store
 

@@ -3,20 +3,49 @@
 Light to import: no storage, no actors' threads, nothing is read before it is asked for.
 """
 
-from maestro_runtime.config.context import RunContext, read_context, read_context_text
-from maestro_runtime.config.errors import (
-    ConfigError,
-    ContextInvalid,
-    Problem,
-    RequirementInvalid,
-    SettingInvalid,
-    TeamFileInvalid,
-    TeamFileUnreadable,
-)
-from maestro_runtime.config.explain import ConfigValue, explain
-from maestro_runtime.config.requirement import REQUIREMENT_BYTES_MAX, read_requirement
-from maestro_runtime.config.settings import Flags, Setting, Settings, resolve_settings
-from maestro_runtime.config.team_file import LoadedTeam, load_team
+from typing import TYPE_CHECKING
+
+from maestro_runtime._lazy import loader
+
+if TYPE_CHECKING:
+    from maestro_runtime.config._explain import ConfigValue, explain
+    from maestro_runtime.config.context import RunContext, read_context, read_context_text
+    from maestro_runtime.config.errors import (
+        ConfigError,
+        ContextInvalid,
+        Problem,
+        RequirementInvalid,
+        SettingInvalid,
+        TeamFileInvalid,
+        TeamFileUnreadable,
+    )
+    from maestro_runtime.config.requirement import REQUIREMENT_BYTES_MAX, read_requirement
+    from maestro_runtime.config.settings import Flags, Setting, Settings, resolve_settings
+    from maestro_runtime.config.team_file import LoadedTeam, load_team
+
+_HOMES = {
+    "ConfigError": "errors",
+    "ConfigValue": "_explain",
+    "ContextInvalid": "errors",
+    "Flags": "settings",
+    "LoadedTeam": "team_file",
+    "Problem": "errors",
+    "REQUIREMENT_BYTES_MAX": "requirement",
+    "RequirementInvalid": "errors",
+    "RunContext": "context",
+    "Setting": "settings",
+    "SettingInvalid": "errors",
+    "Settings": "settings",
+    "TeamFileInvalid": "errors",
+    "TeamFileUnreadable": "errors",
+    "explain": "_explain",
+    "load_team": "team_file",
+    "read_context": "context",
+    "read_context_text": "context",
+    "read_requirement": "requirement",
+    "resolve_settings": "settings",
+}
+"""Public names, and the module each is loaded from."""
 
 __all__ = [
     "REQUIREMENT_BYTES_MAX",
@@ -40,3 +69,5 @@ __all__ = [
     "read_requirement",
     "resolve_settings",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

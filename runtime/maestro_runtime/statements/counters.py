@@ -7,8 +7,7 @@ from maestro_actors.ledger.budget import Budget, Caller, rolling_ms, span_of, su
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_budget
-from maestro_actors.session import decode_team
-from maestro_actors.team import Contract, Team
+from maestro_actors.team import Contract, Team, decode_team
 from maestro_storage import StateView
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import SESSION_FINAL, SessionRecord

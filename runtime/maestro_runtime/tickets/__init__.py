@@ -3,13 +3,30 @@
 The `jira` sink is not exported: it is loaded, with its library, when it is configured.
 """
 
-from maestro_runtime.tickets.alerts import AlertFile
-from maestro_runtime.tickets.desk import TicketDesk
-from maestro_runtime.tickets.errors import TicketNotDelivered
-from maestro_runtime.tickets.file import FileSink
-from maestro_runtime.tickets.protocol import AlertSink, TicketSink
-from maestro_runtime.tickets.select import configured_sink
-from maestro_runtime.tickets.webhook import WebhookSink
+from typing import TYPE_CHECKING
+
+from maestro_runtime._lazy import loader
+
+if TYPE_CHECKING:
+    from maestro_runtime.tickets.alerts import AlertFile
+    from maestro_runtime.tickets.desk import TicketDesk
+    from maestro_runtime.tickets.errors import TicketNotDelivered
+    from maestro_runtime.tickets.file import FileSink
+    from maestro_runtime.tickets.protocol import AlertSink, TicketSink
+    from maestro_runtime.tickets.select import configured_sink
+    from maestro_runtime.tickets.webhook import WebhookSink
+
+_HOMES = {
+    "AlertFile": "alerts",
+    "AlertSink": "protocol",
+    "FileSink": "file",
+    "TicketDesk": "desk",
+    "TicketNotDelivered": "errors",
+    "TicketSink": "protocol",
+    "WebhookSink": "webhook",
+    "configured_sink": "select",
+}
+"""Public names, and the module each is loaded from."""
 
 __all__ = [
     "AlertFile",
@@ -21,3 +38,5 @@ __all__ = [
     "WebhookSink",
     "configured_sink",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

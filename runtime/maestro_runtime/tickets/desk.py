@@ -7,8 +7,8 @@ from typing import Final
 from maestro_actors.alert import AlertPosting
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import Message, PostingNotSent, PostingSent
+from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
-from maestro_actors.ticket import Posting
 from maestro_runtime.tickets.errors import TicketNotDelivered
 from maestro_runtime.tickets.protocol import AlertSink, TicketSink
 

@@ -3,7 +3,7 @@
 from typing import Protocol, runtime_checkable
 
 from maestro_actors.alert import AlertPosting
-from maestro_actors.ticket import Posting
+from maestro_actors.posting import Posting
 
 
 class TicketSink(Protocol):

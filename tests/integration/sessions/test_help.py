@@ -9,8 +9,8 @@ from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.posting import Posting
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
-from maestro_actors.ticket import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.tickets import TicketNotDelivered

@@ -21,8 +21,8 @@ from maestro_actors.healing import (
     treat,
 )
 from maestro_actors.messages import CallDenied, encode
+from maestro_actors.posting import decode_ticket
 from maestro_actors.team import Contract, Deliverable, RetryPolicy
-from maestro_actors.ticket import decode_ticket
 from maestro_storage.records import TaskRecord
 from staging import MALFORMED, SESSION, TRANSIENT, Stage, contract, team
 

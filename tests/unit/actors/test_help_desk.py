@@ -13,9 +13,9 @@ from maestro_actors.help_desk import BACKOFF_MAX_SECONDS
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import TaskStopped
+from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
 from maestro_actors.team import Phase, Team
-from maestro_actors.ticket import Posting
 from maestro_storage.errors import NotFound
 from maestro_storage.records import OutboxRecord
 from staging import (

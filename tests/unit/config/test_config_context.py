@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from maestro_actors.session import decode_team
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
+from maestro_actors.team import (
+    Contract,
+    Deliverable,
+    Persona,
+    Phase,
+    RetryPolicy,
+    Team,
+    decode_team,
+)
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.config import ContextInvalid, read_context, read_context_text
 from maestro_runtime.errors import SessionConflict

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from maestro_actors.ticket import Posting, Ticket, TicketAttempt
+from maestro_actors.posting import Posting, Ticket, TicketAttempt
 from ticket_server import TicketServer, serving
 
 FIRST = Posting(

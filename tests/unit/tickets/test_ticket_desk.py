@@ -12,7 +12,7 @@ import pytest
 from maestro_actors.help_desk import HelpDesk
 from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, VirtualClock
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
-from maestro_actors.ticket import Posting
+from maestro_actors.posting import Posting
 from maestro_runtime.tickets import AlertFile, TicketDesk, TicketNotDelivered
 
 BOUND_SECONDS = 20.0

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from maestro_actors.ticket import Posting
+from maestro_actors.posting import Posting
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.tickets import TicketNotDelivered, WebhookSink
 from maestro_runtime.tickets.webhook import signature
