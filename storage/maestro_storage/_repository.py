@@ -1,7 +1,7 @@
 """Reading records: one repository per kind, every record verified on its way out."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -87,12 +87,13 @@ class Repository(Generic[R]):
         position = begin if after is None else _successor(begin + key_of(after))
         left = limit
         while left is None or left > 0:
-            page = self._page(begin, position, PAGE_RECORDS if left is None else left)
+            wanted = PAGE_RECORDS if left is None else min(left, PAGE_RECORDS)
+            page = self._page(begin, position, wanted)
             for key, sealed in page:
                 if prefix or session_of(self._database_name, key) not in self._quarantined:
                     yield self._decode(key, sealed)
                     left = None if left is None else left - 1
-            if not page:
+            if len(page) < wanted:
                 return
             position = page[-1][0] + b"\0"
 
@@ -114,8 +115,8 @@ class Repository(Generic[R]):
             cursor = txn.cursor(db=self._database)
             if not cursor.set_range(position):
                 return []
-            page = list(islice(cursor, min(limit, PAGE_RECORDS)))
-        return [row for row in page if row[0].startswith(begin)]
+            # What follows may be other sessions, by the thousand: it is not even read.
+            return list(islice(takewhile(lambda row: row[0].startswith(begin), cursor), limit))
 
     def _key(self, *parts: KeyPart) -> bytes:
         """Return the key of these parts; refuse a quarantined session."""

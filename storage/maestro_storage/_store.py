@@ -211,7 +211,7 @@ class Store(StateView):
         if last is not None:
             if last.rows is None or (last.is_last and now_ms - last.now_ms < HOUR_MS):
                 return None
-            since_ms = last.until_ms if last.is_last else last.since_ms
+            since_ms = last.until_ms if last.is_last else last.reached_ms
         work = self._tidying = Tidying(self._options.retention, now_ms, since_ms)
         with self._environment.read() as txn:
             if not is_due(txn, self._environment.databases, work):

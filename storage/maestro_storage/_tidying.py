@@ -14,7 +14,7 @@ from maestro_storage._environment import Transaction, keys_under
 from maestro_storage._payloads import Databases
 from maestro_storage._repository import Decoder
 from maestro_storage._retention import DAY_MS, RetentionPolicy
-from maestro_storage._seal import seal
+from maestro_storage._seal import HEADER_BYTES, seal
 from maestro_storage.records import AlertRecord, CounterRecord, UsageRecord, key_of
 
 ROWS_MAX: Final = 512
@@ -54,6 +54,8 @@ class Tidying(msgspec.Struct):
     now_ms: int
     since_ms: int
     """Cells of hours before it have been added up already."""
+    reached_ms: int = 0
+    """Hour of the last cell that the step has added up."""
     rows: int | None = None
     """Rows that the step has looked after; None before it is durable."""
 
@@ -83,6 +85,7 @@ def tidy(txn: Transaction, databases: Databases, work: Tidying) -> int:
     hours = list(islice(_old_hours(txn, databases, work), ROWS_MAX - len(doomed)))
     for cell in hours:
         _add_to_day(txn, databases, cell)
+    work.reached_ms = hours[-1].hour_ms if hours else work.since_ms
     return len(doomed) + len(hours)
 
 
@@ -128,12 +131,13 @@ def _old_hours(txn: Transaction, databases: Databases, work: Tidying) -> Iterato
     cursor = txn.cursor(db=databases[UsageRecord.DATABASE])
     if not cursor.set_range(key_of("", work.since_ms)):
         return
+    until_ms = work.until_ms
     for key, sealed in cursor:
-        if int.from_bytes(key[_HOUR], "big") >= work.until_ms:
+        if int.from_bytes(key[_HOUR], "big") >= until_ms:
             return
-        cell = _decode_cell(key, sealed)
-        if cell.hours == 1:
-            yield cell
+        # At each start there are the cells of days of a year; only what is moved is verified again.
+        if _decode_cell.decode(key, sealed[HEADER_BYTES:]).hours == 1:
+            yield _decode_cell(key, sealed)
 
 
 def _add_to_day(txn: Transaction, databases: Databases, cell: UsageRecord) -> None:

@@ -81,6 +81,23 @@ def test_a_scan_holds_no_snapshot_while_its_caller_works(
     assert filled._environment.env.info()["num_readers"] == readers
 
 
+def test_a_scan_of_few_records_reads_once_and_no_record_of_others(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = []
+    read = filled.tasks._page
+
+    def counted(begin: bytes, position: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        pages.append(read(begin, position, limit))
+        return pages[-1]
+
+    monkeypatch.setattr(filled.tasks, "_page", counted)
+
+    found = list(filled.tasks.scan("a"))
+
+    assert [len(page) for page in pages] == [len(found)] == [11]
+
+
 def test_a_scan_after_a_binary_key_part_is_exact(open_store: Callable[..., Store]) -> None:
     store, transition = open_store(), Transition()
     call_ids = [bytes(15) + b"\xff", bytes(14) + b"\x01\x00", b"\xff" * 16]

@@ -125,6 +125,8 @@ def test_a_step_is_bounded_and_the_next_one_goes_on(open_store: Callable[..., St
     assert step is not None
     step.result()
     assert sum(row.hours == 24 for row in store.usage.scan("")) == ROWS_MAX
+    assert store._tidying is not None
+    assert store._tidying.reached_ms == day_ms
     store.tidy_all(NOW_MS + DAY_MS)
 
     assert {row.hours for row in store.usage.scan("")} == {24}
