@@ -1,6 +1,6 @@
 """The structure of a data file, read as bytes: a quick look that knows a sound one.
 
-`lmdb.verify` has the verdict on every file, but takes 4 s for a gigabyte. Whatever is not exactly
+`lmdb.verify` has the verdict on every file, but takes three times as long. Whatever is not exactly
 what LMDB 0.9 writes for databases of single values, such as ours, is left to it.
 """
 
