@@ -61,7 +61,7 @@ def _lived(chance: random.Random, team: str, state: str, output: str, witness: s
 
 def _done(state: Path) -> frozenset[str]:
     """Return the tasks that are done."""
-    if not state.exists():
+    if not (state / "data").exists():
         return frozenset()
     with Store.inspect(state) as store:
         return frozenset(task.task_id for task in store.tasks.scan(SESSION) if task.state == "done")

@@ -31,6 +31,11 @@ class Observed:
 
 def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateView | None:
     """Check what must hold at any moment, whatever the process was doing when it died."""
+    if not (state_dir / "data").exists():
+        # It died before there was a state.
+        assert observed.acknowledged == []
+        assert observed.runs == []
+        return None
     assert verify(state_dir).intact
     with Store.inspect(state_dir) as store:
         if store.sessions.get(session_id) is None:

@@ -41,11 +41,13 @@ class ParkingMachine(RuleBasedStateMachine):
             self.waiting.insert(0 if first else len(self.waiting), address)
 
     def wake(self) -> None:
+        left = self.counter.limit - self.counter.spent
         for address in self.lot.wake(self.counter):
             assert address not in self.dead
-            # Whoever is older and still waits is in need of more.
+            # Whoever is older and still waits is in need of more; but one that can never have
+            # what it needs is woken to be told so.
             older = self.waiting[: self.waiting.index(address)]
-            assert all(
+            assert self.amounts[address] > left or all(
                 self.amounts[name] > self.amounts[address]
                 for name in older
                 if name not in self.dead
