@@ -2,9 +2,16 @@
 
 import msgspec
 
+from maestro_actors.engine import Artifact
 from maestro_actors.messages import encode
 from maestro_actors.team import Team
-from maestro_storage.records import CheckpointRecord, SessionRecord, TaskRecord
+from maestro_storage.records import (
+    TASK_PASSED,
+    CheckpointRecord,
+    SessionRecord,
+    TaskRecord,
+    TaskState,
+)
 from maestro_storage.transition import Event, Transition
 
 INIT_PHASE = "init"
@@ -14,11 +21,44 @@ INIT_PHASE = "init"
 class FinishedTask(msgspec.Struct, frozen=True, kw_only=True):
     """One finished task in the summary of a checkpoint."""
 
-    state: str
+    state: TaskState
     tokens_used: int
+    """By all of its attempts, in whichever session they were made."""
     quality_score: float
     manifest: str | None
     """Hex digest of the payload with the manifest of the artifacts."""
+    finished_ms: int = 0
+
+
+decode_summary = msgspec.msgpack.Decoder(dict[str, FinishedTask]).decode
+"""Decode what the summary of a checkpoint says, by task id."""
+
+
+class KeptTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that a new session need not run, because a checkpoint has it."""
+
+    state: TaskState
+    """One of `TASK_PASSED`."""
+    tokens_used: int
+    quality_score: float
+    finished_ms: int
+    artifacts: tuple[Artifact, ...]
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint that a new session begins with."""
+
+    session_id: str
+    """The name of the new session itself, if it is imported."""
+    phase: str
+    number: int
+    tasks: dict[str, KeptTask]
+    """By task id; the others are queued."""
+
+    @property
+    def tokens_kept(self) -> int:
+        """What the kept tasks cost, booked where they ran."""
+        return sum(task.tokens_used for task in self.tasks.values())
 
 
 def opening_transition(
@@ -29,8 +69,13 @@ def opening_transition(
     input_dir: str | None,
     now_ms: int,
     epoch: int,
+    origin: Origin | None = None,
 ) -> Transition:
-    """Return the one transition that creates a session with all its tasks, queued.
+    """Return the one transition that creates a session with all its tasks.
+
+    They are queued, but for those that `origin` has. Those are as they were, with their artifacts,
+    and what they cost is `tokens_kept`: the ledger of the session has only its own calls. The
+    checkpoints of phases that are wholly kept are written when the session runs.
 
     Args:
         session_id: Must not exist yet; the caller has looked.
@@ -39,6 +84,7 @@ def opening_transition(
         input_dir: Absolute path of the source tree to work on, or None.
         now_ms: Wall clock.
         epoch: Start of the state directory that writes the records.
+        origin: The checkpoint it begins with; None to begin with nothing.
     """
     draft = Transition()
     draft.put(
@@ -52,55 +98,99 @@ def opening_transition(
             created_ms=now_ms,
             updated_ms=now_ms,
             epoch=epoch,
+            origin_session="" if origin is None else origin.session_id,
+            origin_checkpoint=0 if origin is None else origin.number,
         )
     )
-    starting = {phase.name for phase in team.phases if not phase.after}
-    for contract in team.contracts:
-        ready = contract.phase in starting and not contract.after
-        draft.put(
-            TaskRecord(
-                session_id=session_id,
-                task_id=contract.id,
-                phase=contract.phase,
-                persona_id=contract.provider_persona_id,
-                engine=team.personas[contract.provider_persona_id].engine,
-                state="queued",
-                waits_for="slot" if ready else "contract",
-                epoch=epoch,
-            )
-        )
-    draft.event(
-        Event(
-            session_id,
-            "session_started",
-            now_ms,
-            data={"team": team.name, "tasks": len(team.contracts), "phases": len(team.phases)},
-        )
-    )
+    tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
+    for task in tasks:
+        draft.put(task)
+    draft.event(Event(session_id, "session_started", now_ms, data=_started(team, origin)))
     record_checkpoint(
         draft,
         CheckpointRecord(
             session_id=session_id, number=1, phase=INIT_PHASE, at_ms=now_ms, epoch=epoch
         ),
-        [],
+        [task for task in tasks if task.state in TASK_PASSED],
     )
     return draft
+
+
+def _first_tasks(
+    draft: Transition, session_id: str, team: Team, kept: dict[str, KeptTask], epoch: int
+) -> list[TaskRecord]:
+    """Return the tasks as they begin; the manifests of those that are kept go into `draft`."""
+    starting = {phase.name for phase in team.phases if not phase.after}
+    tasks = []
+    for contract in team.contracts:
+        ready = contract.phase in starting and not contract.after
+        task = TaskRecord(
+            session_id=session_id,
+            task_id=contract.id,
+            phase=contract.phase,
+            persona_id=contract.provider_persona_id,
+            engine=team.personas[contract.provider_persona_id].engine,
+            state="queued",
+            waits_for="slot" if ready else "contract",
+            epoch=epoch,
+        )
+        if contract.id in kept:
+            task = _as_kept(draft, task, kept[contract.id])
+        tasks.append(task)
+    return tasks
+
+
+def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
+    manifest = None
+    if kept.artifacts:
+        manifest = draft.payload(task.session_id, encode(kept.artifacts))
+    return msgspec.structs.replace(
+        task,
+        state=kept.state,
+        waits_for="nothing",
+        quality_score=kept.quality_score,
+        contract_fulfilled=kept.state == "done",
+        artifacts=manifest,
+        finished_ms=kept.finished_ms,
+        tokens_kept=kept.tokens_used,
+    )
+
+
+def _started(team: Team, origin: Origin | None) -> dict[str, str | int | float | bool | None]:
+    """Return what the history says of the start."""
+    data: dict[str, str | int | float | bool | None] = {
+        "team": team.name,
+        "tasks": len(team.contracts),
+        "phases": len(team.phases),
+    }
+    if origin is not None:
+        data |= {
+            "from_session": origin.session_id,
+            "from_checkpoint": origin.number,
+            "from_phase": origin.phase,
+            "tasks_kept": len(origin.tasks),
+            "tokens_kept": origin.tokens_kept,
+        }
+    return data
+
+
+def finished_task(record: TaskRecord) -> FinishedTask:
+    """Return what a checkpoint says of a finished task."""
+    return FinishedTask(
+        state=record.state,
+        tokens_used=record.tokens_kept + record.tokens_used,
+        quality_score=record.quality_score,
+        manifest=None if record.artifacts is None else record.artifacts.hex(),
+        finished_ms=record.finished_ms or 0,
+    )
 
 
 def record_checkpoint(
     draft: Transition, checkpoint: CheckpointRecord, finished: list[TaskRecord]
 ) -> None:
     """Add a checkpoint over the `finished` tasks to `draft`, with its summary and its event."""
-    summary = {
-        record.task_id: FinishedTask(
-            state=record.state,
-            tokens_used=record.tokens_used,
-            quality_score=record.quality_score,
-            manifest=None if record.artifacts is None else record.artifacts.hex(),
-        )
-        for record in finished
-    }
-    tokens_used = sum(record.tokens_used for record in finished)
+    summary = {record.task_id: finished_task(record) for record in finished}
+    tokens_used = sum(task.tokens_used for task in summary.values())
     draft.put(
         msgspec.structs.replace(
             checkpoint,

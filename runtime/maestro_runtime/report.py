@@ -90,6 +90,8 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     """Files of the contract that the engine then said it wrote, and that were not there."""
     tokens_saved: int = 0
     """Of all attempts together; see `AttemptReport`."""
+    tokens_kept: int = 0
+    """What it cost in the session this one comes from, where it is booked."""
 
 
 class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,12 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     tokens_used: int
     error: str
     tasks: tuple[TaskReport, ...]
+    tokens_kept: int = 0
+    """Of all tasks together; not part of `tokens_used`."""
+    origin_session: str = ""
+    """Whose checkpoint it began with: its own name if it was imported; empty if with none."""
+    origin_checkpoint: int = 0
+    """Number of that checkpoint."""
 
     @property
     def over_budget(self) -> bool:
@@ -171,6 +179,9 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
         tokens_used=sum(report.tokens_used for report in reports),
         error=session.error,
         tasks=reports,
+        tokens_kept=sum(report.tokens_kept for report in reports),
+        origin_session=session.origin_session,
+        origin_checkpoint=session.origin_checkpoint,
     )
 
 
@@ -233,6 +244,7 @@ def _task_report(
         claimed_missing=found.claimed_missing,
         tokens_saved=sum(attempt.tokens_saved for attempt in attempts),
         ticket=ticket_report(store, record),
+        tokens_kept=record.tokens_kept,
     )
 
 

@@ -46,14 +46,21 @@ def checked_bytes(transition: Transition) -> int:
         if length > RECORD_BYTES_MAX:
             raise RecordTooLarge(EventRecord.DATABASE, length, RECORD_BYTES_MAX)
         size += length
+    for delivery in transition.deliveries:
+        size += len(delivery.message)
+    return size + _payload_bytes(transition)
+
+
+def _payload_bytes(transition: Transition) -> int:
+    size = 0
     for payload in transition.payloads:
         _check_session("references", payload.session_id)
         length = len(payload.content)
         if length > PAYLOAD_BYTES_MAX:
             raise RecordTooLarge("payloads", length, PAYLOAD_BYTES_MAX)
         size += length
-    for delivery in transition.deliveries:
-        size += len(delivery.message)
+    for release in transition.releases:
+        _check_session("references", release.session_id)
     return size
 
 

@@ -45,12 +45,17 @@ def keep(txn: Transaction, databases: Databases, payload: Payload) -> None:
 
 def release(txn: Transaction, databases: Databases, session_id: str) -> None:
     """Drop a session's references, and the payloads nobody else refers to."""
-    references = databases["references"]
     for digest in digests_of(txn, databases, session_id):
-        txn.delete(by_session(session_id, digest), db=references)
-        txn.delete(by_digest(digest, session_id), db=references)
-        if next(keys_under(txn, references, by_digest(digest)), None) is None:
-            txn.delete(digest, db=databases["payloads"])
+        drop(txn, databases, session_id, digest)
+
+
+def drop(txn: Transaction, databases: Databases, session_id: str, digest: bytes) -> None:
+    """Drop one reference of a session, and the payload if nobody else refers to it."""
+    references = databases["references"]
+    txn.delete(by_session(session_id, digest), db=references)
+    txn.delete(by_digest(digest, session_id), db=references)
+    if next(keys_under(txn, references, by_digest(digest)), None) is None:
+        txn.delete(digest, db=databases["payloads"])
 
 
 def digests_of(txn: Transaction, databases: Databases, session_id: str) -> list[bytes]:

@@ -67,6 +67,8 @@ class Writer:
                         rows.setdefault(change.database, {})[change.key] = change
                     for payload in work.payloads:
                         _payloads.keep(txn, environment.databases, payload)
+                    for gone in work.releases:
+                        _payloads.drop(txn, environment.databases, gone.session_id, gone.digest)
                     for event in work.events:
                         record = self._numbered(txn, event, sequences)
                         row = Change(_EVENTS, record.key, EventRecord.VERSION, _encode(record))

@@ -90,6 +90,10 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     error: str = ""
     """Why the session failed, in one line; empty otherwise."""
     epoch: int = 0
+    origin_session: str = ""
+    """Whose checkpoint it began with: its own name if it was imported; empty if with none."""
+    origin_checkpoint: int = 0
+    """Number of that checkpoint."""
 
     @property
     def key(self) -> bytes:
@@ -145,6 +149,8 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     """Globs that the next attempt still owes; empty for all of the contract."""
     findings: bytes = b""
     """Digest of files and faults after the last attempt that failed by its work."""
+    tokens_kept: int = 0
+    """What it cost before the session began, in the one it comes from; booked there, not here."""
 
     @property
     def key(self) -> bytes:

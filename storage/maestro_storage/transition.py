@@ -60,6 +60,13 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
     content: bytes
 
 
+class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A session's reference to a payload, dropped; with the last one the payload goes."""
+
+    session_id: str
+    digest: bytes
+
+
 class Transition(msgspec.Struct, array_like=True, gc=False):
     """What becomes durable in one commit, or not at all.
 
@@ -72,6 +79,7 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
     payloads: list[Payload] = []
     deliveries: list[Delivery] = []
     """Sent in this order once the commit has returned: the output gate."""
+    releases: list[Release] = []
 
     def put(self, record: Record) -> None:
         """Write `record` under its key, over whatever stands there."""
@@ -85,6 +93,10 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
         """Keep `content` for the session and return its digest."""
         self.payloads.append(Payload(session_id, content))
         return payload_digest(content)
+
+    def release(self, session_id: str, digest: bytes) -> None:
+        """Let go of a payload that no record of the session names any more."""
+        self.releases.append(Release(session_id, digest))
 
     def event(self, event: Event) -> None:
         """Append a line to the session's history."""

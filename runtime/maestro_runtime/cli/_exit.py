@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     HELP_NEEDED = 8
     """A task waits for a person."""
     DAMAGED = 9
-    """A record does not match its digest."""
+    """A record, or a file that a checkpoint has on record, does not match its digest."""
     STORAGE_FAILED = 74
     """The disk is full or failed; what was acknowledged is safe."""
     INTERRUPTED = 130
@@ -51,6 +51,7 @@ def _code_of(error: Exception) -> ExitCode | None:
     from maestro_actors import errors as actors
     from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict, PriceTableInvalid
     from maestro_runtime import config, errors, workspace
+    from maestro_runtime.checkpoints import errors as checkpoints
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
     from maestro_storage import errors as storage
@@ -87,6 +88,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.StateDamaged,
             storage.RecordDamaged,
             storage.SessionQuarantined,
+            checkpoints.ArtifactMismatch,
         ),
         ExitCode.STORAGE_FAILED: (
             storage.StoreFull,

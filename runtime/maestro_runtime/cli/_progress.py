@@ -61,6 +61,8 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
     match event.kind:
         case "session_started":
             text = f"started: {data['tasks']} tasks in {data['phases']} phases"
+            if "from_session" in data:
+                text += f", {data['tasks_kept']} kept from {data['from_session']}"
         case "attempt_started":
             text = f"{place} started by {data['persona_id']}"
         case "attempt_succeeded":
@@ -98,6 +100,8 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
             text = "cannot start: a task before it failed"
         case "phase_finished":
             text = f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
+        case "checkpoints_pruned":
+            text = f"{data['checkpoints']} checkpoints pruned"
         case "breaker_opened" | "breaker_closed" | "breaker_probed":
             text = _breaker(event)
         case _:

@@ -1,17 +1,27 @@
-"""`maestro-runtime checkpoint`: list."""
+"""`maestro-runtime checkpoint`: list, show, verify, diff, prune."""
 
-from typing import Any
+import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
-from maestro_runtime.cli._output import instant, print_json, print_table
+from maestro_runtime.cli._output import instant, print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
+
+if TYPE_CHECKING:
+    from maestro_runtime.checkpoints import CheckpointReport
+    from maestro_storage import StateView
 
 
 @click.group("checkpoint", epilog="Example: maestro-runtime checkpoint list @last")
 def command() -> None:
-    """Checkpoints of a session."""
+    """Checkpoints of a session.
+
+    PHASE is the name of a phase, "init", or the number of a checkpoint; left out, it is the last.
+    """
 
 
 @command.command("list", epilog="Example: maestro-runtime checkpoint list @last")
@@ -59,3 +69,137 @@ def list_checkpoints(session_id: str, state_dir: str | None, **options: Any) -> 
             for record in records
         ],
     )
+
+
+@command.command("show", epilog="Example: maestro-runtime checkpoint show @last")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("phase", metavar="[PHASE]", required=False)
+@state_dir_option
+@json_option
+def show(session_id: str, phase: str | None, state_dir: str | None, **options: Any) -> None:
+    """Show the finished tasks of a checkpoint with their files."""
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        report = _report(store, find_session(store, session_id), phase)
+    if options["as_json"]:
+        print_json(report)
+        return
+    print_table(
+        ("PHASE", "CONTRACT", "STATE", "TOKENS", "QUALITY", "FILE", "BYTES", "SHA-256"),
+        [
+            (
+                task.phase,
+                task.task_id,
+                task.state,
+                task.tokens_used,
+                f"{task.quality_score:.2f}",
+                *((file.path, file.size_bytes, file.sha256[:12]) if file else ("-", "-", "-")),
+            )
+            for task in report.tasks
+            for file in (task.artifacts or (None,))
+        ],
+        empty="no finished tasks",
+    )
+    say(
+        f"checkpoint {report.number} ({report.phase}) of session {report.session_id}: "
+        f"{len(report.tasks)} tasks finished, {len(report.unfinished)} not, "
+        f"{report.tokens_used} tokens"
+    )
+
+
+@command.command("verify", epilog="Example: maestro-runtime checkpoint verify @last")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("phase", metavar="[PHASE]", required=False)
+@state_dir_option
+@json_option
+def verify(session_id: str, phase: str | None, state_dir: str | None, **options: Any) -> None:
+    """Compare files with a checkpoint; exit code 9 if they differ."""
+    from maestro_runtime.checkpoints import verified
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        report = _report(store, find_session(store, session_id), phase)
+        output_dir = store.require_session(report.session_id).output_dir
+    found = verified(report, output_dir)
+    if options["as_json"]:
+        print_json(found)
+    for path in found.missing:
+        say(f"missing: {path}")
+    for path in found.changed:
+        say(f"changed: {path}")
+    what = f"checkpoint {found.number} ({found.phase}) of session {found.session_id}"
+    if not found.looked:
+        say(f"{what}: records intact; there is no directory {output_dir} to look for files in")
+    else:
+        say(
+            f"{what}: {found.files} files, {len(found.missing)} missing, "
+            f"{len(found.changed)} changed"
+        )
+    sys.exit(ExitCode.DONE if found.intact else ExitCode.DAMAGED)
+
+
+@command.command("diff", epilog="Example: maestro-runtime checkpoint diff @last init")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("before", metavar="PHASE")
+@click.argument("after", metavar="[PHASE]", required=False)
+@state_dir_option
+@json_option
+def diff(
+    session_id: str, before: str, after: str | None, state_dir: str | None, **options: Any
+) -> None:
+    """Show what changed from a checkpoint to another, or to now."""
+    from maestro_runtime.checkpoints import compared, report_of_now
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        session_id = find_session(store, session_id)
+        first = _report(store, session_id, before)
+        then = (
+            report_of_now(store, session_id) if after is None else _report(store, session_id, after)
+        )
+    found = compared(first, then)
+    if options["as_json"]:
+        print_json(found)
+        return
+    print_table(
+        ("WHAT", "CHANGE", "NAME"),
+        [
+            (what, change, name)
+            for what, changes in (("task", found.tasks), ("file", found.artifacts))
+            for change in ("added", "changed", "removed")
+            for name in getattr(changes, change)
+        ],
+        empty="no task or file changed",
+    )
+    say(f"{found.tokens:+} tokens from {first.phase} to {then.phase}")
+
+
+@command.command("prune", epilog="Example: maestro-runtime checkpoint prune todo-api")
+@click.argument("session_id", metavar="SESSION")
+@state_dir_option
+@json_option
+def prune(session_id: str, state_dir: str | None, **options: Any) -> None:
+    """Drop the checkpoints that nobody needs.
+
+    The first and the last stay, those that a fork began with, and all of a session that has not
+    ended.
+    """
+    from maestro_runtime.checkpoints import prune as prune_checkpoints
+    from maestro_storage import Store
+
+    path = state_path(state_dir)
+    # Nothing is created: a directory without a state has no checkpoints.
+    with Store.inspect(path) as view:
+        session_id = view.require_session(find_session(view, session_id)).session_id
+    with Store.open(path) as store:
+        pruned = prune_checkpoints(store, session_id, time.time_ns() // 1_000_000)
+    if options["as_json"]:
+        print_json({"schema": "maestro.checkpoints-pruned/1", "pruned": pruned})
+    say(f"session {session_id}: {len(pruned.dropped)} checkpoints dropped, {len(pruned.kept)} kept")
+
+
+def _report(store: "StateView", session_id: str, phase: str | None) -> "CheckpointReport":
+    from maestro_runtime.checkpoints import checkpoint_report, find_checkpoint
+
+    return checkpoint_report(store, find_checkpoint(store, session_id, phase))

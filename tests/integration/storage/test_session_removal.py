@@ -136,3 +136,24 @@ def test_a_quarantined_session_is_left_for_inspection(
 
     assert list(store.quarantined) == ["s-1"]
     assert store.info().counts["sessions"] == 1
+
+
+def test_a_released_payload_goes_with_its_last_reference(
+    state: Path, open_store: Callable[..., Store], make_session: Callable[..., Transition]
+) -> None:
+    store = open_store()
+    store.journal.append(make_session("s-1", payload=b"shared"))
+    store.journal.append(make_session("s-2", payload=b"shared"))
+    digest = payload_digest(b"shared")
+
+    left = []
+    for session_id in ("s-1", "s-2"):
+        draft = Transition()
+        draft.release(session_id, digest)
+        store.journal.commit(draft).result(WAIT_SECONDS)
+        left.append(store.payloads.get(digest))
+
+    assert left == [b"shared", None]
+    assert store.info().counts["references"] == 0
+    store.close()
+    assert verify(state).intact

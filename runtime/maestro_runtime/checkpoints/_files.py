@@ -1,0 +1,90 @@
+"""The artifacts of a checkpoint as files of a workspace: read and compared with the record."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from maestro_actors.engine import Artifact
+from maestro_runtime.checkpoints._report import CheckpointReport
+from maestro_runtime.checkpoints.errors import ArtifactMismatch
+from maestro_runtime.workspace import PathEscapes, Workspace
+
+VERIFY_SCHEMA: Final = "maestro.checkpoint-verification/1"
+"""Name and version of the JSON shape; a field is only ever added."""
+
+MISSING: Final = "it is missing"
+
+
+class CheckpointVerification(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the files of a checkpoint are still what they were."""
+
+    schema: str
+    session_id: str
+    number: int
+    phase: str
+    output_dir: str
+    files: int
+    """Artifacts on record."""
+    looked: bool
+    """Whether the output directory is there; without it only the records were verified."""
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    """Paths of files with another content, or that are no plain files any more."""
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is known to be missing or changed."""
+        return not self.missing and not self.changed
+
+
+def verified(report: CheckpointReport, output_dir: str) -> CheckpointVerification:
+    """Compare the files in `output_dir` with what the checkpoint has on record.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    workspace = Workspace(output_dir)
+    looked = workspace.root.is_dir()
+    faults: dict[str, str] = {}
+    for path, artifact in sorted(report.files.items()) if looked else ():
+        try:
+            content_of(workspace, report.session_id, artifact)
+        except ArtifactMismatch as error:
+            faults[path] = error.reason
+    return CheckpointVerification(
+        schema=VERIFY_SCHEMA,
+        session_id=report.session_id,
+        number=report.number,
+        phase=report.phase,
+        output_dir=output_dir,
+        files=len(report.files),
+        looked=looked,
+        missing=tuple(path for path, fault in faults.items() if fault == MISSING),
+        changed=tuple(path for path, fault in faults.items() if fault != MISSING),
+    )
+
+
+def content_of(workspace: Workspace, session_id: str, artifact: Artifact) -> bytes:
+    """Return the content of an artifact.
+
+    Raises:
+        ArtifactMismatch: There is no such file, it is no plain file, or it has another content.
+        OSError: It cannot be read.
+    """
+    try:
+        # One byte more than expected is enough to see that it has grown.
+        content = workspace.read_bytes(artifact.path, artifact.size_bytes + 1)
+    except (PathEscapes, NotADirectoryError, FileNotFoundError) as error:
+        reason = error.reason if isinstance(error, PathEscapes) else MISSING
+        raise ArtifactMismatch(session_id, artifact.path, reason) from error
+    if content is None:
+        raise ArtifactMismatch(session_id, artifact.path, MISSING)
+    found = hashlib.sha256(content).hexdigest()
+    if len(content) > artifact.size_bytes:
+        reason = f"must have {artifact.size_bytes} bytes, got more"
+        raise ArtifactMismatch(session_id, artifact.path, reason)
+    if found != artifact.sha256:
+        reason = f"expected sha256 {artifact.sha256[:12]}, got {found[:12]}"
+        raise ArtifactMismatch(session_id, artifact.path, reason)
+    return content

@@ -1,0 +1,141 @@
+"""What a user sees of a checkpoint: frozen views with a stable JSON shape, read from the records.
+
+Where the session stands now is a view of the same kind, so that both can be compared.
+"""
+
+from typing import Final
+
+import msgspec
+
+from maestro_actors.engine import Artifact
+from maestro_actors.session import FinishedTask, decode_summary, finished_task
+from maestro_actors.team import decode_team
+from maestro_storage import StateView
+from maestro_storage.errors import NotFound
+from maestro_storage.records import TASK_FINAL, CheckpointRecord, TaskState
+
+SCHEMA: Final = "maestro.checkpoint-report/1"
+"""Name and version of the JSON shape; a field is only ever added."""
+
+_decode_manifest: Final = msgspec.msgpack.Decoder(tuple[Artifact, ...]).decode
+
+
+class CheckpointTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished task, as a checkpoint has it."""
+
+    task_id: str
+    phase: str
+    state: TaskState
+    tokens_used: int
+    """By all of its attempts, in whichever session they were made."""
+    quality_score: float
+    finished_ms: int
+    """0 if the checkpoint is of a version that did not note it."""
+    artifacts: tuple[Artifact, ...]
+
+
+class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint, whole."""
+
+    schema: str
+    session_id: str
+    number: int
+    """1-based; 0 for where the session stands now."""
+    phase: str
+    at_ms: int
+    tokens_used: int
+    tasks: tuple[CheckpointTask, ...]
+    """In the order of the team."""
+    unfinished: tuple[str, ...]
+    """Tasks that had not ended by then."""
+
+    @property
+    def files(self) -> dict[str, Artifact]:
+        """The artifacts by path; of a file that several tasks delivered, what the last one left."""
+        in_order = sorted(self.tasks, key=lambda task: task.finished_ms)
+        return {file.path: file for task in in_order for file in task.artifacts}
+
+
+def find_checkpoint(store: StateView, session_id: str, which: str | None) -> CheckpointRecord:
+    """Return a checkpoint by its phase, else by its number; the last one for None.
+
+    Raises:
+        NotFound: There is no such session or checkpoint.
+        SessionQuarantined: A record of the session is damaged.
+    """
+    records = list(store.checkpoints.scan(store.require_session(session_id).session_id))
+    for record in reversed(records):
+        if which is None or record.phase == which:
+            return record
+    for record in records:
+        if which == str(record.number):
+            return record
+    raise NotFound("checkpoint", f"{session_id}/{which}")
+
+
+def checkpoint_report(store: StateView, record: CheckpointRecord) -> CheckpointReport:
+    """Read one checkpoint whole.
+
+    Raises:
+        NotFound, RecordDamaged: A payload of it is missing, or does not match its digest.
+    """
+    finished = decode_summary(store.payloads.require(record.summary))
+    return _report(store, record, finished)
+
+
+def report_of_now(store: StateView, session_id: str) -> CheckpointReport:
+    """Read where a session stands, as if it were a checkpoint.
+
+    Raises:
+        NotFound: There is no such session.
+        SessionQuarantined, RecordDamaged: Something of it is damaged.
+    """
+    session = store.require_session(session_id)
+    finished = {
+        task.task_id: finished_task(task)
+        for task in store.tasks.scan(session_id)
+        if task.state in TASK_FINAL
+    }
+    now = CheckpointRecord(
+        session_id=session_id,
+        number=0,
+        phase="now",
+        at_ms=session.updated_ms,
+        tokens_used=sum(task.tokens_used for task in finished.values()),
+    )
+    return _report(store, now, finished)
+
+
+def _report(
+    store: StateView, record: CheckpointRecord, finished: dict[str, FinishedTask]
+) -> CheckpointReport:
+    session = store.require_session(record.session_id)
+    team = decode_team(store.payloads.require(session.team))
+    ended = (contract for contract in team.contracts if contract.id in finished)
+    return CheckpointReport(
+        schema=SCHEMA,
+        session_id=record.session_id,
+        number=record.number,
+        phase=record.phase,
+        at_ms=record.at_ms,
+        tokens_used=record.tokens_used,
+        tasks=tuple(
+            CheckpointTask(
+                task_id=contract.id,
+                phase=contract.phase,
+                state=finished[contract.id].state,
+                tokens_used=finished[contract.id].tokens_used,
+                quality_score=finished[contract.id].quality_score,
+                finished_ms=finished[contract.id].finished_ms,
+                artifacts=_artifacts(store, finished[contract.id].manifest),
+            )
+            for contract in ended
+        ),
+        unfinished=tuple(item.id for item in team.contracts if item.id not in finished),
+    )
+
+
+def _artifacts(store: StateView, manifest: str | None) -> tuple[Artifact, ...]:
+    if manifest is None:
+        return ()
+    return _decode_manifest(store.payloads.require(bytes.fromhex(manifest)))
