@@ -27,6 +27,17 @@ class SessionConflict(RuntimeFault, ValueError):
         )
 
 
+class SessionExists(RuntimeFault, ValueError):
+    """A session that is to be created exists; it was left as it is."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} exists already"
+
+
 class SessionNameInvalid(RuntimeFault, ValueError):
     """A session id does not have the form of one."""
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a session: read, compared, verified, pruned."""
+"""Checkpoints of a session: read, compared, verified, pruned, exported and imported."""
 
 from maestro_runtime.checkpoints._diff import Changes, CheckpointDiff, compared
 from maestro_runtime.checkpoints._files import CheckpointVerification, content_of, verified
@@ -10,21 +10,33 @@ from maestro_runtime.checkpoints._report import (
     find_checkpoint,
     report_of_now,
 )
-from maestro_runtime.checkpoints.errors import ArtifactMismatch, CheckpointError
+from maestro_runtime.checkpoints._transfer import Exported, Imported, export, import_bundle
+from maestro_runtime.checkpoints.errors import (
+    ArtifactMismatch,
+    BundleInvalid,
+    CheckpointError,
+    ExportFailed,
+)
 
 __all__ = [
     "ArtifactMismatch",
+    "BundleInvalid",
     "Changes",
     "CheckpointDiff",
     "CheckpointError",
     "CheckpointReport",
     "CheckpointTask",
     "CheckpointVerification",
+    "ExportFailed",
+    "Exported",
+    "Imported",
     "Pruned",
     "checkpoint_report",
     "compared",
     "content_of",
+    "export",
     "find_checkpoint",
+    "import_bundle",
     "prune",
     "report_of_now",
     "verified",

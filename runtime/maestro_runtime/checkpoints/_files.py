@@ -1,14 +1,19 @@
 """The artifacts of a checkpoint as files of a workspace: read and compared with the record."""
 
 import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from maestro_actors.engine import Artifact
+from maestro_runtime._directories import usable_output
 from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints.errors import ArtifactMismatch
-from maestro_runtime.workspace import PathEscapes, Workspace
+from maestro_runtime.errors import DirectoryUnusable
+from maestro_runtime.workspace import DRAFT_NAME, PathEscapes, Workspace
 
 VERIFY_SCHEMA: Final = "maestro.checkpoint-verification/1"
 """Name and version of the JSON shape; a field is only ever added."""
@@ -39,11 +44,7 @@ class CheckpointVerification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verified(report: CheckpointReport, output_dir: str) -> CheckpointVerification:
-    """Compare the files in `output_dir` with what the checkpoint has on record.
-
-    Raises:
-        OSError: A file cannot be read.
-    """
+    """Compare the files in `output_dir` with what the checkpoint has on record."""
     workspace = Workspace(output_dir)
     looked = workspace.root.is_dir()
     faults: dict[str, str] = {}
@@ -69,14 +70,16 @@ def content_of(workspace: Workspace, session_id: str, artifact: Artifact) -> byt
     """Return the content of an artifact.
 
     Raises:
-        ArtifactMismatch: There is no such file, it is no plain file, or it has another content.
-        OSError: It cannot be read.
+        ArtifactMismatch: There is no such file, it is no plain file, cannot be read, or has another
+            content.
     """
     try:
         # One byte more than expected is enough to see that it has grown.
         content = workspace.read_bytes(artifact.path, artifact.size_bytes + 1)
-    except (PathEscapes, NotADirectoryError, FileNotFoundError) as error:
-        reason = error.reason if isinstance(error, PathEscapes) else MISSING
+    except PathEscapes as error:
+        raise ArtifactMismatch(session_id, artifact.path, error.reason) from error
+    except OSError as error:
+        reason = f"it cannot be read: {error.strerror or error}"
         raise ArtifactMismatch(session_id, artifact.path, reason) from error
     if content is None:
         raise ArtifactMismatch(session_id, artifact.path, MISSING)
@@ -88,3 +91,51 @@ def content_of(workspace: Workspace, session_id: str, artifact: Artifact) -> byt
         reason = f"expected sha256 {artifact.sha256[:12]}, got {found[:12]}"
         raise ArtifactMismatch(session_id, artifact.path, reason)
     return content
+
+
+def fill(
+    output_dir: Path,
+    session_id: str,
+    files: Mapping[str, Artifact],
+    contents: Iterable[tuple[str, bytes]],
+) -> str:
+    """Write the files of a checkpoint into a directory that holds nothing else; durable on return.
+
+    What a try that was cut short has left there of them is used again.
+
+    Args:
+        output_dir: Created if it is not there.
+        session_id: Names the session in an error.
+        files: What the files will be, by path.
+        contents: The files, verified.
+
+    Returns:
+        The absolute path of the directory.
+
+    Raises:
+        DirectoryUnusable: It holds something else, or cannot be written.
+    """
+    place = usable_output(output_dir)
+    workspace = Workspace(place)
+    _require_own(workspace, session_id, files)
+    try:
+        for path, content in contents:
+            workspace.write_bytes(path, content)
+        workspace.sync(files)
+    except OSError as error:
+        raise DirectoryUnusable("output", place, error.strerror or str(error)) from error
+    return place
+
+
+def _require_own(workspace: Workspace, session_id: str, files: Mapping[str, Artifact]) -> None:
+    """Refuse a directory with anything in it that `fill` would not have left there."""
+    for folder, folders, names in os.walk(workspace.root):
+        for name in (*names, *(name for name in folders if Path(folder, name).is_symlink())):
+            path = Path(folder, name).relative_to(workspace.root).as_posix()
+            if DRAFT_NAME.fullmatch(name):
+                workspace.remove(path)
+            elif path not in files:
+                reason = f"it must be empty, got {path!r}"
+                raise DirectoryUnusable("output", str(workspace.root), reason)
+            else:
+                content_of(workspace, session_id, files[path])

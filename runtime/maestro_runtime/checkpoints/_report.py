@@ -3,16 +3,22 @@
 Where the session stands now is a view of the same kind, so that both can be compared.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from maestro_actors.engine import Artifact
-from maestro_actors.session import FinishedTask, decode_summary, finished_task
+from maestro_actors.session import (
+    FinishedTask,
+    KeptTask,
+    decode_summary,
+    finished_task,
+)
 from maestro_actors.team import decode_team
 from maestro_storage import StateView
 from maestro_storage.errors import NotFound
-from maestro_storage.records import TASK_FINAL, CheckpointRecord, TaskState
+from maestro_storage.records import TASK_FINAL, TASK_PASSED, CheckpointRecord, TaskState
 
 SCHEMA: Final = "maestro.checkpoint-report/1"
 """Name and version of the JSON shape; a field is only ever added."""
@@ -52,8 +58,28 @@ class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def files(self) -> dict[str, Artifact]:
         """The artifacts by path; of a file that several tasks delivered, what the last one left."""
-        in_order = sorted(self.tasks, key=lambda task: task.finished_ms)
-        return {file.path: file for task in in_order for file in task.artifacts}
+        return latest_files({task.task_id: task for task in self.tasks})
+
+    @property
+    def kept(self) -> dict[str, KeptTask]:
+        """The tasks that need not run again in a session that begins with this checkpoint."""
+        return {
+            task.task_id: KeptTask(
+                state=task.state,
+                tokens_used=task.tokens_used,
+                quality_score=task.quality_score,
+                finished_ms=task.finished_ms,
+                artifacts=task.artifacts,
+            )
+            for task in self.tasks
+            if task.state in TASK_PASSED
+        }
+
+
+def latest_files(tasks: Mapping[str, CheckpointTask | KeptTask]) -> dict[str, Artifact]:
+    """Return the artifacts of tasks by path: what the task that ended last has left."""
+    in_order = sorted(tasks, key=lambda task_id: (tasks[task_id].finished_ms, task_id))
+    return {file.path: file for task_id in in_order for file in tasks[task_id].artifacts}
 
 
 def find_checkpoint(store: StateView, session_id: str, which: str | None) -> CheckpointRecord:

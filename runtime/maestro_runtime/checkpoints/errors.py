@@ -20,3 +20,27 @@ class ArtifactMismatch(CheckpointError):
             f"artifact {self.path!r} of session {self.session_id!r} must be as its checkpoint "
             f"has it: {self.reason}"
         )
+
+
+class BundleInvalid(CheckpointError, ValueError):
+    """A file is not what `checkpoint export` writes; nothing was imported."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(path, rule)
+        self.path = path
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"{self.path!r} is not the bundle of a checkpoint: {self.rule}"
+
+
+class ExportFailed(CheckpointError):
+    """A checkpoint could not be written; what stood in its place is as it was."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path!r} cannot be written: {self.reason}"

@@ -73,6 +73,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.BackupTargetNotEmpty,
             storage.RecordTooLarge,
             storage.KeyTooLong,
+            checkpoints.BundleInvalid,
         ),
         ExitCode.CANNOT_START: (
             storage.StateNotWritable,
@@ -82,7 +83,12 @@ def _code_of(error: Exception) -> ExitCode | None:
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),
-        ExitCode.CONFLICT: (errors.SessionConflict, actors.HelpNotAwaited, LedgerConflict),
+        ExitCode.CONFLICT: (
+            errors.SessionConflict,
+            errors.SessionExists,
+            actors.HelpNotAwaited,
+            LedgerConflict,
+        ),
         ExitCode.HELP_NEEDED: (errors.HelpNeeded,),
         ExitCode.DAMAGED: (
             storage.StateDamaged,
@@ -95,6 +101,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.StoreFailed,
             storage.QuotaExceeded,
             OutputFailed,
+            checkpoints.ExportFailed,
         ),
         ExitCode.NOT_FULFILLED: (errors.ActorFailed, errors.RuntimeStopped),
     }

@@ -33,6 +33,7 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         if task.ticket is not None:
             where = task.ticket.reference or "pending; it is sent at the next start"
             say(printable(f"{task.task_id}: ticket {where}"))
+    kept = f" and {report.tokens_kept} kept" if report.tokens_kept else ""
     done = sum(task.state == "done" for task in report.tasks)
     skipped = sum(task.state == "skipped" for task in report.tasks)
     seconds = "" if report.duration_seconds is None else f" in {report.duration_seconds:.1f} s"
@@ -40,7 +41,7 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
     say(
         f"session {report.session_id} {state}: {done} of "
         f"{len(report.tasks)} tasks done{f', {skipped} skipped' if skipped else ''}{seconds}, "
-        f"{report.tokens_used} tokens; "
+        f"{report.tokens_used} tokens{kept}; "
         f"artifacts in {report.output_dir}"
     )
     if any(task.state == "help_needed" for task in report.tasks):

@@ -1,7 +1,8 @@
-"""`maestro-runtime checkpoint`: list, show, verify, diff, prune."""
+"""`maestro-runtime checkpoint`: list, show, verify, diff, prune, export, import."""
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -197,6 +198,85 @@ def prune(session_id: str, state_dir: str | None, **options: Any) -> None:
     if options["as_json"]:
         print_json({"schema": "maestro.checkpoints-pruned/1", "pruned": pruned})
     say(f"session {session_id}: {len(pruned.dropped)} checkpoints dropped, {len(pruned.kept)} kept")
+
+
+@command.command("export", epilog="Example: maestro-runtime checkpoint export @last --output copy")
+@click.argument("session_id", metavar="SESSION")
+@click.argument("phase", metavar="[PHASE]", required=False)
+@click.option(
+    "--output",
+    metavar="DIR|FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory for both files, or FILE.tar for the bundle, or FILE.json for the document.",
+)
+@state_dir_option
+@json_option
+def export(
+    session_id: str, phase: str | None, output: Path, state_dir: str | None, **options: Any
+) -> None:
+    """Write a checkpoint and its files for another machine.
+
+    The same checkpoint is the same bytes, wherever it is written. It has the team with all that
+    the team says, so handle it like a team file.
+    """
+    from maestro_runtime.checkpoints import export as export_checkpoint
+    from maestro_runtime.checkpoints import find_checkpoint
+    from maestro_storage import Store
+
+    with Store.inspect(state_path(state_dir)) as store:
+        record = find_checkpoint(store, find_session(store, session_id), phase)
+        exported = export_checkpoint(store, record, output)
+    if options["as_json"]:
+        print_json(exported)
+    for path in exported.paths:
+        say(f"exported to {path}")
+
+
+@command.command("import", epilog="Example: maestro-runtime checkpoint import checkpoint_write.tar")
+@click.argument("bundle", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "output_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Workspace, empty (default maestro-output/SESSION).",
+)
+@click.option(
+    "--input", "input_dir", metavar="DIR", type=click.Path(path_type=Path), help="Source tree."
+)
+@state_dir_option
+@json_option
+def import_checkpoint(
+    bundle: Path,
+    output_dir: Path | None,
+    input_dir: Path | None,
+    state_dir: str | None,
+    **options: Any,
+) -> None:
+    """Make a session of an exported bundle, to be resumed.
+
+    Nothing runs, and nothing is written before the whole bundle is verified. Its team says which
+    programs a resume runs: import only what you would run as a team file.
+    """
+    from maestro_runtime.checkpoints import import_bundle
+    from maestro_storage import Store
+
+    with Store.open(state_path(state_dir)) as store:
+        imported = import_bundle(
+            store,
+            bundle,
+            output_dir=output_dir,
+            input_dir=input_dir,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+    if options["as_json"]:
+        print_json(imported)
+    say(
+        f"session {imported.session_id} imported: {imported.tasks_kept} of {imported.tasks} tasks "
+        f"and {imported.files} files kept, {imported.tokens_kept} tokens of them booked elsewhere; "
+        f"to go on: maestro-runtime session resume {imported.session_id}"
+    )
 
 
 def _report(store: "StateView", session_id: str, phase: str | None) -> "CheckpointReport":

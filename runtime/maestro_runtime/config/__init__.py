@@ -9,6 +9,7 @@ from maestro_runtime._lazy import loader
 
 if TYPE_CHECKING:
     from maestro_runtime.config._explain import ConfigValue, explain
+    from maestro_runtime.config._names import NAME_PATTERN
     from maestro_runtime.config.context import RunContext, read_context, read_context_text
     from maestro_runtime.config.errors import (
         ConfigError,
@@ -29,6 +30,7 @@ _HOMES = {
     "ContextInvalid": "errors",
     "Flags": "settings",
     "LoadedTeam": "team_file",
+    "NAME_PATTERN": "_names",
     "Problem": "errors",
     "REQUIREMENT_BYTES_MAX": "requirement",
     "RequirementInvalid": "errors",
@@ -48,6 +50,7 @@ _HOMES = {
 """Public names, and the module each is loaded from."""
 
 __all__ = [
+    "NAME_PATTERN",
     "REQUIREMENT_BYTES_MAX",
     "ConfigError",
     "ConfigValue",

@@ -8,7 +8,7 @@ from maestro_runtime.workspace._manifest import (
     Manifest,
     diff,
 )
-from maestro_runtime.workspace._workspace import Workspace, canonical_path
+from maestro_runtime.workspace._workspace import DRAFT_NAME, Workspace, canonical_path
 from maestro_runtime.workspace.errors import (
     GlobEscapes,
     PathEscapes,
@@ -17,6 +17,7 @@ from maestro_runtime.workspace.errors import (
 )
 
 __all__ = [
+    "DRAFT_NAME",
     "FILES_MAX",
     "HASHED_BYTES_MAX",
     "Fingerprint",

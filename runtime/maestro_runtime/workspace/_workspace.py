@@ -3,10 +3,12 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from maestro_runtime.workspace._glob import check_glob
 from maestro_runtime.workspace._manifest import (
@@ -16,6 +18,9 @@ from maestro_runtime.workspace._manifest import (
     take_manifest,
 )
 from maestro_runtime.workspace.errors import PathEscapes
+
+DRAFT_NAME: Final = re.compile(r"\.[0-9a-f]{16}\.tmp")
+"""What a write that was cut short may leave behind."""
 
 
 def _parts_of(path: str) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
 """`checkpoint`: what is shown of checkpoints, and the exit codes of what is wrong with them."""
 
+import json
+
 import pytest
 
 from command_line import CommandLine
+from json_shape import GOLDEN, shape
 
 
 def test_a_checkpoint_is_shown_with_tasks_and_files(past: CommandLine) -> None:
@@ -50,3 +53,41 @@ def test_a_checkpoint_that_is_not_there_exits_with_5(past: CommandLine, command:
 
     assert result.returncode == 5
     assert "error: no such checkpoint: 'note-done/nothing'" in result.stderr
+
+
+def test_a_checkpoint_goes_to_another_state_and_on_from_there(cli: CommandLine) -> None:
+    cli("run", cli.team(), "--session", "s1")
+    exported = cli("checkpoint", "export", "s1", "write", "--output", "copy")
+    bundle = "copy/checkpoint_write.tar"
+    elsewhere = ("--state-dir", "elsewhere")
+
+    result = cli("checkpoint", "import", bundle, "--output", "out", *elsewhere, "--json")
+    again = cli("checkpoint", "import", bundle, "--output", "out", *elsewhere)
+    resumed = cli("session", "resume", "s1", *elsewhere)
+
+    assert exported.stderr == (
+        "exported to copy/checkpoint_write.tar\nexported to copy/checkpoint_write.json\n"
+    )
+    assert result.returncode == 0
+    golden = json.loads((GOLDEN / "checkpoint_import.json").read_text())
+    assert shape(json.loads(result.stdout)) == golden
+    assert "to go on: maestro-runtime session resume s1" in result.stderr
+    assert (again.returncode, again.stderr) == (6, "error: session 's1' exists already\n")
+    assert resumed.returncode == 0
+    assert " tokens and " in resumed.stderr
+    assert "2 of 2 tasks done" in resumed.stderr
+
+
+def test_what_cannot_be_exported_or_imported_has_its_exit_code(cli: CommandLine) -> None:
+    team = cli.team()
+    cli("run", team, "--session", "s1", "--output", "out")
+    (cli.directory / "out" / "note.md").write_text("other")
+
+    changed = cli("checkpoint", "export", "s1", "--output", "copy")
+    nowhere = cli("checkpoint", "export", "s1", "init", "--output", "missing/x.json")
+    no_bundle = cli("checkpoint", "import", team)
+
+    assert [changed.returncode, nowhere.returncode, no_bundle.returncode] == [9, 74, 2]
+    assert "artifact 'note.md' of session 's1'" in changed.stderr
+    assert "cannot be written" in nowhere.stderr
+    assert "is not the bundle of a checkpoint" in no_bundle.stderr

@@ -20,6 +20,7 @@ from json_shape import GOLDEN, Shape, shape
         ("checkpoint_verification", "checkpoint verify note-done"),
         ("checkpoint_diff", "checkpoint diff note-done init"),
         ("checkpoints_pruned", "checkpoint prune waits"),
+        ("checkpoint_export", "checkpoint export note-done --output exported"),
         ("tokens", "tokens report"),
         ("breakers", "breaker list"),
         ("breaker", "breaker show rehearsal"),

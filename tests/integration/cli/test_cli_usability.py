@@ -25,6 +25,8 @@ COMMANDS = [
     "checkpoint verify",
     "checkpoint diff",
     "checkpoint prune",
+    "checkpoint export",
+    "checkpoint import",
     "tokens",
     "tokens report",
     "tokens history",
