@@ -9,12 +9,14 @@ from maestro_runtime._lazy import loader
 from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
+    from maestro_runtime.checkpoints import ForkOrder
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.runtime import Runtime, open_runtime
     from maestro_runtime.session import Session, SessionOrder
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
 
 _HOMES = {
+    "ForkOrder": "checkpoints",
     "Runtime": "runtime",
     "RuntimeOptions": "options",
     "Session": "session",
@@ -26,6 +28,7 @@ _HOMES = {
 """Public names, and the module each is loaded from."""
 
 __all__ = [
+    "ForkOrder",
     "Runtime",
     "RuntimeOptions",
     "Session",

@@ -45,6 +45,7 @@ from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._readiness import placed, require_ready
+from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
@@ -238,6 +239,24 @@ class Runtime:
         with self._starting:
             record = self.store.require_session(session_id)
             return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
+
+    def fork(self, order: ForkOrder) -> Session:
+        """Start a new session from a checkpoint of another; durable when this returns.
+
+        Tasks that were done or skipped by then are kept, with their files copied and verified; the
+        others run. The original is not touched, and may be running.
+
+        Raises:
+            NotFound: There is no such session or checkpoint.
+            SessionExists, SessionNameInvalid: The new name is taken, or is not one.
+            ArtifactMismatch: A file of the original is not what the checkpoint has.
+            EngineNotReady, CheckNotReady, DirectoryUnusable, QuotaExceeded: As `run`.
+            SessionQuarantined: A record of the original is damaged.
+        """
+        with self._starting:
+            team = forked_team(self.store, order)
+            require_ready(team, self.registry)
+            return self._start(fork(self.store, order, self.system.clock.now_ms()), team)
 
     @property
     def help_desk(self) -> HelpDeskProxy:

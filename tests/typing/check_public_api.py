@@ -7,7 +7,7 @@ import pykka
 
 from maestro_actors.messages import BreakerChanged, BreakerStatus, SessionStatus, SessionUsage
 from maestro_actors.team import Team
-from maestro_runtime import Runtime, Session, SessionOrder, open_runtime
+from maestro_runtime import ForkOrder, Runtime, Session, SessionOrder, open_runtime
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import BreakerState
 
@@ -19,6 +19,7 @@ def embeds(team: Team) -> None:
         session = runtime.run(SessionOrder(team))
         assert_type(session, Session)
         assert_type(session.result(), SessionReport)
+        assert_type(runtime.fork(ForkOrder("s", "phase")), Session)
         assert_type(runtime.coordinator("s").status(), pykka.Future[SessionStatus])
         assert_type(runtime.accountant.usage("s").get(), SessionUsage)
         assert_type(runtime.breaker("rehearsal").status().get(), BreakerStatus)

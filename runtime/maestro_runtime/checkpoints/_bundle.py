@@ -57,13 +57,15 @@ def read_bundle(path: Path) -> Content:
     return content
 
 
-def unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and content of each artifact in a bundle, verified.
+def unpacked(path: Path, content: Content) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and content of each artifact in a bundle that has been read, verified again.
 
     Raises:
-        BundleInvalid: The bundle has changed since it was verified.
+        BundleInvalid: The bundle is not what it was.
     """
-    for _, file in _members(path):
+    for found, file in _members(path):
+        if found != content:
+            raise BundleInvalid(str(path), "it must not change while it is imported")
         if file is not None:
             yield file
 

@@ -14,6 +14,7 @@ from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints.errors import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable
 from maestro_runtime.workspace import DRAFT_NAME, PathEscapes, Workspace
+from maestro_storage import StateView
 
 VERIFY_SCHEMA: Final = "maestro.checkpoint-verification/1"
 """Name and version of the JSON shape; a field is only ever added."""
@@ -94,6 +95,7 @@ def content_of(workspace: Workspace, session_id: str, artifact: Artifact) -> byt
 
 
 def fill(
+    store: StateView,
     output_dir: Path,
     session_id: str,
     files: Mapping[str, Artifact],
@@ -104,6 +106,7 @@ def fill(
     What a try that was cut short has left there of them is used again.
 
     Args:
+        store: Knows the workspaces of all sessions.
         output_dir: Created if it is not there.
         session_id: Names the session in an error.
         files: What the files will be, by path.
@@ -113,10 +116,18 @@ def fill(
         The absolute path of the directory.
 
     Raises:
-        DirectoryUnusable: It holds something else, or cannot be written.
+        DirectoryUnusable: It holds something else, belongs to a session, or cannot be written.
+        ArtifactMismatch: It holds another version of a file.
     """
+    known = output_dir.exists()
     place = usable_output(output_dir)
     workspace = Workspace(place)
+    if known:
+        # What is there may be the very same files, but they are somebody's.
+        for session in store.sessions.scan():
+            if os.path.realpath(session.output_dir) == os.path.realpath(place):
+                reason = f"it is the workspace of session {session.session_id!r}"
+                raise DirectoryUnusable("output", place, reason)
     _require_own(workspace, session_id, files)
     try:
         for path, content in contents:

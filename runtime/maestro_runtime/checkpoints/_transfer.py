@@ -164,7 +164,7 @@ def import_bundle(
     input_path = None if input_dir is None else usable_input(input_dir)
     files = latest_files(content.tasks)
     place = output_dir or Path("maestro-output") / session_id
-    output_path = fill(place, session_id, files, unpacked(path))
+    output_path = fill(store, place, session_id, files, unpacked(path, content))
     draft = opening_transition(
         session_id,
         content.team,

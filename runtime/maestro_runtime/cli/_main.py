@@ -13,13 +13,16 @@ from maestro_runtime.cli._output import prepare_streams, say
 
 _COMMANDS: Final = {
     "breaker": ("breaker", "The circuit breakers of the engines: list, show, open, reset."),
-    "checkpoint": ("checkpoint", "Checkpoints of a session."),
+    "checkpoint": (
+        "checkpoint",
+        "Checkpoints: look, compare, prune, export, import.",
+    ),
     "config": ("config", "What is configured, and where it came from."),
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
     "help-needed": ("help_needed", "Tasks that wait for a person, and answers to them."),
     "run": ("run", "Run a team, or resume where it was."),
-    "session": ("session", "List, show and resume sessions."),
+    "session": ("session", "List, show, resume and fork sessions."),
     "state": ("state", "The state directory: info, verify, backup, compact."),
     "tokens": ("tokens", "What sessions and personas have spent."),
     "version": ("version", "Print the versions of the runtime and of what it stands on."),

@@ -60,9 +60,7 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
     place = f"attempt {data.get('attempt')} of round {data.get('round')}"
     match event.kind:
         case "session_started":
-            text = f"started: {data['tasks']} tasks in {data['phases']} phases"
-            if "from_session" in data:
-                text += f", {data['tasks_kept']} kept from {data['from_session']}"
+            text = _started(data)
         case "attempt_started":
             text = f"{place} started by {data['persona_id']}"
         case "attempt_succeeded":
@@ -131,6 +129,13 @@ def _until(event: EventRecord | EventLine, key: str, what: str) -> str:
     if event.data.get(key) is None:
         return ""
     return f"; {what} in {max(0, int(event.data[key] or 0) - event.at_ms) / 1000:.1f} s"
+
+
+def _started(data: dict[str, str | int | float | bool | None]) -> str:
+    text = f"started: {data['tasks']} tasks in {data['phases']} phases"
+    if "from_session" in data:
+        text += f", {data['tasks_kept']} kept from {data['from_session']}"
+    return text
 
 
 def _healing(data: dict[str, str | int | float | bool | None]) -> str:

@@ -1,4 +1,4 @@
-"""`maestro-runtime session`: list, show, result, resume."""
+"""`maestro-runtime session`: list, show, result, resume, fork."""
 
 import sys
 import textwrap
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from maestro_runtime.cli import _session_fork
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import instant, print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
@@ -19,7 +20,7 @@ SENTENCE_CHARACTERS: Final = 200
 
 @click.group("session", epilog="Example: maestro-runtime session list")
 def command() -> None:
-    """List, show and resume sessions.
+    """List, show, resume and fork sessions.
 
     SESSION is an id, the beginning of one, or @last.
     """
@@ -195,3 +196,6 @@ def resume(session_id: str, state_dir: str | None, **options: Any) -> None:
         lambda runtime: runtime.resume(find_session(runtime.store, session_id)),
         as_json=options["as_json"],
     )
+
+
+command.add_command(_session_fork.command)

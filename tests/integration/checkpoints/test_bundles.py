@@ -26,6 +26,7 @@ from maestro_runtime.checkpoints import (
     find_checkpoint,
     import_bundle,
 )
+from maestro_runtime.checkpoints._bundle import read_bundle, unpacked
 from maestro_runtime.errors import DirectoryUnusable, SessionExists
 from maestro_storage import Store, verify
 from two_phases import BOUND_SECONDS, run_pair
@@ -375,6 +376,17 @@ def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
         imported(tmp_path, path)
 
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_that_changes_while_it_is_imported_is_refused(
+    origin: Path, tmp_path: Path
+) -> None:
+    content = read_bundle(origin / "write.tar")
+    with Store.inspect(origin / "state") as store:
+        export(store, find_checkpoint(store, "s1", "check"), tmp_path / "other.tar")
+
+    with pytest.raises(BundleInvalid, match="it must not change while it is imported"):
+        next(unpacked(tmp_path / "other.tar", content))
 
 
 PROGRAM = textwrap.dedent(

@@ -91,3 +91,26 @@ def test_what_cannot_be_exported_or_imported_has_its_exit_code(cli: CommandLine)
     assert "artifact 'note.md' of session 's1'" in changed.stderr
     assert "cannot be written" in nowhere.stderr
     assert "is not the bundle of a checkpoint" in no_bundle.stderr
+
+
+def test_a_fork_says_first_what_it_keeps_and_what_it_spends_again(cli: CommandLine) -> None:
+    cli("run", cli.team(), "--session", "s1")
+    (cli.directory / "other.txt").write_text("three notes")
+    command = ("session", "fork", "s1", "--from", "write")
+
+    planned = cli(*command, "--dry-run", "--json")
+    result = cli(*command, "--id", "f", "--requirement-file", "other.txt")
+    taken = cli(*command, "--id", "f")
+
+    assert planned.returncode == 0
+    golden = json.loads((GOLDEN / "fork.json").read_text())
+    assert shape(json.loads(planned.stdout)) == golden
+    assert result.returncode == 0
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("session f from checkpoint 2 (write) of s1: 1 tasks, 1 files and ")
+    assert lines[1].startswith("phase check runs review: ")
+    assert lines[2].startswith("to be spent again: about ")
+    assert lines[3].startswith("session f started; workspace ")
+    assert (taken.returncode, taken.stderr) == (6, "error: session 'f' exists already\n")
+    assert json.loads(cli("session", "show", "f", "--json").stdout)["requirement"] == "three notes"
+    assert cli("session", "show", "s1-fork-1").returncode == 5

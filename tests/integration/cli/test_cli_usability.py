@@ -19,6 +19,7 @@ COMMANDS = [
     "session show",
     "session result",
     "session resume",
+    "session fork",
     "checkpoint",
     "checkpoint list",
     "checkpoint show",
