@@ -199,9 +199,11 @@ def member(name: str, data: bytes, **fields: object) -> tuple[tarfile.TarInfo, b
     return info, data
 
 
-def forged(content: dict[str, Any], schema: str = "maestro.checkpoint/1") -> bytes:
+def forged(
+    content: dict[str, Any], schema: str = "maestro.checkpoint/1", digest: str = ""
+) -> bytes:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    digest = hashlib.sha256(text).hexdigest()
+    digest = digest or hashlib.sha256(text).hexdigest()
     return b'{"content":%b,"schema":"%b","sha256":"%b"}\n' % (
         text,
         schema.encode(),
@@ -330,11 +332,35 @@ def test_the_unchanged_document_in_a_tar_of_somebody_else_is_accepted(
     assert imported(tmp_path, path).files == 1
 
 
-@pytest.mark.parametrize(
-    "what",
-    ["link", "hard link", "device", "other name", "extra", "order", "cut", "tail", "bit", "none",
-     "schema", "digest", "json", "deep", "folder"],
-)  # fmt: skip
+NO_BUNDLES = {
+    "link": "next must be the plain file",
+    "hard link": "next must be the plain file",
+    "device": "next must be the plain file",
+    "other name": "next must be the plain file",
+    "header bit": "next must be the plain file",
+    "extra": "it must end after its last artifact",
+    "tail": "it must end after its last artifact",
+    "order": "must be JSON",
+    "mode": "it must begin with 'checkpoint_write.json'",
+    "cut": "it is cut short",
+    "gap": "a gap in it is not empty",
+    "bit": "artifact 'note.md' must have sha256",
+    "none": "it must begin with a document",
+    "schema": "schema must be 'maestro.checkpoint/1', got 'maestro.checkpoint/2'",
+    "digest": "sha256 of the content must be",
+    "json": "must be JSON",
+    "deep": "must be JSON",
+    "folder": "it must be a plain file",
+}
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("what", NO_BUNDLES)
 def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
     origin: Path, tmp_path: Path, what: str
 ) -> None:
@@ -342,8 +368,8 @@ def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
     head = member("checkpoint_write.json", forged(content))
     note = member("artifacts/note.md", (origin / "s1" / "note.md").read_bytes())
     whole = (origin / "write.tar").read_bytes()
-    flipped = bytearray(whole)
-    flipped[len(whole) - 1024 - 600] ^= 1
+    # The last block before the end holds the note, less than 512 bytes long.
+    note_at = len(whole) - 1024 - 512
     files: dict[str, bytes] = {
         "link": tar_of(
             head, member("artifacts/note.md", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")
@@ -353,16 +379,19 @@ def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
         ),
         "device": tar_of(head, member("artifacts/note.md", b"", type=tarfile.CHRTYPE)),
         "other name": tar_of(head, member("../note.md", note[1])),
+        "header bit": flipped(whole, note_at - 88),
         "extra": tar_of(head, note, member("artifacts/z.md", b"z")),
-        "order": tar_of(note, head),
-        "cut": whole[:-1500],
         "tail": whole + b"x",
-        "bit": bytes(flipped),
+        "order": tar_of(note, head),
+        "mode": tar_of(member("checkpoint_write.json", head[1], mode=0o4755), note),
+        "cut": whole[: note_at + 5],
+        "gap": flipped(whole, note_at + 511),
+        "bit": flipped(whole, note_at + 5),
         "none": b"",
         "schema": tar_of(
             member("checkpoint_write.json", forged(content, "maestro.checkpoint/2")), note
         ),
-        "digest": whole.replace(b'"sha256":"', b'"sha256":"0', 1),
+        "digest": tar_of(member("checkpoint_write.json", forged(content, digest="0" * 64)), note),
         "json": tar_of(member("checkpoint_write.json", b"{"), note),
         "deep": tar_of(member("checkpoint_write.json", b"[" * 200_000), note),
     }
@@ -372,9 +401,10 @@ def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
     else:
         path.write_bytes(files[what])
 
-    with pytest.raises(BundleInvalid, match=r"file\.tar' is not the bundle of a checkpoint: "):
+    with pytest.raises(BundleInvalid, match=r"file\.tar' is not the bundle of a check") as caught:
         imported(tmp_path, path)
 
+    assert NO_BUNDLES[what] in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 

@@ -80,11 +80,11 @@ def test_of_a_file_that_two_tasks_delivered_the_later_one_counts() -> None:
         phase="p",
         at_ms=0,
         tokens_used=0,
-        tasks=(delivered("late", 2), delivered("early", 1)),
+        tasks=(delivered("a-late", 2), delivered("z-early", 1)),
         unfinished=(),
     )
 
-    assert report.files["a.md"].sha256 == "late"
+    assert report.files["a.md"].sha256 == "a-late"
 
 
 def test_a_summary_of_the_version_before_is_read() -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_actors.session import decode_team
+from maestro_actors.team import Phase, decode_team
 from maestro_runtime import ForkOrder, open_runtime
 from maestro_runtime.checkpoints import (
     ArtifactMismatch,
+    checkpoint_report,
     find_checkpoint,
     fork,
     fork_plan,
@@ -105,6 +106,25 @@ def test_what_has_failed_or_was_never_tried_runs_in_a_fork(tmp_path: Path) -> No
     assert failed.state == report.state == "failed"
     assert (again.tasks, again.untried) == (("review",), 0)
     assert [len(task.attempts) for task in report.tasks] == [0, 1]
+
+
+def test_a_task_that_had_failed_by_then_is_not_kept(tmp_path: Path) -> None:
+    """Of two phases side by side one has failed when the other ends."""
+    team = two_phases(script=("permanent", "ok"))
+    team = msgspec.structs.replace(
+        team,
+        phases=(Phase(name="check"), Phase(name="write")),
+        contracts=team.contracts[::-1],
+        max_parallel_workers=1,
+    )
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(team, "s1", tmp_path / "s1")).result(BOUND_SECONDS)
+        then = checkpoint_report(runtime.store, find_checkpoint(runtime.store, "s1", "write"))
+
+        report = runtime.fork(order(tmp_path)).result(BOUND_SECONDS)
+
+    assert {task.task_id: task.state for task in then.tasks} == {"note": "done", "review": "failed"}
+    assert {task.task_id: len(task.attempts) for task in report.tasks} == {"note": 0, "review": 1}
 
 
 def test_a_fork_may_be_given_another_requirement(tmp_path: Path) -> None:
@@ -219,6 +239,20 @@ def test_pruning_leaves_the_checkpoint_that_a_fork_began_with(tmp_path: Path) ->
         fork(runtime.store, order(tmp_path), 1)
 
         assert prune(runtime.store, "s1", 1).kept == (1, 2, 3)
+
+
+def test_pruning_keeps_a_summary_that_another_checkpoint_has_too(tmp_path: Path) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        run_pair(runtime, tmp_path)
+        runtime.fork(order(tmp_path)).result(BOUND_SECONDS)
+        first, second, _ = runtime.store.checkpoints.scan("f")
+        references = runtime.store.info().counts["references"]
+
+        assert prune(runtime.store, "f", 1).dropped == (2,)
+
+        assert first.summary == second.summary
+        assert runtime.store.info().counts["references"] == references
+        assert [task.task_id for task in checkpoint_report(runtime.store, first).tasks] == ["note"]
 
 
 def test_a_fork_outlives_its_original(tmp_path: Path) -> None:
