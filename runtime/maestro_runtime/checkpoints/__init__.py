@@ -1,30 +1,66 @@
 """Checkpoints of a session: read, compared, verified, pruned, exported, imported, forked."""
 
-from maestro_runtime.checkpoints._diff import Changes, CheckpointDiff, compared
-from maestro_runtime.checkpoints._files import CheckpointVerification, content_of, verified
-from maestro_runtime.checkpoints._fork import (
-    ForkOrder,
-    ForkPlan,
-    PhaseAgain,
-    fork,
-    fork_plan,
-    forked_team,
-)
-from maestro_runtime.checkpoints._prune import Pruned, prune
-from maestro_runtime.checkpoints._report import (
-    CheckpointReport,
-    CheckpointTask,
-    checkpoint_report,
-    find_checkpoint,
-    report_of_now,
-)
-from maestro_runtime.checkpoints._transfer import Exported, Imported, export, import_bundle
-from maestro_runtime.checkpoints.errors import (
-    ArtifactMismatch,
-    BundleInvalid,
-    CheckpointError,
-    ExportFailed,
-)
+from typing import TYPE_CHECKING
+
+from maestro_runtime._lazy import loader
+
+if TYPE_CHECKING:
+    from maestro_runtime.checkpoints._diff import Changes, CheckpointDiff, compared
+    from maestro_runtime.checkpoints._files import CheckpointVerification, content_of, verified
+    from maestro_runtime.checkpoints._fork import (
+        ForkOrder,
+        ForkPlan,
+        PhaseAgain,
+        fork,
+        fork_plan,
+        forked_team,
+    )
+    from maestro_runtime.checkpoints._prune import Pruned, prune
+    from maestro_runtime.checkpoints._report import (
+        CheckpointReport,
+        CheckpointTask,
+        checkpoint_report,
+        find_checkpoint,
+        report_of_now,
+    )
+    from maestro_runtime.checkpoints._transfer import Exported, Imported, export, import_bundle
+    from maestro_runtime.checkpoints.errors import (
+        ArtifactMismatch,
+        BundleInvalid,
+        CheckpointError,
+        ExportFailed,
+    )
+
+_HOMES = {
+    "ArtifactMismatch": "errors",
+    "BundleInvalid": "errors",
+    "Changes": "_diff",
+    "CheckpointDiff": "_diff",
+    "CheckpointError": "errors",
+    "CheckpointReport": "_report",
+    "CheckpointTask": "_report",
+    "CheckpointVerification": "_files",
+    "ExportFailed": "errors",
+    "Exported": "_transfer",
+    "ForkOrder": "_fork",
+    "ForkPlan": "_fork",
+    "Imported": "_transfer",
+    "PhaseAgain": "_fork",
+    "Pruned": "_prune",
+    "checkpoint_report": "_report",
+    "compared": "_diff",
+    "content_of": "_files",
+    "export": "_transfer",
+    "find_checkpoint": "_report",
+    "fork": "_fork",
+    "fork_plan": "_fork",
+    "forked_team": "_fork",
+    "import_bundle": "_transfer",
+    "prune": "_prune",
+    "report_of_now": "_report",
+    "verified": "_files",
+}
+"""Public names, and the module each is loaded from."""
 
 __all__ = [
     "ArtifactMismatch",
@@ -55,3 +91,5 @@ __all__ = [
     "report_of_now",
     "verified",
 ]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
 from maestro_actors.posting import Posting, Ticket, TicketAttempt
 from ticket_server import TicketServer, serving
 
@@ -55,3 +56,12 @@ def server() -> Iterator[TicketServer]:
     """A server that records what it is asked."""
     with serving() as state:
         yield state
+
+
+@pytest.fixture
+def system() -> Iterator[ActorSystem]:
+    lane = AsyncLane("test")
+    system = ActorSystem(lane, VirtualClock(1))
+    yield system
+    system.stop_all(timeout_seconds=20.0)
+    lane.close()

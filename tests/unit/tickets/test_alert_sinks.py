@@ -1,15 +1,15 @@
 """Where alerts go: a file of the state directory, or the webhook."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pykka
 import pytest
 
+from listener import Listener
 from maestro_actors.alert import AlertPosting, BudgetAlert
-from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, VirtualClock
+from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
 from maestro_runtime.tickets import (
@@ -121,26 +121,6 @@ def test_the_webhook_takes_alerts_and_a_tracker_of_tickets_does_not(tmp_path: Pa
     assert isinstance(WebhookSink(SETTINGS), AlertSink)
     assert not isinstance(FileSink(tmp_path), AlertSink)
     assert not isinstance(JiraSink(JiraSettings("http://x", "", "t", "OPS")), AlertSink)
-
-
-class Listener(LaneActor):
-    """Keeps what it is told."""
-
-    def __init__(self, heard: "pykka.Future[bytes]") -> None:
-        super().__init__()
-        self._heard = heard
-
-    def on_receive(self, message: bytes) -> None:
-        self._heard.set(message)
-
-
-@pytest.fixture
-def system() -> Iterator[ActorSystem]:
-    lane = AsyncLane("test")
-    system = ActorSystem(lane, VirtualClock(1))
-    yield system
-    system.stop_all(timeout_seconds=BOUND_SECONDS)
-    lane.close()
 
 
 @pytest.mark.parametrize("works", [True, False])

@@ -2,15 +2,16 @@
 
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pykka
 import pytest
 
+from listener import Listener
 from maestro_actors.help_desk import HelpDesk
-from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, VirtualClock
+from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_actors.posting import Posting
 from maestro_runtime.tickets import AlertFile, TicketDesk, TicketNotDelivered
@@ -29,26 +30,6 @@ class Sink:
 
     def post(self, posting: Posting) -> str:
         return self._act(posting)
-
-
-class Listener(LaneActor):
-    """Keeps what it is told."""
-
-    def __init__(self, heard: "pykka.Future[bytes]") -> None:
-        super().__init__()
-        self._heard = heard
-
-    def on_receive(self, message: bytes) -> None:
-        self._heard.set(message)
-
-
-@pytest.fixture
-def system() -> Iterator[ActorSystem]:
-    lane = AsyncLane("test")
-    system = ActorSystem(lane, VirtualClock(1))
-    yield system
-    system.stop_all(timeout_seconds=BOUND_SECONDS)
-    lane.close()
 
 
 def answer_of(
