@@ -1,6 +1,6 @@
 """Names that are derived, never drawn: addresses of actors and ids of calls."""
 
-import hashlib
+from hashlib import blake2b
 from typing import Final
 
 ACCOUNTANT_ADDRESS: Final = "urn:maestro:accountant"
@@ -29,10 +29,10 @@ def call_id_of(session_id: str, task_id: str, round_: int, attempt: int) -> byte
     has another id, because it is another bill. Names contain no zero byte.
     """
     place = f"{session_id}\0{task_id}\0{round_}\0{attempt}".encode()
-    return hashlib.blake2b(place, digest_size=16, person=b"maestro.call").digest()
+    return blake2b(place, digest_size=16, person=b"maestro.call").digest()
 
 
 def fraction_of(seed: int, *parts: str | int) -> float:
     """Return a number in [0, 1) that depends on nothing but the seed and the parts."""
     text = "\0".join(map(str, (seed, *parts))).encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "big") / (1 << 56)
+    return int.from_bytes(blake2b(text, digest_size=7).digest(), "big") / (1 << 56)

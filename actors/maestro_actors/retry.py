@@ -22,21 +22,21 @@ JITTER: Final = 0.25
 """Largest share that jitter adds to a delay."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where in its rounds a task stands. Both counts are 1-based."""
 
     round: int
     attempt: int
 
 
-class Retry(msgspec.Struct, frozen=True):
+class Retry(msgspec.Struct, frozen=True, gc=False):
     """Try again, in `round`, after a pause."""
 
     round: int
     delay_seconds: float
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """Do not try again."""
 
     reason: str
