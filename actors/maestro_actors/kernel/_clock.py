@@ -44,17 +44,19 @@ class SystemClock:
 
     def __init__(self, lane: AsyncLane) -> None:
         self._lane = lane
-        self._ahead_ms = _wall_ms() - _steady_ms()
+        self._ahead_ns = _wall_ns() - _steady_ns()
         """The most that the wall clock has been ahead of the one that is never set."""
         self._handles: dict[Ring, asyncio.TimerHandle] = {}
         """Only touched on the loop."""
 
     def now_ms(self) -> int:
         """See `Clock.now_ms`."""
-        steady_ms = _steady_ms()
+        # In this order: a pause between the two looks must not put this clock before the other.
+        wall_ns = _wall_ns()
+        steady_ns = _steady_ns()
         # Threads may race here; whoever loses only makes the next look find the jump again.
-        self._ahead_ms = max(self._ahead_ms, _wall_ms() - steady_ms)
-        return steady_ms + self._ahead_ms
+        self._ahead_ns = max(self._ahead_ns, wall_ns - steady_ns)
+        return (steady_ns + self._ahead_ns) // 1_000_000
 
     def monotonic(self) -> float:
         """See `Clock.monotonic`."""
@@ -81,12 +83,12 @@ class SystemClock:
         ring()
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _wall_ns() -> int:
+    return time.time_ns()
 
 
-def _steady_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+def _steady_ns() -> int:
+    return time.monotonic_ns()
 
 
 class VirtualClock:

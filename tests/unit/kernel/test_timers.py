@@ -268,8 +268,8 @@ def test_system_clock_goes_on_when_the_wall_clock_is_set_back(
     async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wall_ms, steady_ms = 5_000_000, 70
-    monkeypatch.setattr(_clock, "_wall_ms", lambda: wall_ms)
-    monkeypatch.setattr(_clock, "_steady_ms", lambda: steady_ms)
+    monkeypatch.setattr(_clock, "_wall_ns", lambda: wall_ms * 1_000_000)
+    monkeypatch.setattr(_clock, "_steady_ns", lambda: steady_ms * 1_000_000)
     clock = SystemClock(async_lane)
     seen = [clock.now_ms()]
 
@@ -278,6 +278,12 @@ def test_system_clock_goes_on_when_the_wall_clock_is_set_back(
         seen.append(clock.now_ms())
 
     assert seen == [5_000_000, 5_000_100, 5_000_110, 5_000_610, 8_600_600]
+
+
+def test_system_clock_is_never_before_the_wall_clock(async_lane: AsyncLane) -> None:
+    clock = SystemClock(async_lane)
+
+    assert all(clock.now_ms() <= time.time_ns() // 1_000_000 for _ in range(20_000))
 
 
 def test_alarm_on_a_closed_lane_is_refused(async_lane: AsyncLane) -> None:
