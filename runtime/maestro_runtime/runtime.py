@@ -15,16 +15,14 @@ from typing import Final, Self
 import pykka
 
 from maestro_actors.answer import Answer
-from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.circuit_breaker import BreakerProxy
+from maestro_actors.coordinator import CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     HELP_DESK_ADDRESS,
-    breaker_address,
-    coordinator_address,
 )
 from maestro_actors.kernel import (
     ActorSystem,
@@ -45,6 +43,7 @@ from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._readiness import placed, require_ready
+from maestro_runtime._running import RunningSessions
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines.driver import Driver
@@ -53,7 +52,6 @@ from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import (
     ActorFailed,
-    RuntimeStopped,
     SessionConflict,
 )
 from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
@@ -86,26 +84,23 @@ class Runtime:
         self._options = options
         self._listeners = Listeners[EventRecord]()
         self._breaker_listeners = Listeners[BreakerChanged]()
-        self._ended: dict[str, LaneFuture[None]] = {}
-        self._lock = threading.Lock()
         self._starting = threading.Lock()
         """Held while a session is looked up and started: two callers must not both create it."""
         self._help = HelpWatch()
-        self._failure: BaseException | None = None
-        self._closed = False
         self._lane = AsyncLane("actors")
         self.system = ActorSystem(
             self._lane,
             clock=options.clock or SystemClock(self._lane),
             on_escalation=self._escalated,
         )
+        self._running = RunningSessions(self.system, options.breaker, options.stop_grace_seconds)
         self.store = Store.open(
             state_dir,
             options=options.store,
             ports=StorePorts(
                 deliver=self.system.deliver,
                 on_events=self._publish,
-                on_failure=self._failed,
+                on_failure=self._running.fail,
                 observer=options.observer,
                 now_ms=self.system.clock.now_ms,
             ),
@@ -339,15 +334,13 @@ class Runtime:
 
         An attempt that is cut short counts as interrupted; its session resumes from there.
         """
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        if not self._running.close():
+            return
         grace = self._options.stop_grace_seconds
-        running = self._halted()
+        halted = self._running.halt()
         self._host.close(grace)
-        if self._failure is None:
-            for ref in running:
+        if not self._running.failed:
+            for ref in halted:
                 ref.actor_stopped.wait(grace)
         self._tickets.close()
         try:
@@ -356,20 +349,7 @@ class Runtime:
             # An actor that hangs must keep neither the state locked nor anybody waiting.
             self.store.close()
             self._lane.close()
-            for session_id, ended in list(self._ended.items()):
-                self._settle(ended, RuntimeStopped(session_id))
-
-    def _halted(self) -> list[pykka.ActorRef[Coordinator]]:
-        """Tell every session to begin nothing more; return the coordinators that still run."""
-        running = []
-        for session_id in list(self._ended):
-            ref = self.system.ref(coordinator_address(session_id))
-            if ref is not None:
-                running.append(ref)
-                # A session may come to its own end at this very moment.
-                with suppress(pykka.ActorDeadError):
-                    self.coordinator(session_id).halt()
-        return running
+            self._running.abandon()
 
     def _take_up(self, record: SessionRecord, team: Team) -> Session:
         if record.state in SESSION_FINAL:
@@ -383,37 +363,8 @@ class Runtime:
         return self._start(record.session_id, team)
 
     def _start(self, session_id: str, team: Team) -> Session:
-        before = self._ended.get(session_id)
-        if before is not None and before.is_done:
-            # Its coordinator is on its way out, and the next one needs the address.
-            gone = self.system.stop(coordinator_address(session_id))
-            gone.get(timeout=self._options.stop_grace_seconds)
-        with self._lock:
-            if self._closed:
-                raise RuntimeStopped(session_id)
-            ended = self._ended.get(session_id)
-            running = self.system.ref(coordinator_address(session_id)) is not None
-            if ended is not None and running:
-                return Session(session_id, self.store, ended)
-            ended = self._ended[session_id] = LaneFuture()
-        if self._failure is not None:
-            self._settle(ended, self._failure)
-            return Session(session_id, self.store, ended)
-        self._guard(team)
-        self.system.spawn(
-            Coordinator, self._ports, session_id, team, address=coordinator_address(session_id)
-        )
+        ended = self._running.start(self._ports, session_id, team)
         return Session(session_id, self.store, ended)
-
-    def _guard(self, team: Team) -> None:
-        """Have a circuit breaker for each engine of a team, by the policy of that team."""
-        for name in {persona.breaker for persona in team.personas.values()}:
-            policy = team.breaker_policy(name, self._options.breaker)
-            if self.system.ref(breaker_address(name)) is None:
-                address = breaker_address(name)
-                self.system.spawn(CircuitBreaker, self._ports, name, policy, address=address)
-            else:
-                self.breaker(name).govern(policy)
 
     def _matching(self, session_id: str, order: SessionOrder) -> SessionRecord:
         """Return the record of a session that exists, if the order is the one that started it."""
@@ -448,9 +399,7 @@ class Runtime:
                 # While the store closes: then the next start does it.
                 with suppress(StoreClosed):
                     self.store.tidy(self.system.clock.now_ms())
-                ended = self._ended.get(event.session_id)
-                if ended is not None:
-                    self._settle(ended, None)
+                self._running.end(event.session_id)
 
     def _escalated(self, address: str, error: BaseException) -> None:
         if address == HELP_DESK_ADDRESS:
@@ -459,23 +408,9 @@ class Runtime:
             return
         # An actor that cannot write any more may hear of it before the runtime does.
         stored = isinstance(error, StorageError)
-        self._failed(error if stored else ActorFailed(address, f"{type(error).__name__}: {error}"))
-
-    def _failed(self, error: BaseException) -> None:
-        """The store or an actor is lost: every session ends here, and resumes at the next start."""
-        if self._failure is None:
-            self._failure = error
-        for ended in list(self._ended.values()):
-            self._settle(ended, error)
-
-    def _settle(self, ended: "LaneFuture[None]", error: BaseException | None) -> None:
-        with self._lock:
-            if ended.is_done:
-                return
-            if error is None:
-                ended.set(None)
-            else:
-                ended.set_exception((type(error), error, None))
+        self._running.fail(
+            error if stored else ActorFailed(address, f"{type(error).__name__}: {error}")
+        )
 
 
 def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -> Runtime:

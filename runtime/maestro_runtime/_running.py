@@ -1,0 +1,131 @@
+"""The sessions that a runtime runs: their coordinators, and who waits for their ends."""
+
+import threading
+from contextlib import suppress
+from typing import Final
+
+import pykka
+
+from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
+from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.identity import breaker_address, coordinator_address
+from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.ports import Ports
+from maestro_actors.proxy import LocalChannel
+from maestro_actors.team import BreakerPolicy, Team
+from maestro_runtime.errors import RuntimeStopped
+
+Ended = LaneFuture[None]
+"""Resolved once nothing more can run in a session; fails if the runtime ends before."""
+
+
+class RunningSessions:
+    """Starts coordinators and resolves the futures of their ends. Any thread."""
+
+    def __init__(self, system: ActorSystem, breaker: BreakerPolicy, grace_seconds: float) -> None:
+        """Begin with none.
+
+        Args:
+            system: Where the coordinators live.
+            breaker: Policy of breakers that a team says nothing about.
+            grace_seconds: How long actors may take to come to an end.
+        """
+        self._system: Final = system
+        self._channel: Final = LocalChannel(system)
+        self._breaker: Final = breaker
+        self._grace_seconds: Final = grace_seconds
+        self._lock = threading.Lock()
+        self._ended: dict[str, Ended] = {}
+        self._failure: BaseException | None = None
+        self._closed = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the store or an actor is lost, and with it every session."""
+        return self._failure is not None
+
+    def is_running(self, session_id: str) -> bool:
+        """Whether a session has a coordinator."""
+        return self._system.ref(coordinator_address(session_id)) is not None
+
+    def start(self, ports: Ports, session_id: str, team: Team) -> Ended:
+        """Run a session that is on record; one that runs goes on as it is.
+
+        Raises:
+            RuntimeStopped: The runtime is closed.
+        """
+        before = self._ended.get(session_id)
+        if before is not None and before.is_done:
+            # Its coordinator is on its way out, and the next one needs the address.
+            gone = self._system.stop(coordinator_address(session_id))
+            gone.get(timeout=self._grace_seconds)
+        with self._lock:
+            if self._closed:
+                raise RuntimeStopped(session_id)
+            ended = self._ended.get(session_id)
+            if ended is not None and self.is_running(session_id):
+                return ended
+            ended = self._ended[session_id] = LaneFuture()
+        if self._failure is not None:
+            self._settle(ended, self._failure)
+            return ended
+        self._guard(ports, team)
+        self._system.spawn(
+            Coordinator, ports, session_id, team, address=coordinator_address(session_id)
+        )
+        return ended
+
+    def _guard(self, ports: Ports, team: Team) -> None:
+        """Have a circuit breaker for each engine of a team, by the policy of that team."""
+        for name in {persona.breaker for persona in team.personas.values()}:
+            policy = team.breaker_policy(name, self._breaker)
+            address = breaker_address(name)
+            if self._system.ref(address) is None:
+                self._system.spawn(CircuitBreaker, ports, name, policy, address=address)
+            else:
+                BreakerProxy(self._channel, name).govern(policy)
+
+    def end(self, session_id: str) -> None:
+        """Say that nothing more can run in a session; durable."""
+        ended = self._ended.get(session_id)
+        if ended is not None:
+            self._settle(ended, None)
+
+    def fail(self, error: BaseException) -> None:
+        """End all of them, also those to come: they resume at the next start."""
+        if self._failure is None:
+            self._failure = error
+        for ended in list(self._ended.values()):
+            self._settle(ended, error)
+
+    def close(self) -> bool:
+        """Take no more; False: that was said before."""
+        with self._lock:
+            before, self._closed = self._closed, True
+        return not before
+
+    def halt(self) -> list[pykka.ActorRef[Coordinator]]:
+        """Have all begin nothing more; return the coordinators that still run."""
+        running = []
+        for session_id in list(self._ended):
+            ref = self._system.ref(coordinator_address(session_id))
+            if ref is not None:
+                running.append(ref)
+                # A session may come to its own end at this very moment.
+                with suppress(pykka.ActorDeadError):
+                    CoordinatorProxy(self._channel, session_id).halt()
+        return running
+
+    def abandon(self) -> None:
+        """Tell who still waits that the runtime has stopped."""
+        for session_id, ended in list(self._ended.items()):
+            self._settle(ended, RuntimeStopped(session_id))
+
+    def _settle(self, ended: Ended, error: BaseException | None) -> None:
+        with self._lock:
+            if ended.is_done:
+                return
+            if error is None:
+                ended.set(None)
+            else:
+                ended.set_exception((type(error), error, None))
