@@ -19,6 +19,7 @@ from maestro_storage.records import (
     TaskRecord,
     TaskState,
     WaitsFor,
+    Wish,
 )
 
 SCHEMA: Final = "maestro.session/1"
@@ -117,6 +118,10 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     """Whose checkpoint it began with: its own name if it was imported; empty if with none."""
     origin_checkpoint: int = 0
     """Number of that checkpoint."""
+    wish: Wish = "run"
+    """What is asked of it and not done yet: "run" if that is nothing else."""
+    pause_reason: str = ""
+    """Why it is paused; empty if it is not."""
 
     @property
     def over_budget(self) -> bool:
@@ -142,6 +147,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int
     tokens_used: int
     error: str
+    wish: Wish = "run"
+    """As in `SessionReport`, like the next one."""
+    pause_reason: str = ""
 
 
 def session_report(store: StateView, session_id: str) -> SessionReport:
@@ -182,6 +190,8 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
         tokens_kept=sum(report.tokens_kept for report in reports),
         origin_session=session.origin_session,
         origin_checkpoint=session.origin_checkpoint,
+        wish=session.wish,
+        pause_reason=session.pause_reason,
     )
 
 
@@ -210,6 +220,8 @@ def session_summary(store: StateView, session: SessionRecord) -> SessionSummary:
         tasks=len(tasks),
         tokens_used=sum(task.tokens_used for task in tasks),
         error=session.error,
+        wish=session.wish,
+        pause_reason=session.pause_reason,
     )
 
 

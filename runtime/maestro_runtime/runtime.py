@@ -70,7 +70,7 @@ from maestro_storage.transition import Transition
 ANSWER_SECONDS: Final = 30.0
 """Longest wait for an answer to become durable."""
 
-_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed"))
+_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
 
 _log: Final = logging.getLogger(__name__)
 

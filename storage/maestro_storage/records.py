@@ -23,7 +23,8 @@ KEY_BYTES_MAX: Final = 511
 NAME_BYTES_MAX: Final = 120
 """Longest session, contract, persona, phase or engine name in a key, in UTF-8 bytes."""
 
-SessionState = Literal["running", "done", "failed", "help_needed", "cancelled"]
+SessionState = Literal["running", "paused", "done", "failed", "help_needed", "cancelled"]
+Wish = Literal["run", "pause", "cancel"]
 TaskState = Literal[
     "queued", "running", "waiting", "help_needed", "done", "skipped", "failed", "blocked"
 ]
@@ -94,6 +95,12 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """Whose checkpoint it began with: its own name if it was imported; empty if with none."""
     origin_checkpoint: int = 0
     """Number of that checkpoint."""
+    wish: Wish = "run"
+    """What is asked of it and not done yet: "run" if that is nothing else."""
+    wish_deadline_ms: int | None = None
+    """When what is still in flight is killed, on the wall clock; None: it is waited for."""
+    pause_reason: str = ""
+    """Why the session is paused, in one line; empty if it is not."""
 
     @property
     def key(self) -> bytes:

@@ -26,6 +26,7 @@ SESSION_ENDS: Final[dict[str, SessionState]] = {
     "session_done": "done",
     "session_failed": "failed",
     "session_help_needed": "help_needed",
+    "session_paused": "paused",
 }
 
 
@@ -226,6 +227,8 @@ class SessionModel:
                 self._task_blocked(event)
             case "phase_finished":
                 self._phase_finished(str(event.data["phase"]))
+            case "session_paused":
+                self._session_paused(event)
             case "session_done" | "session_failed" | "session_help_needed":
                 self._session_ended(SESSION_ENDS[event.kind])
             case _:
@@ -383,6 +386,11 @@ class SessionModel:
         for task in self.tasks.values():
             assert task.contract.phase != name or task.state == "done"
         self.recorded_phases.append(name)
+
+    def _session_paused(self, event: EventRecord) -> None:
+        assert event.data["reason"], "a session pauses for a reason"
+        assert all(task.call is None for task in self.tasks.values()), "something is in flight"
+        self.state = self.recorded = "paused"
 
     def _session_ended(self, state: SessionState) -> None:
         states = {task.state for task in self.tasks.values()}

@@ -27,6 +27,8 @@ class ExitCode(IntEnum):
     """A task waits for a person."""
     DAMAGED = 9
     """A record, or a file that a checkpoint has on record, does not match its digest."""
+    PAUSED = 10
+    """The session is paused; it goes on when it is resumed."""
     STORAGE_FAILED = 74
     """The disk is full or failed; what was acknowledged is safe."""
     INTERRUPTED = 130

@@ -104,7 +104,8 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - 
             text = _breaker(event)
         case _:
             state = event.kind.removeprefix("session_").replace("_", " ")
-            text = f"{state}: {data['error']}" if data.get("error") else state
+            why = data.get("error") or data.get("reason")
+            text = f"{state}: {why}" if why else state
     return f"{instant(event.at_ms)[11:]} {event.task_id or event.session_id}: {printable(text)}"
 
 

@@ -44,6 +44,9 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         f"{report.tokens_used} tokens{kept}; "
         f"artifacts in {report.output_dir}"
     )
+    if report.state == "paused":
+        say(printable(f"paused: {report.pause_reason}"))
+        say(f"to go on: maestro-runtime session resume {report.session_id}")
     if any(task.state == "help_needed" for task in report.tasks):
         say(f"to see what to answer: maestro-runtime help-needed list {report.session_id}")
 
@@ -53,6 +56,8 @@ def exit_code(report: SessionReport) -> ExitCode:
     if report.state == "done":
         skipped = any(task.state == "skipped" for task in report.tasks)
         return ExitCode.NOT_FULFILLED if skipped else ExitCode.DONE
+    if report.state == "paused":
+        return ExitCode.PAUSED
     if report.over_budget:
         return ExitCode.OVER_BUDGET
     if report.state == "help_needed":

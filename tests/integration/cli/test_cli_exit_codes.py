@@ -34,6 +34,8 @@ BY_TEST: Final = {
     ExitCode.OWNED,
     ExitCode.DAMAGED,
     ExitCode.STORAGE_FAILED,
+    # By test_a_paused_session_says_why_and_how_to_go_on.
+    ExitCode.PAUSED,
     # Both by test_a_signal_ends_a_run_in_order_and_says_how_to_go_on.
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
