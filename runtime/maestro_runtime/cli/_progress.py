@@ -54,7 +54,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, str | int | float | bool | None]
 
 
-def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912 - one case a kind
+def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, PLR0915 - one case a kind
     """Return the line that tells a reader what happened."""
     data = event.data
     place = f"attempt {data.get('attempt')} of round {data.get('round')}"
