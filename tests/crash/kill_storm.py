@@ -9,15 +9,14 @@ from typing import Final
 import doomed
 import forked
 from crash_team import engine_runs, write_team
-from invariants import Observed, check_end, check_state
-from maestro_storage import Store
+from invariants import Observed, check_end, check_state, done_tasks
 from witnessed import acknowledged
 
 SESSION: Final = "doomed"
 TASKS_PER_PHASE: Final = 8
 COMMITS_MAX: Final = 5
 """Most commits of a life that ends at the boundary of one; an attempt takes two."""
-LIFE_SECONDS_MAX: Final = 0.25
+LIFE_SECONDS_MAX: Final = 0.06
 """Longest life that ends at any other moment, its start included."""
 KILLS_MAX: Final = 40
 """Of one run: killed too soon, most lives only take up what the one before has left."""
@@ -39,7 +38,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
         observed.acknowledged = acknowledged(witness)
         observed.runs = engine_runs(directory)
         check_state(state, SESSION, observed)
-        done |= _done(state)
+        done |= done_tasks(state, SESSION)
     if kills == KILLS_MAX and forked.run(doomed.main, *places, "never", "0", str(witness)) != 0:
         raise RuntimeError("the run that nobody killed did not end well")
     observed.acknowledged = acknowledged(witness)
@@ -62,11 +61,3 @@ def _lived(chance: random.Random, team: str, state: str, output: str, witness: s
     if code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"the run ended with exit code {code}")
     return code == 0
-
-
-def _done(state: Path) -> frozenset[str]:
-    """Return the tasks that are done."""
-    if not (state / "data").exists():
-        return frozenset()
-    with Store.inspect(state) as store:
-        return frozenset(task.task_id for task in store.tasks.scan(SESSION) if task.state == "done")

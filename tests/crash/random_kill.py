@@ -12,9 +12,8 @@ import msgspec
 
 from command_line import CommandLine
 from crash_team import engine_runs, write_team
-from invariants import Observed, check_end, check_state
+from invariants import Observed, check_end, check_state, done_tasks
 from maestro_runtime.cli._progress import EventLine
-from maestro_storage import Store
 
 SESSION = "victim"
 EVENTS = 20
@@ -48,7 +47,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
         kills += killed
         observed.runs = engine_runs(directory)
         check_state(cli.state_dir, SESSION, observed)
-        done |= _done(cli.state_dir)
+        done |= done_tasks(cli.state_dir, SESSION)
         if not killed:
             break
     _run_and_kill(cli, team, None, observed)
@@ -92,9 +91,3 @@ def _run_and_kill(cli: CommandLine, team: Path, moment: Moment | None, observed:
     if moment is None and process.returncode != 0:
         raise TimeoutError(f"the run did not end within {RUN_SECONDS_MAX} s")
     return process.returncode == -9
-
-
-def _done(state_dir: Path) -> frozenset[str]:
-    """Return the tasks that are done."""
-    with Store.inspect(state_dir) as store:
-        return frozenset(task.task_id for task in store.tasks.scan(SESSION) if task.state == "done")

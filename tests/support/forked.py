@@ -12,7 +12,13 @@ PLUGINS: Final = Path(__file__).parent / "plugins"
 BOUND_SECONDS: Final = 40.0
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["maestro_runtime", "maestro_runtime.config", "maestro_storage"])
+# The packages load lazily: only their modules bring what a run uses.
+_context.set_forkserver_preload(
+    [
+        *("maestro_runtime.runtime", "maestro_runtime.tickets.webhook"),
+        *("maestro_runtime.config.team_file", "maestro_runtime.cli._progress"),
+    ]
+)
 
 
 def start(main: Callable[..., None], *arguments: str) -> BaseProcess:

@@ -51,6 +51,15 @@ def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateVi
         return store
 
 
+def done_tasks(state_dir: Path, session_id: str) -> frozenset[str]:
+    """Return the tasks that are done."""
+    if not (state_dir / "data").exists():
+        return frozenset()
+    with Store.inspect(state_dir) as store:
+        tasks = store.tasks.scan(session_id)
+        return frozenset(task.task_id for task in tasks if task.state == "done")
+
+
 def check_end(
     state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
 ) -> None:
