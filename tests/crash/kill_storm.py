@@ -6,58 +6,82 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-import doomed
 import forked
-from crash_team import engine_runs, write_team
-from invariants import Observed, check_end, check_state, done_tasks
-from witnessed import acknowledged
+import mortal
+from dealings import check_all_settled, check_dealings
+from invariants import Observed, check_over, check_state, done_tasks
+from mortal import SESSION
+from outside import Outside, outside
+from program import Program
 
-SESSION: Final = "doomed"
-TASKS_PER_PHASE: Final = 8
-COMMITS_MAX: Final = 5
+COMMITS_MAX: Final = 8
 """Most commits of a life that ends at the boundary of one; an attempt takes two."""
-LIFE_SECONDS_MAX: Final = 0.06
+LIFE_SECONDS_MAX: Final = 0.08
 """Longest life that ends at any other moment, its start included."""
 KILLS_MAX: Final = 40
 """Of one run: killed too soon, most lives only take up what the one before has left."""
-ATTEMPTS_MAX: Final = 100
+ATTEMPTS_MAX: Final = 3
+ROUNDS_MAX: Final = 40
 """Every crash counts as an attempt, and no task is to be given up for that."""
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Kill the lives of one run, check what each left behind, and let the last one end."""
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
-    team = write_team(directory, TASKS_PER_PHASE, ATTEMPTS_MAX)
-    state, witness = directory / "state", directory / "events.log"
-    observed = Observed(attempts_max=ATTEMPTS_MAX)
-    done: frozenset[str] = frozenset()
-    places = str(team), str(state), str(directory / "output")
-    kills = 0
-    while kills < KILLS_MAX and not _lived(chance, *places, str(witness)):
-        kills += 1
-        observed.acknowledged = acknowledged(witness)
-        observed.runs = engine_runs(directory)
-        check_state(state, SESSION, observed)
-        done |= done_tasks(state, SESSION)
-    if kills == KILLS_MAX and forked.run(doomed.main, *places, "never", "0", str(witness)) != 0:
-        raise RuntimeError("the run that nobody killed did not end well")
-    observed.acknowledged = acknowledged(witness)
-    observed.runs = engine_runs(directory)
-    check_end(state, SESSION, observed, done)
-    return Counter(kills=kills, runs=1)
+    with outside(directory) as world:
+        return Storm(directory, seed, world).rage()
 
 
-def _lived(chance: random.Random, team: str, state: str, output: str, witness: str) -> bool:
-    """Let the run live until its end or a random one; True if it was its own."""
-    places = team, state, output
-    if chance.random() < 0.75:
-        when, number = chance.choice(("before", "after")), chance.randint(1, COMMITS_MAX)
-        code = forked.run(doomed.main, *places, when, str(number), witness)
-    else:
-        process = forked.start(doomed.main, *places, "never", "0", witness)
-        process.join(chance.random() * LIFE_SECONDS_MAX)
-        process.kill()
-        code = forked.finish(process)
-    if code not in (0, -signal.SIGKILL):
-        raise RuntimeError(f"the run ended with exit code {code}")
-    return code == 0
+class Storm:
+    """One run of a random program, and the kills it goes through."""
+
+    def __init__(self, directory: Path, seed: int, world: Outside) -> None:
+        self._chance = random.Random(seed)  # noqa: S311 - not for secrets
+        self._program = Program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX)
+        team = self._program.write(directory, world.provider.socket)
+        self._state = directory / "state"
+        self._places = (
+            *(str(team), str(self._state), str(directory / "output")),
+            *(world.sink_url, str(world.observer)),
+        )
+        self._world = world
+        self._observed = Observed(attempts_max=ATTEMPTS_MAX, rounds_max=ROUNDS_MAX)
+        self._done: frozenset[str] = frozenset()
+        # A provider that cannot tell what it billed leaves calls that are lost.
+        world.provider.arm("never", tells=self._chance.random() < 3 / 4)
+
+    def rage(self) -> Counter[str]:
+        """Kill until the run is through; return what was done."""
+        kills = 0
+        while kills < KILLS_MAX and not self._lived():
+            kills += 1
+            self._observe()
+            check_state(self._state, SESSION, self._observed)
+            self._done |= done_tasks(self._state, SESSION)
+        if kills == KILLS_MAX and forked.run(mortal.main, *self._places, "never", "0") != 0:
+            raise RuntimeError("the run that nobody killed did not end well")
+        self._observe()
+        states = check_over(self._state, SESSION, self._observed, self._done)
+        self._program.check_end(states)
+        check_all_settled(self._state, SESSION, self._world.look())
+        return Counter(kills=kills, runs=1, tasks=len(self._program.tasks))
+
+    def _observe(self) -> None:
+        seen = self._world.look()
+        check_dealings(self._state, SESSION, seen)
+        self._observed.acknowledged = [told.event for told in seen.told if told.event is not None]
+        self._observed.runs = seen.runs
+
+    def _lived(self) -> bool:
+        """Let the run live until its end or a random one; True if it was its own."""
+        if self._chance.random() < 3 / 4:
+            when = self._chance.choice(("before", "after"))
+            number = str(self._chance.randint(1, COMMITS_MAX))
+            code = forked.run(mortal.main, *self._places, when, number)
+        else:
+            process = forked.start(mortal.main, *self._places, "never", "0")
+            process.join(self._chance.random() * LIFE_SECONDS_MAX)
+            process.kill()
+            code = forked.finish(process)
+        if code not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"the run ended with exit code {code}")
+        return code == 0

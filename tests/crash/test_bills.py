@@ -26,7 +26,7 @@ requirement = "two notes"
 engine = "billed"
 backoff_seconds = 0.0
 backoff_max_seconds = 0.0
-options = {{ socket = {socket}, fails_first = ["b"] }}
+options = {{ socket = {socket}, fails_first = {{ b = 1 }} }}
 [personas.dev]
 [[phases]]
 name = "one"
@@ -71,7 +71,8 @@ def check_books(directory: Path, server: BillingServer) -> list[CallRecord]:
         cells = list(store.usage.scan())
         assert {task.state for task in store.tasks.scan(SESSION)} == {"done"}
         used = sum(task.tokens_used for task in store.tasks.scan(SESSION))
-    bills = server.bills()
+    bills = {bill.call_id: (bill.input_tokens, bill.output_tokens) for bill in server.bills()}
+    assert len(bills) == len(server.bills()), "a call was billed twice"
     by_id = {row.call_id.hex(): row for row in rows}
     assert set(bills) <= set(by_id), "a bill is in no row"
     lost = [row for row in rows if row.state == "lost"]

@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.team import Persona
-from maestro_runtime.engines.errors import Transient
+from maestro_runtime.engines.errors import Permanent, Transient
 from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
 
 
@@ -32,9 +32,13 @@ class BilledEngine:
         return 100
 
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
-        """Have the call billed; the first attempts of some tasks fail all the same."""
-        usage = await _usage(order, {"ask": "call", "call_id": order.call_id})
-        if order.ordinal == 1 and order.task_id in order.persona.options["fails_first"]:
+        """Have the call billed; some attempts of some tasks fail all the same."""
+        request = {"ask": "call", "call_id": order.call_id, "task_id": order.task_id}
+        usage = await _usage(order, {**request, "ordinal": order.ordinal})
+        options = order.persona.options
+        if order.task_id in options.get("fails", ()):
+            raise Permanent("scripted", usage)
+        if order.ordinal <= options["fails_first"].get(order.task_id, 0):
             raise Transient("scripted", usage)
         for deliverable in order.contract.deliverables:
             for path in deliverable.artifacts:

@@ -1,7 +1,7 @@
 """A provider of its own: a process that bills calls and outlives every runtime it serves.
 
-`billing_server.py SOCKET LOG` answers one JSON object with another on each connection, and appends
-every bill to LOG. A call id is billed once, however often it is asked for.
+It answers one JSON object with another on each connection. Each time a call is asked for is billed:
+who asks twice pays twice.
 """
 
 import hashlib
@@ -10,17 +10,29 @@ import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
+import forked
+
 BOUND_SECONDS: Final = 20.0
 
 Moment = Literal["received", "billed", "answered"]
 """received: the request is here, nothing is billed; billed: no answer yet; answered: it is sent."""
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What one call costs, as its provider has written it down."""
+
+    call_id: str
+    task_id: str
+    ordinal: int
+    input_tokens: int
+    output_tokens: int
 
 
 class Billing:
@@ -45,12 +57,14 @@ class Billing:
         if _sent(connection, answer) and "call_id" in request:
             self._strike("answered", connection)
 
-    def _call(self, connection: socket.socket, call_id: str) -> dict[str, int]:
+    def _call(
+        self, connection: socket.socket, call_id: str, task_id: str, ordinal: int
+    ) -> dict[str, int]:
         self._strike("received", connection)
-        if call_id not in self._bills:
-            self._bills[call_id] = price(call_id)
-            with self._log.open("a") as log:
-                log.write(json.dumps([call_id, *price(call_id)]) + "\n")
+        self._bills[call_id] = price(call_id)
+        bill = Bill(call_id, task_id, ordinal, *price(call_id))
+        with self._log.open("ab") as log:
+            log.write(msgspec.json.encode(bill) + b"\n")
         self._strike("billed", connection)
         return self._figures(call_id)
 
@@ -99,17 +113,13 @@ def _sent(connection: socket.socket, answer: dict[str, Any]) -> bool:
     return True
 
 
-def main(path: str, log: str) -> None:
-    """Serve for ever."""
+def serve(listener: socket.socket, log: str) -> None:
+    """Bill for ever."""
     billing = Billing(Path(log))
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        print("ready", flush=True)  # noqa: T201 - its parent waits for it
-        while True:
-            connection, _ = listener.accept()
-            with connection:
-                billing.serve(connection)
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            billing.serve(connection)
 
 
 class BillingServer:
@@ -118,40 +128,40 @@ class BillingServer:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "billing.sock"
         self._log = directory / "bills.jsonl"
+        self.tells = True
 
     def arm(
         self, moment: Moment | Literal["never"], number: int = 1, *, tells: bool = True
     ) -> None:
         """Let the n-th call, 1-based, kill its runtime; say whether `recover` is answered."""
-        request = {"ask": "arm", "moment": moment, "number": number, "tells": tells}
+        self.tells = tells
+        self.ask({"ask": "arm", "moment": moment, "number": number, "tells": tells})
+
+    def bills(self) -> list[Bill]:
+        """Return every bill to runtimes that have ended."""
+        # It serves one after the other: who asks last is answered when all before have been.
+        self.ask({"ask": "recover", "of": ""})
+        if not self._log.exists():
+            return []
+        return [
+            msgspec.json.decode(line, type=Bill) for line in self._log.read_bytes().splitlines()
+        ]
+
+    def ask(self, request: dict[str, object]) -> None:
+        """Ask, and wait for the answer."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(BOUND_SECONDS)
             connection.connect(str(self.socket))
             connection.sendall(json.dumps(request).encode() + b"\n")
             connection.recv(100)
 
-    def bills(self) -> dict[str, tuple[int, int]]:
-        """Return input and output tokens of every call that was billed."""
-        if not self._log.exists():
-            return {}
-        lines = [json.loads(line) for line in self._log.read_text().splitlines()]
-        assert len({line[0] for line in lines}) == len(lines)
-        return {call_id: (input_tokens, output) for call_id, input_tokens, output in lines}
-
 
 @contextmanager
 def billing(directory: Path) -> Iterator[BillingServer]:
     """Run a server in a process of its own."""
     server = BillingServer(directory)
-    argv = [sys.executable, __file__, str(server.socket), str(directory / "bills.jsonl")]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(server.socket))
+        listener.listen()
+        with forked.server(serve, listener, str(directory / "bills.jsonl")):
             yield server
-        finally:
-            process.kill()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

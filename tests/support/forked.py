@@ -3,7 +3,8 @@
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
@@ -21,14 +22,14 @@ _context.set_forkserver_preload(
 )
 
 
-def start(main: Callable[..., None], *arguments: str) -> BaseProcess:
+def start(main: Callable[..., None], *arguments: object) -> BaseProcess:
     """Start `main` of an importable module in a process that finds the engines of the tests."""
     process = _context.Process(target=_run, args=(main, arguments))
     process.start()
     return process
 
 
-def run(main: Callable[..., None], *arguments: str) -> int:
+def run(main: Callable[..., None], *arguments: object) -> int:
     """Run `main` to its end and return the exit code; a killed one has the negative signal."""
     return finish(start(main, *arguments))
 
@@ -45,7 +46,19 @@ def finish(process: BaseProcess) -> int:
     return code
 
 
-def _run(main: Callable[..., None], arguments: tuple[str, ...]) -> None:
+@contextmanager
+def server(main: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Let `main` serve for ever in a process of its own, until the end of the context."""
+    process = start(main, *arguments)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+
+
+def _run(main: Callable[..., None], arguments: tuple[object, ...]) -> None:
     sys.path.insert(0, str(PLUGINS))
     for name in [name for name in os.environ if name.startswith("MAESTRO_")]:
         del os.environ[name]

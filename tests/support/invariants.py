@@ -14,8 +14,6 @@ from maestro_storage.records import TASK_FINAL, AttemptRecord, EventRecord
 if TYPE_CHECKING:
     from maestro_storage.bookings import CounterKey
 
-ROUNDS_MAX = 2
-
 
 @dataclass
 class Observed:
@@ -27,6 +25,8 @@ class Observed:
     """Runs of the engine."""
     attempts_max: int = 3
     """Attempts in a round that the team allows."""
+    rounds_max: int = 2
+    """Rounds of a task that the team allows."""
 
 
 def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateView | None:
@@ -63,7 +63,7 @@ def done_tasks(state_dir: Path, session_id: str) -> frozenset[str]:
 def check_end(
     state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
 ) -> None:
-    """Check a session that was resumed to its end.
+    """Check a session that was resumed to its end, and whose every task went well.
 
     Args:
         state_dir: Of the session.
@@ -71,27 +71,36 @@ def check_end(
         observed: Everything seen from outside, before the kill and after it.
         done_before: Tasks that were done, and so acknowledged, when the process was killed.
     """
+    states = check_over(state_dir, session_id, observed, done_before)
+    assert set(states.values()) == {"done"}
+
+
+def check_over(
+    state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
+) -> dict[str, str]:
+    """Check a session that has ended, well or not; return the state of each task."""
     check_state(state_dir, session_id, observed)
     with Store.inspect(state_dir) as store:
-        session = store.require_session(session_id)
-        assert session.state == "done"
-        assert {task.state for task in store.tasks.scan(session_id)} == {"done"}
+        states: dict[str, str] = {task.task_id: task.state for task in store.tasks.scan(session_id)}
+        assert set(states.values()) <= TASK_FINAL
+        well = set(states.values()) == {"done"}
+        assert store.require_session(session_id).state == ("done" if well else "failed")
         assert all(call.state != "open" for call in store.calls.scan(session_id))
         assert all(budget.held_tokens == 0 for budget in store.budgets.scan(session_id))
-        last_finish = {
+        finishes = {
             event.task_id: event.sequence
             for event in store.events.scan(session_id)
             if event.kind == "task_done"
         }
-        for event in store.events.scan(session_id):
-            if event.kind == "attempt_started":
-                # Invariant 6: nothing is begun for a task that is done.
-                assert event.sequence < last_finish[event.task_id]
-        finishes = Counter(
-            event.task_id for event in store.events.scan(session_id) if event.kind == "task_done"
-        )
-        assert set(finishes.values()) == {1}
+        kinds = Counter(event.kind for event in store.events.scan(session_id))
+        assert kinds["task_done"] == len(finishes)
+        assert set(finishes) == {name for name, state in states.items() if state == "done"}
         assert done_before <= set(finishes)
+        for event in store.events.scan(session_id):
+            if event.kind == "attempt_started" and event.task_id in finishes:
+                # Invariant 6: nothing is begun for a task that is done.
+                assert event.sequence < finishes[event.task_id]
+        return states
 
 
 def _check_history(store: StateView, session_id: str, observed: Observed) -> None:
@@ -148,6 +157,9 @@ def _check_counters(store: StateView) -> None:
             spent[hold.key] += 0 if call.state == "open" else figures[hold.metric]
             held[hold.key] += hold.amount if call.state == "open" else 0
     rows = {row.counter: row for row in store.counters.scan()}
+    for row in rows.values():
+        # One that only warns may be passed.
+        assert row.spent + row.held <= row.limit or row.counter.budget_id == "watched"
     assert set(rows) == set(spent)
     assert {key: row.spent for key, row in rows.items()} == spent
     assert {key: row.held for key, row in rows.items()} == held
@@ -202,7 +214,7 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
     for rows in of_task.values():
         assert [row.ordinal for row in rows] == list(range(1, len(rows) + 1))
         assert max(row.attempt for row in rows) <= observed.attempts_max
-        assert max(row.round for row in rows) <= ROUNDS_MAX
+        assert max(row.round for row in rows) <= observed.rounds_max
         for before, after in pairwise(rows):
             assert before.finished_ms is not None
             assert before.delay_ms is not None

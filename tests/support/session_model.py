@@ -79,6 +79,7 @@ class ModelBudget:
 class ModelBreaker:
     """A circuit breaker, by the book."""
 
+    policy: BreakerPolicy = POLICY
     state: BreakerState = "closed"
     recorded: BreakerState = "closed"
     """Differs from `state` only after a restart, which opens what was half open."""
@@ -116,7 +117,7 @@ class ModelBreaker:
                 self._open(at_ms)
         elif self.state == "closed" and answered is not None:
             self.failures = 0 if answered else self.failures + 1
-            if self.failures == POLICY.failures_max:
+            if self.failures == self.policy.failures_max:
                 self._open(at_ms)
         if before != (self.state, self.failures):
             self.recorded = self.state
@@ -125,7 +126,7 @@ class ModelBreaker:
         return "breaker_closed" if self.state == "closed" else "breaker_opened"
 
     def _open(self, at_ms: int) -> None:
-        pause = min(POLICY.reset_seconds * 2**self.opened_count, POLICY.reset_max_seconds)
+        pause = min(self.policy.reset_seconds * 2**self.opened_count, self.policy.reset_max_seconds)
         self.state = "open"
         self.opened_count += 1
         self.retry_at_ms = at_ms + int(pause * 1000)

@@ -1,0 +1,162 @@
+"""Random programs: teams made from a seed, and what has to become of each of their tasks."""
+
+import json
+import random
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PHASES_MAX: Final = 3
+TASKS_OF_A_PHASE_MAX: Final = 4
+FAILURES_MAX: Final = 3
+"""Most attempts in a row that fail before one goes well."""
+POOR_TOKENS: Final = 250
+"""Budget of a persona that may run out: a call reserves 100 and uses up to 95."""
+RICH_TOKENS: Final = 1_000_000
+
+_HEAD: Final = """
+[team]
+name = "program"
+requirement = "survive"
+max_parallel_workers = {workers}
+[defaults]
+engine = "billed"
+max_attempts = {max_attempts}
+max_rounds = {max_rounds}
+backoff_seconds = 0.005
+backoff_max_seconds = 0.01
+round_backoff_seconds = [0.01]
+options = {{ socket = {socket}, fails_first = {fails_first}, fails = {fails} }}
+[breakers.billed]
+failures_max = {failures_max}
+reset_seconds = 0.02
+reset_max_seconds = 0.05
+jitter = 0.0
+[[budgets]]
+id = "all"
+window = "forever"
+limit = 1000000
+[[budgets]]
+id = "recent"
+scope = "persona"
+window = "rolling:86400"
+limit = 1000000
+[[budgets]]
+id = "watched"
+scope = "phase"
+window = "month"
+metric = "output"
+limit = 20
+action = "warn"
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One contract of a program."""
+
+    task_id: str
+    phase: str
+    persona: str
+    after: tuple[str, ...]
+    failures: int
+    """Attempts that fail before one goes well."""
+    doomed: bool
+    """None goes well, and the first that is answered says so."""
+
+
+class Program:
+    """A team of phases, contracts and budgets, made from a seed."""
+
+    def __init__(self, seed: int, *, max_attempts: int, max_rounds: int) -> None:
+        """Make the program; its retry limits are far above what its engine asks for.
+
+        A crash counts as an attempt too, so they say how many kills a task survives.
+        """
+        chance = random.Random(seed)  # noqa: S311 - not for secrets
+        self.max_attempts = max_attempts
+        self.max_rounds = max_rounds
+        self._workers = chance.randint(1, 4)
+        self._failures_max = chance.randint(1, 3)
+        self._personas = {
+            f"p{number}": POOR_TOKENS if chance.random() < 1 / 8 else RICH_TOKENS
+            for number in range(chance.randint(1, 3))
+        }
+        names = [f"phase{number}" for number in range(chance.randint(1, PHASES_MAX))]
+        self._phases = {
+            name: tuple(before for before in names[:place] if chance.random() < 2 / 3)
+            for place, name in enumerate(names)
+        }
+        self.tasks: dict[str, Task] = {}
+        for phase in names:
+            self._add_tasks(phase, chance)
+
+    def _add_tasks(self, phase: str, chance: random.Random) -> None:
+        beside: list[str] = []
+        for _ in range(chance.randint(1, TASKS_OF_A_PHASE_MAX)):
+            name = f"t{len(self.tasks)}"
+            self.tasks[name] = Task(
+                task_id=name,
+                phase=phase,
+                persona=chance.choice(list(self._personas)),
+                after=tuple(other for other in beside if chance.random() < 1 / 4),
+                failures=chance.choice((0, chance.randint(1, FAILURES_MAX))),
+                doomed=chance.random() < 1 / 12,
+            )
+            beside.append(name)
+
+    def write(self, directory: Path, socket: Path) -> Path:
+        """Write the team file; `socket` is that of the provider."""
+        failing = {task.task_id: task.failures for task in self.tasks.values() if task.failures}
+        pairs = ", ".join(f"{name} = {count}" for name, count in failing.items())
+        text = _HEAD.format(
+            workers=self._workers,
+            max_attempts=self.max_attempts,
+            max_rounds=self.max_rounds,
+            socket=json.dumps(str(socket)),
+            fails_first=f"{{ {pairs} }}",
+            fails=json.dumps([task.task_id for task in self.tasks.values() if task.doomed]),
+            failures_max=self._failures_max,
+        )
+        for name, tokens in self._personas.items():
+            text += f"[personas.{name}]\ntoken_budget = {tokens}\n"
+        for name, after in self._phases.items():
+            text += f'[[phases]]\nname = "{name}"\nafter = {json.dumps(after)}\n'
+        for task in self.tasks.values():
+            text += textwrap.dedent(
+                f"""
+                [[contracts]]
+                id = "{task.task_id}"
+                name = "contract {task.task_id}"
+                phase = "{task.phase}"
+                provider_persona_id = "{task.persona}"
+                after = {json.dumps(task.after)}
+                deliverables = [{{ name = "file", artifacts = ["{task.task_id}.txt"] }}]
+                """
+            )
+        path = directory / "team.toml"
+        path.write_text(text)
+        return path
+
+    def check_end(self, states: dict[str, str]) -> None:
+        """Hold the states in which the tasks have ended against what the program says."""
+        assert set(states) == set(self.tasks)
+        for task in self.tasks.values():
+            ready = all(states[name] == "done" for name in self._before(task))
+            if not ready:
+                allowed = {"blocked"}
+            elif task.doomed:
+                allowed = {"failed"}
+            elif self._personas[task.persona] == POOR_TOKENS:
+                # How much is left for it hangs on what crashes have cost.
+                allowed = {"done", "failed"}
+            else:
+                allowed = {"done"}
+            assert states[task.task_id] in allowed, f"{task} is {states[task.task_id]}"
+
+    def _before(self, task: Task) -> list[str]:
+        """Return the tasks that have to be done before a task may begin."""
+        phases = self._phases[task.phase]
+        others = (other.task_id for other in self.tasks.values() if other.phase in phases)
+        return [*task.after, *others]
