@@ -19,6 +19,7 @@ class HelpWatch:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._answers: Counter[tuple[str, str]] = Counter()
+        self._failure: BaseException | None = None
 
     def note(self, event: EventRecord) -> None:
         """Take notice of a durable event of any kind."""
@@ -27,6 +28,12 @@ class HelpWatch:
                 self._answers[event.session_id, event.task_id] += event.kind == "task_answered"
                 self._changed.notify_all()
 
+    def fail(self, error: BaseException) -> None:
+        """Nothing becomes durable any more: whoever waits, now or later, gets the error."""
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+
     def answers(self, session_id: str, task_id: str) -> int:
         """Return how often a task was answered in this start."""
         return self._answers[session_id, task_id]
@@ -34,11 +41,19 @@ class HelpWatch:
     def wait_for_answer(
         self, session_id: str, task_id: str, before: int, timeout_seconds: float
     ) -> bool:
-        """Wait until a task was answered more than `before` times; False: it was not in time."""
+        """Wait until a task was answered more than `before` times; False: it was not in time.
+
+        Raises the error that `fail` was told, if it was not answered before.
+        """
+
+        def answered() -> bool:
+            return self.answers(session_id, task_id) > before
+
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self.answers(session_id, task_id) > before, timeout_seconds
-            )
+            self._changed.wait_for(lambda: answered() or self._failure, timeout_seconds)
+            if self._failure is not None and not answered():
+                raise self._failure
+            return answered()
 
     def settle(
         self,
@@ -54,11 +69,13 @@ class HelpWatch:
             timeout_seconds: Longest wait.
 
         Returns:
-            Whether nothing is unsent.
+            Whether nothing is unsent. Raises the error that `fail` was told, if something is.
         """
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
             while rows := unsent():
+                if self._failure is not None:
+                    raise self._failure
                 left_seconds = deadline - time.monotonic()
                 latest_ms = now_ms() + left_seconds * 1000
                 too_late = all((row.deadline_ms or 0) > latest_ms for row in rows)

@@ -100,7 +100,7 @@ class Runtime:
             ports=StorePorts(
                 deliver=self.system.deliver,
                 on_events=self._publish,
-                on_failure=self._running.fail,
+                on_failure=self._fail,
                 observer=options.observer,
                 now_ms=self.system.clock.now_ms,
             ),
@@ -270,6 +270,7 @@ class Runtime:
             AnswerInvalid: The answer breaks a rule.
             SessionQuarantined: A record of the session is damaged.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+            StorageError, ActorFailed: The store or an actor was lost before it was.
         """
         self.store.require_session(session_id)
         before = self._help.answers(session_id, task_id)
@@ -322,6 +323,9 @@ class Runtime:
         Returns:
             Whether all were delivered. The others are tried again while the runtime is open, and
             at each later start.
+
+        Raises:
+            StorageError, ActorFailed: The store or an actor was lost before they were.
         """
 
         def unsent() -> list[OutboxRecord]:
@@ -408,9 +412,11 @@ class Runtime:
             return
         # An actor that cannot write any more may hear of it before the runtime does.
         stored = isinstance(error, StorageError)
-        self._running.fail(
-            error if stored else ActorFailed(address, f"{type(error).__name__}: {error}")
-        )
+        self._fail(error if stored else ActorFailed(address, f"{type(error).__name__}: {error}"))
+
+    def _fail(self, error: BaseException) -> None:
+        self._running.fail(error)
+        self._help.fail(error)
 
 
 def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -> Runtime:

@@ -1,6 +1,7 @@
 """Help needed by a program that embeds the runtime."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ import pytest
 from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import coordinator_address
-from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.kernel import ActorSystem, LaneActor, LaneFuture
 from maestro_actors.posting import Posting
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.tickets import TicketNotDelivered
-from maestro_storage.errors import NotFound
+from maestro_storage.errors import NotFound, StoreFailed
 
 BOUND_SECONDS = 20.0
 
@@ -133,6 +135,37 @@ def test_no_sink_can_change_a_verdict_or_stop_the_runtime(
         assert runtime.resume("s1").require(BOUND_SECONDS).state == "done"
 
     assert _pending(tmp_path)
+
+
+class Losing(LaneActor):
+    """An actor that hears that the store has failed."""
+
+    def on_receive(self, _message: object) -> None:
+        raise StoreFailed("/state", "broken disk")
+
+
+def test_nobody_waits_for_the_tickets_of_a_runtime_that_has_failed(
+    tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tried again before the wait ends, and so worth waiting for; but not within the test.
+    monkeypatch.setattr("maestro_actors.help_desk.BACKOFF_SECONDS", 2 * BOUND_SECONDS)
+    options = RuntimeOptions(tickets=DownSink())
+    with open_runtime(tmp_path / "state", options) as runtime, ThreadPoolExecutor() as threads:
+        runtime.run(order).result(BOUND_SECONDS)
+        settled = threads.submit(runtime.settle_tickets, "s1", 3 * BOUND_SECONDS)
+        runtime.system.spawn(Losing, address="losing")
+        runtime.system.deliver("losing", b"")
+
+        with pytest.raises(StoreFailed):
+            settled.result(BOUND_SECONDS)
+
+
+def test_an_answer_that_can_no_longer_become_durable_is_not_waited_for() -> None:
+    watch = HelpWatch()
+    watch.fail(StoreFailed("/state", "broken disk"))
+
+    with pytest.raises(StoreFailed):
+        watch.wait_for_answer("s1", "note", 0, 3 * BOUND_SECONDS)
 
 
 def _pending(directory: Path) -> bool:
