@@ -76,6 +76,9 @@ class EngineDesk:
         except HostClosed as error:
             # The runtime stops between the opening of a call and its start: nothing was used.
             finished(Outcome(failure="interrupted", evidence=(str(error),)))
+        except RuntimeError as error:
+            # There is no memory for the thread of the engines: an attempt that failed, no bug.
+            finished(Outcome(failure="transient", evidence=(f"engine not started: {error}",)))
 
     def _started(self, call_id: str, reply_to: str) -> Callable[[ProcessIdentity], Awaitable[None]]:
         async def started(process: ProcessIdentity) -> None:

@@ -123,15 +123,20 @@ class EngineHost:
 
         Raises:
             HostClosed: The host is closed.
+            RuntimeError: There is no memory for its thread; nothing was posted.
         """
         if self._closed:
             raise HostClosed
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._run, args=(self._loop,), name="engines", daemon=True
-            )
-            self._thread.start()
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=self._run, args=(loop,), name="engines", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                loop.close()
+                raise
+            # Only now: where no thread can be started, nothing must be left to one.
+            self._loop, self._thread = loop, thread
         if not self._inbox:
             self._loop.call_soon_threadsafe(self._drain)
         self._inbox.append(action)

@@ -154,6 +154,27 @@ def test_recovering_a_call_of_an_earlier_start_asks_the_engine(place: Place) -> 
     assert recovered.usage == Usage(input_tokens=7)
 
 
+def test_a_call_that_gets_no_thread_has_failed_and_the_next_one_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", start)
+        place.desk.start(ORDER, ADDRESS)
+        finished = place.next(EngineFinished)
+    place.engine.released = True
+    place.desk.start(ORDER, ADDRESS)
+    after = place.next(EngineFinished)
+
+    assert isinstance(finished, EngineFinished)
+    assert finished.outcome.failure == "transient"
+    assert finished.outcome.evidence == ("engine not started: can't start new thread",)
+    assert isinstance(after, EngineFinished)
+    assert after.outcome.usage == Usage(input_tokens=7)
+
+
 def test_an_outcome_that_is_too_large_to_be_sent_is_a_failure_with_its_tokens(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
