@@ -1,8 +1,8 @@
 """Rounds of faults against real runs, as many as you like: the long form of the crash tests.
 
-`make crash ROUNDS=200 SEED=1` makes so many rounds of each fault and prints what was checked; with
-FAULT, of that one. A failure prints the command that repeats its round. The test-suite makes a few
-rounds of each.
+`make crash ROUNDS=200 SEED=1` makes so many rounds of each fault and prints what was done and
+checked; with FAULT, of that one. A failure prints where the run stands, and the command that
+repeats its round. The test-suite makes a few rounds of each.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,56 +26,89 @@ import random_kill
 import shortage
 import start_storm
 import storage_fault
+import syscalls
 import wall_clock
+from status import status
 from straced import STRACE
 
-Round = Callable[[Path, int], Counter[str]]
-"""One round in an empty directory, from a seed; it raises if an invariant is broken."""
+ROUNDS: Final = 50
+"""Of each fault, unless it has rounds that can be counted: then all of them."""
 
-FAULTS: Final[dict[str, Round]] = {
-    "kill": random_kill.one_round,
-    "kill-storm": kill_storm.one_round,
-    "power-cut": power_cut.one_round,
-    "storage": storage_fault.one_round,
-    "bit-rot": bit_rot.one_round,
-    "start-storm": start_storm.one_round,
-    "pause": pause.one_round,
-    "wall-clock": wall_clock.one_round,
-    "shortage": shortage.one_round,
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault: how it is made, and what is checked after it."""
+
+    one_round: Callable[[Path, int], Counter[str]]
+    """One round in an empty directory, from a seed; it raises if an invariant is broken."""
+    checked: str
+    straced: bool = False
+    """It cannot be made without strace."""
+    every: Callable[[], Iterable[int]] | None = None
+    """The seeds of all rounds there are; None if there is no end of them."""
+
+
+WORLD: Final = (
+    "all that was told is kept, the ledger is the bills, one ticket for each failure, breaker, "
+    "budgets, limits and history as they must be, no finished task ran again"
+)
+RECORDS: Final = (
+    "all that was told is kept, no call ran twice, budgets, limits and history as they must be, "
+    "no finished task ran again"
+)
+
+FAULTS: Final[dict[str, Fault]] = {
+    "kill": Fault(random_kill.one_round, WORLD),
+    "kill-storm": Fault(kill_storm.one_round, WORLD),
+    "syscalls": Fault(syscalls.one_round, WORLD, straced=True, every=syscalls.every),
+    "power-cut": Fault(power_cut.one_round, RECORDS, straced=True),
+    "storage": Fault(storage_fault.one_round, RECORDS, straced=True),
+    "bit-rot": Fault(bit_rot.one_round, "damage is found, or of no consequence"),
+    "start-storm": Fault(start_storm.one_round, f"one owner at a time; {RECORDS}"),
+    "pause": Fault(pause.one_round, f"who stands still stays the owner; {RECORDS}"),
+    "wall-clock": Fault(wall_clock.one_round, "no task is stranded, and none runs twice"),
+    "shortage": Fault(shortage.one_round, RECORDS),
 }
-
-STRACED: Final = frozenset({"power-cut", "storage"})
 
 
 def main() -> None:
     """Run a campaign from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=50, help="of each fault")
+    parser.add_argument("--rounds", type=int, help=f"of each fault; {ROUNDS}, or all there are")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--fault", choices=FAULTS, action="append", help="all, if none is given")
     options = parser.parse_args()
-    for fault in options.fault or FAULTS:
-        if fault in STRACED and STRACE is None:
-            _say(f"{fault}: left out, strace is not installed")
+    for name in options.fault or FAULTS:
+        fault = FAULTS[name]
+        if fault.straced and STRACE is None:
+            _say(f"{name}: absent, because strace is not installed")
             continue
-        counted = repeat(fault, options.rounds, options.seed)
+        if fault.every is not None and options.rounds is None:
+            seeds, which = list(fault.every()), "every one"
+        else:
+            seeds = [*range(options.seed, options.seed + (options.rounds or ROUNDS))]
+            which = f"seed {options.seed}"
+        started = time.monotonic()
+        counted = repeat(name, seeds)
         done = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
-        _say(f"{fault}: seed {options.seed}, {options.rounds} rounds, {done}")
-    _say(
-        "nothing acknowledged was lost, no call was booked or run twice, no finished task ran "
-        "again, no limit was passed"
-    )
+        seconds = time.monotonic() - started
+        _say(
+            f"{name}: {which}, {len(seeds)} rounds, {done}, {seconds:.0f} s; "
+            f"checked: {fault.checked}"
+        )
 
 
-def repeat(fault: str, rounds: int, seed: int) -> Counter[str]:
-    """Make rounds of a fault, each with a seed of its own; return what was done, added up."""
+def repeat(name: str, seeds: Iterable[int]) -> Counter[str]:
+    """Make a round of a fault for each seed; return what was done, added up."""
     counted: Counter[str] = Counter()
-    for number in range(seed, seed + rounds):
+    for seed in seeds:
         with tempfile.TemporaryDirectory() as directory:
             try:
-                counted += FAULTS[fault](Path(directory), number)
+                counted += FAULTS[name].one_round(Path(directory), seed)
             except BaseException:
-                _say(f"repeat: make crash FAULT={fault} ROUNDS=1 SEED={number}")
+                for line in status(Path(directory)):
+                    _say(line)
+                _say(f"repeat: make crash FAULT={name} ROUNDS=1 SEED={seed}")
                 raise
     return counted
 

@@ -10,9 +10,9 @@ import forked
 import mortal
 from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
-from mortal import SESSION
+from mortal import SESSION, Places
 from outside import Outside, outside
-from program import Program
+from program import random_program
 
 COMMITS_MAX: Final = 8
 """Most commits of a life that ends at the boundary of one; an attempt takes two."""
@@ -36,13 +36,9 @@ class Storm:
 
     def __init__(self, directory: Path, seed: int, world: Outside) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - not for secrets
-        self._program = Program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX)
-        team = self._program.write(directory, world.provider.socket)
-        self._state = directory / "state"
-        self._places = (
-            *(str(team), str(self._state), str(directory / "output")),
-            *(world.sink_url, str(world.observer)),
-        )
+        self._program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX)
+        self._program.write(directory, world.provider.socket)
+        self._places = Places.of(directory, world)
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX, rounds_max=ROUNDS_MAX)
         self._done: frozenset[str] = frozenset()
@@ -55,19 +51,19 @@ class Storm:
         while kills < KILLS_MAX and not self._lived():
             kills += 1
             self._observe()
-            check_state(self._state, SESSION, self._observed)
-            self._done |= done_tasks(self._state, SESSION)
-        if kills == KILLS_MAX and forked.run(mortal.main, *self._places, "never", "0") != 0:
+            check_state(self._places.state_dir, SESSION, self._observed)
+            self._done |= done_tasks(self._places.state_dir, SESSION)
+        if kills == KILLS_MAX and forked.run(mortal.main, self._places) != 0:
             raise RuntimeError("the run that nobody killed did not end well")
         self._observe()
-        states = check_over(self._state, SESSION, self._observed, self._done)
+        states = check_over(self._places.state_dir, SESSION, self._observed, self._done)
         self._program.check_end(states)
-        check_all_settled(self._state, SESSION, self._world.look())
+        check_all_settled(self._places.state_dir, SESSION, self._world.look())
         return Counter(kills=kills, runs=1, tasks=len(self._program.tasks))
 
     def _observe(self) -> None:
         seen = self._world.look()
-        check_dealings(self._state, SESSION, seen)
+        check_dealings(self._places.state_dir, SESSION, seen)
         self._observed.acknowledged = [told.event for told in seen.told if told.event is not None]
         self._observed.runs = seen.runs
 
@@ -75,10 +71,10 @@ class Storm:
         """Let the run live until its end or a random one; True if it was its own."""
         if self._chance.random() < 3 / 4:
             when = self._chance.choice(("before", "after"))
-            number = str(self._chance.randint(1, COMMITS_MAX))
-            code = forked.run(mortal.main, *self._places, when, number)
+            number = self._chance.randint(1, COMMITS_MAX)
+            code = forked.run(mortal.main, self._places, when, number)
         else:
-            process = forked.start(mortal.main, *self._places, "never", "0")
+            process = forked.start(mortal.main, self._places)
             process.join(self._chance.random() * LIFE_SECONDS_MAX)
             process.kill()
             code = forked.finish(process)

@@ -21,7 +21,7 @@ from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.report import SessionReport
 from observer import Told
 from outside import SECRET, Outside, Seen, outside
-from program import Program
+from program import random_program
 
 SESSION: Final = "victim"
 EVENTS: Final = 30
@@ -50,7 +50,7 @@ class Moment:
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Run one program with up to three kills, then to its end; count the kills."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    program = Program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=2)
+    program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=2)
     with outside(directory) as world:
         victim = Victim(directory, program.write(directory, world.provider.socket), world)
         kills = 0

@@ -1,12 +1,15 @@
 """A few rounds of each fault; `make crash` makes as many as you like."""
 
+from pathlib import Path
+
 import pytest
 
-from campaign import FAULTS, STRACED, repeat
+import campaign
+from campaign import FAULTS, Fault, repeat
 from straced import STRACE
 
 ROUNDS = {
-    "kill": 5,
+    "kill": 2,
     "kill-storm": 1,
     "power-cut": 1,
     "bit-rot": 1,
@@ -15,11 +18,40 @@ ROUNDS = {
     "shortage": 4,
 }
 """Of each fault; 2 of the others."""
+SYSCALLS_LEFT_OUT = 90
+"""Of the system calls one of so many is struck."""
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_keeps_its_invariants_through_a_fault(fault: str) -> None:
-    if fault in STRACED and STRACE is None:
+    if FAULTS[fault].straced and STRACE is None:
         pytest.skip("strace is not installed")
-    assert repeat(fault, ROUNDS.get(fault, 2), seed=1).total() > 0
+    every = FAULTS[fault].every
+    seeds = range(1, 1 + ROUNDS.get(fault, 2)) if every is None else [*every()][::SYSCALLS_LEFT_OUT]
+    assert repeat(fault, seeds).total() > 0
+
+
+def test_a_round_that_fails_names_the_command_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_directory: Path, seed: int) -> None:
+        assert seed < 8
+
+    monkeypatch.setitem(FAULTS, "kill", Fault(fail, ""))  # type: ignore[arg-type] # counts nothing
+
+    with pytest.raises((AssertionError, TypeError)):
+        repeat("kill", [8])
+
+    assert "repeat: make crash FAULT=kill ROUNDS=1 SEED=8" in capsys.readouterr().out
+
+
+def test_a_fault_that_cannot_be_made_here_is_said_to_be_absent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(campaign, "STRACE", None)
+    monkeypatch.setattr("sys.argv", ["campaign.py", "--fault", "syscalls"])
+
+    campaign.main()
+
+    assert capsys.readouterr().out == "syscalls: absent, because strace is not installed\n"

@@ -12,6 +12,9 @@ from maestro_actors.team import Persona
 from maestro_runtime.engines.errors import Permanent, Transient
 from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
 
+UNREACHED = "the provider was not reached"
+"""In the evidence of a call of which the provider knows nothing."""
+
 
 class BilledEngine:
     """Asks the billing server once for each call, and again after a crash."""
@@ -54,7 +57,10 @@ class BilledEngine:
 
 
 async def _usage(order: CallOrder, request: dict[str, Any]) -> Usage | None:
-    reader, writer = await asyncio.open_unix_connection(order.persona.options["socket"])
+    try:
+        reader, writer = await asyncio.open_unix_connection(order.persona.options["socket"])
+    except OSError as error:
+        raise Transient(f"{UNREACHED}: {error}") from error
     try:
         writer.write(json.dumps(request).encode() + b"\n")
         figures = json.loads(await reader.readline())

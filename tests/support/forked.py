@@ -58,6 +58,11 @@ def server(main: Callable[..., None], *arguments: object) -> Iterator[None]:
         process.close()
 
 
+def say_into(path: Path) -> None:
+    """Let what this process says of errors go to a file."""
+    os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), sys.stderr.fileno())
+
+
 def _run(main: Callable[..., None], arguments: tuple[object, ...]) -> None:
     sys.path.insert(0, str(PLUGINS))
     for name in [name for name in os.environ if name.startswith("MAESTRO_")]:

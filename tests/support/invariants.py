@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from billed_engine import UNREACHED
 from crash_team import Run
 from maestro_runtime.cli._progress import EventLine
 from maestro_storage import StateView, Store, verify
@@ -206,7 +207,11 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
     assert set(runs) <= set(by_call), "an engine ran without a durable attempt"
     assert all(count == 1 for count in runs.values()), "a call ran twice"
     # What was settled with an answer did run; only an interrupted call may never have started.
-    answered = {call for call, attempt in by_call.items() if attempt.state in ("ok", "failed")}
+    answered = {
+        call
+        for call, attempt in by_call.items()
+        if attempt.state in ("ok", "failed") and not _not_begun(attempt)
+    }
     assert answered <= set(runs)
     of_task: dict[str, list[AttemptRecord]] = {}
     for attempt in attempts:
@@ -219,6 +224,12 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
             assert before.finished_ms is not None
             assert before.delay_ms is not None
             assert after.started_ms >= before.finished_ms + before.delay_ms
+
+
+def _not_begun(attempt: AttemptRecord) -> bool:
+    """Whether a call may have failed before its engine did anything."""
+    evidence = "".join(attempt.evidence)
+    return any(text in evidence for text in (UNREACHED, "can't start new thread", "MemoryError"))
 
 
 def _check_tasks(store: StateView, session_id: str) -> None:

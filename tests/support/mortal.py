@@ -1,41 +1,79 @@
 """One life of a run whose provider, ticket sink and observer are processes of their own: `main`."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from doomed import Executioner
 from maestro_actors import help_desk
-from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import StoreOptions
 from observer import Teller
-from outside import SECRET
+from outside import SECRET, Outside
 
 SESSION: Final = "mortal"
-RUN_SECONDS_MAX: Final = 30.0
+RUN_SECONDS_MAX: Final = 20.0
 
 
-def main(  # noqa: PLR0917 - as a command line
-    team: str, state: str, output: str, sink_url: str, observer: str, when: str, number: str
-) -> None:
+@dataclass(frozen=True)
+class Places:
+    """Where a run has everything."""
+
+    team: str
+    state: str
+    output: str
+    sink_url: str
+    observer: str
+    """Its socket."""
+
+    @classmethod
+    def of(cls, directory: Path, world: Outside) -> "Places":
+        """Return the places of the run in a directory; its team file is to be written."""
+        return cls(
+            team=str(directory / "team.toml"),
+            state=str(directory / "state"),
+            output=str(directory / "output"),
+            sink_url=world.sink_url,
+            observer=str(world.observer),
+        )
+
+    @property
+    def state_dir(self) -> Path:
+        """The state directory."""
+        return Path(self.state)
+
+
+def main(places: Places, when: str = "never", number: int = 0) -> None:
     """Run the session until the commit where it dies, or to its end, and tell how it ended.
 
-    WHEN is "before" (everything is written, nothing durable), "after" (durable, nothing delivered)
-    or "never".
+    `when` is "before" (everything is written, nothing durable), "after" (durable, nothing
+    delivered) or "never".
     """
+    with opened(places, when, number) as runtime:
+        run(places, runtime)
+
+
+def opened(places: Places, when: str = "never", number: int = 0) -> Runtime:
+    """Open the runtime."""
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
-    loaded = load_team(team, settings=resolve_settings(Flags(), {}))
     options = RuntimeOptions(
-        observer=Executioner(when, int(number)),
-        tickets=WebhookSink(WebhookSettings(sink_url, SECRET)),
+        observer=Executioner(when, number),
+        tickets=WebhookSink(WebhookSettings(places.sink_url, SECRET)),
         store=StoreOptions(ballast_bytes=1 << 16),
     )
-    with Teller(Path(observer)) as teller, open_runtime(state, options) as runtime:
+    return open_runtime(places.state, options)
+
+
+def run(places: Places, runtime: Runtime) -> None:
+    """Run the session to its end."""
+    loaded = load_team(places.team, settings=resolve_settings(Flags(), {}))
+    with Teller(Path(places.observer)) as teller:
         runtime.subscribe(teller.event)
-        session = runtime.run(SessionOrder(loaded.team, SESSION, Path(output)))
+        session = runtime.run(SessionOrder(loaded.team, SESSION, Path(places.output)))
         report = session.result(RUN_SECONDS_MAX)
         if not runtime.settle_tickets(SESSION, RUN_SECONDS_MAX):
             sys.exit("not all tickets and alerts are delivered")

@@ -59,69 +59,45 @@ class Task:
     task_id: str
     phase: str
     persona: str
-    after: tuple[str, ...]
-    failures: int
+    after: tuple[str, ...] = ()
+    failures: int = 0
     """Attempts that fail before one goes well."""
-    doomed: bool
+    doomed: bool = False
     """None goes well, and the first that is answered says so."""
 
 
+@dataclass(frozen=True)
 class Program:
-    """A team of phases, contracts and budgets, made from a seed."""
+    """A team of phases, contracts and budgets, and what its engine does."""
 
-    def __init__(self, seed: int, *, max_attempts: int, max_rounds: int) -> None:
-        """Make the program; its retry limits are far above what its engine asks for.
-
-        A crash counts as an attempt too, so they say how many kills a task survives.
-        """
-        chance = random.Random(seed)  # noqa: S311 - not for secrets
-        self.max_attempts = max_attempts
-        self.max_rounds = max_rounds
-        self._workers = chance.randint(1, 4)
-        self._failures_max = chance.randint(1, 3)
-        self._personas = {
-            f"p{number}": POOR_TOKENS if chance.random() < 1 / 8 else RICH_TOKENS
-            for number in range(chance.randint(1, 3))
-        }
-        names = [f"phase{number}" for number in range(chance.randint(1, PHASES_MAX))]
-        self._phases = {
-            name: tuple(before for before in names[:place] if chance.random() < 2 / 3)
-            for place, name in enumerate(names)
-        }
-        self.tasks: dict[str, Task] = {}
-        for phase in names:
-            self._add_tasks(phase, chance)
-
-    def _add_tasks(self, phase: str, chance: random.Random) -> None:
-        beside: list[str] = []
-        for _ in range(chance.randint(1, TASKS_OF_A_PHASE_MAX)):
-            name = f"t{len(self.tasks)}"
-            self.tasks[name] = Task(
-                task_id=name,
-                phase=phase,
-                persona=chance.choice(list(self._personas)),
-                after=tuple(other for other in beside if chance.random() < 1 / 4),
-                failures=chance.choice((0, chance.randint(1, FAILURES_MAX))),
-                doomed=chance.random() < 1 / 12,
-            )
-            beside.append(name)
+    personas: dict[str, int]
+    """Their budgets, in tokens."""
+    phases: dict[str, tuple[str, ...]]
+    """What each comes after."""
+    tasks: dict[str, Task]
+    workers: int = 2
+    failures_max: int = 2
+    """Of the breaker."""
+    max_attempts: int = 3
+    """A crash counts as an attempt too: this and the next say how many kills a task survives."""
+    max_rounds: int = 2
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the team file; `socket` is that of the provider."""
         failing = {task.task_id: task.failures for task in self.tasks.values() if task.failures}
         pairs = ", ".join(f"{name} = {count}" for name, count in failing.items())
         text = _HEAD.format(
-            workers=self._workers,
+            workers=self.workers,
             max_attempts=self.max_attempts,
             max_rounds=self.max_rounds,
             socket=json.dumps(str(socket)),
             fails_first=f"{{ {pairs} }}",
             fails=json.dumps([task.task_id for task in self.tasks.values() if task.doomed]),
-            failures_max=self._failures_max,
+            failures_max=self.failures_max,
         )
-        for name, tokens in self._personas.items():
+        for name, tokens in self.personas.items():
             text += f"[personas.{name}]\ntoken_budget = {tokens}\n"
-        for name, after in self._phases.items():
+        for name, after in self.phases.items():
             text += f'[[phases]]\nname = "{name}"\nafter = {json.dumps(after)}\n'
         for task in self.tasks.values():
             text += textwrap.dedent(
@@ -148,7 +124,7 @@ class Program:
                 allowed = {"blocked"}
             elif task.doomed:
                 allowed = {"failed"}
-            elif self._personas[task.persona] == POOR_TOKENS:
+            elif self.personas[task.persona] == POOR_TOKENS:
                 # How much is left for it hangs on what crashes have cost.
                 allowed = {"done", "failed"}
             else:
@@ -157,6 +133,42 @@ class Program:
 
     def _before(self, task: Task) -> list[str]:
         """Return the tasks that have to be done before a task may begin."""
-        phases = self._phases[task.phase]
+        phases = self.phases[task.phase]
         others = (other.task_id for other in self.tasks.values() if other.phase in phases)
         return [*task.after, *others]
+
+
+def random_program(seed: int, *, max_attempts: int, max_rounds: int) -> Program:
+    """Make a program from a seed, the same each time."""
+    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    names = [f"phase{number}" for number in range(chance.randint(1, PHASES_MAX))]
+    personas = {
+        f"p{number}": POOR_TOKENS if chance.random() < 1 / 8 else RICH_TOKENS
+        for number in range(chance.randint(1, 3))
+    }
+    tasks: dict[str, Task] = {}
+    for phase in names:
+        beside: list[str] = []
+        for _ in range(chance.randint(1, TASKS_OF_A_PHASE_MAX)):
+            name = f"t{len(tasks)}"
+            tasks[name] = Task(
+                task_id=name,
+                phase=phase,
+                persona=chance.choice(list(personas)),
+                after=tuple(other for other in beside if chance.random() < 1 / 4),
+                failures=chance.choice((0, chance.randint(1, FAILURES_MAX))),
+                doomed=chance.random() < 1 / 12,
+            )
+            beside.append(name)
+    return Program(
+        personas=personas,
+        phases={
+            name: tuple(before for before in names[:place] if chance.random() < 2 / 3)
+            for place, name in enumerate(names)
+        },
+        tasks=tasks,
+        workers=chance.randint(1, 4),
+        failures_max=chance.randint(1, 3),
+        max_attempts=max_attempts,
+        max_rounds=max_rounds,
+    )

@@ -1,0 +1,169 @@
+"""Every system call: each one of a small run kills it, or fails, once or from then on.
+
+The calls are those on the files of the state, while it is created, taken up and worked with, and
+those on sockets: of the engine, of the ticket sink, of the observer. A round is one call of one
+kind in one way; `every` names them all. A call that fails is one that storage can fail in, or the
+connection to the provider or the sink. On sockets the n-th call is that of the first thread to
+make so many: what surrounds a request is struck from the other side, in the tests beside this.
+"""
+
+import re
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import forked
+import gated
+import mortal
+from dealings import check_all_settled, check_dealings
+from invariants import Observed, check_over, check_state, done_tasks
+from maestro_storage import Store
+from maestro_storage.errors import NotFound
+from mortal import SESSION, Places
+from outside import Outside, outside
+from program import RICH_TOKENS, Program, Task
+
+Stage = Literal["create", "open", "work"]
+
+OPENING_CALLS: Final = (
+    *("mkdir", "openat", "pwrite64", "writev", "fdatasync", "fsync", "rename"),
+    *("ftruncate", "fallocate"),
+)
+STORAGE_CALLS: Final[dict[Stage, tuple[str, ...]]] = {
+    "create": OPENING_CALLS,
+    "open": OPENING_CALLS,
+    "work": ("openat", "pwrite64", "pwritev", "writev", "fdatasync", "fsync", "ftruncate"),
+}
+SOCKET_CALLS: Final = ("connect", "sendto", "sendmsg", "recvfrom")
+STORAGE_EFFECTS: Final = ("signal=KILL", "error=EIO", "error=EIO+", "error=ENOSPC", "error=ENOSPC+")
+"""With a plus: from then on."""
+CODES: Final = {0: "not stopped", 1: "stopped by an error", -9: "killed"}
+
+PROGRAM: Final = Program(
+    personas={"p0": RICH_TOKENS, "p1": RICH_TOKENS},
+    phases={"one": (), "two": ("one",)},
+    tasks={
+        task.task_id: task
+        for task in (
+            Task("a", "one", "p0"),
+            Task("b", "one", "p1", failures=1),
+            Task("c", "two", "p0", after=("d",)),
+            Task("d", "two", "p1", doomed=True),
+        )
+    },
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Calls of one name at one stage, and what happens at one of them."""
+
+    stage: Stage
+    call: str
+    effect: str
+
+    def options(self, number: int, files: list[Path]) -> list[str]:
+        """Return the options of strace that let it happen at the n-th call, 1-based."""
+        effect, forever = self.effect.removesuffix("+"), self.effect.endswith("+")
+        when = f"{number}{'+' if forever else ''}"
+        inject = f"inject={self.call}:{effect}:when={when}"
+        return [*_chosen((self.call,), files), "-e", inject, "-o", "/dev/null"]
+
+
+KINDS: Final = (
+    *(
+        Kind(stage, call, effect)
+        for stage, calls in STORAGE_CALLS.items()
+        for call in calls
+        for effect in STORAGE_EFFECTS
+    ),
+    *(Kind("work", call, "signal=KILL") for call in SOCKET_CALLS),
+    Kind("work", "connect", "error=ECONNREFUSED"),
+)
+
+
+def one_round(directory: Path, seed: int) -> Counter[str]:
+    """Strike at one call, see what is left, and run to the end; count how the strike ended."""
+    kind, number = KINDS[seed % len(KINDS)], seed // len(KINDS) + 1
+    with outside(directory) as world:
+        places = _prepared(directory, world, kind.stage)
+        observed = Observed()
+        code = _run(kind.stage, places, kind.options(number, _files(places.state_dir)))
+        said = Path(directory, "errors.txt").read_text()
+        assert code in CODES, f"{kind}, call {number}: exit code {code}: {said}"
+        try:
+            _check(world, places, observed)
+        except NotFound:
+            assert world.look().is_nothing, f"{kind}: something left a run without a state"
+        done = done_tasks(places.state_dir, SESSION)
+        if forked.run(mortal.main, places) != 0:
+            raise RuntimeError("the run that nothing happened to did not end well")
+        _check(world, places, observed)
+        PROGRAM.check_end(check_over(places.state_dir, SESSION, observed, done))
+        check_all_settled(places.state_dir, SESSION, world.look())
+    return Counter({CODES[code]: 1})
+
+
+def every() -> tuple[int, ...]:
+    """Return the seed of every round, found by runs to which nothing happens."""
+    made = {stage: _made(stage, STORAGE_CALLS[stage]) for stage in STORAGE_CALLS}
+    made["work"] |= _made("work", SOCKET_CALLS)
+    return tuple(
+        (number - 1) * len(KINDS) + place
+        for place, kind in enumerate(KINDS)
+        for number in range(1, made[kind.stage][kind.call] + 1)
+    )
+
+
+def _made(stage: Stage, calls: tuple[str, ...]) -> Counter[str]:
+    """Return how many of each of these calls a thread makes at most."""
+    with tempfile.TemporaryDirectory() as place, outside(Path(place)) as world:
+        places = _prepared(Path(place), world, stage)
+        trace = Path(place, "trace.txt")
+        options = [*_chosen(calls, _files(places.state_dir)), "-o", str(trace)]
+        assert _run(stage, places, options) == 0
+        lines = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE)
+    made: Counter[str] = Counter()
+    for (_thread, call), count in Counter(lines).items():
+        made[call] = max(made[call], count)
+    return made
+
+
+def _prepared(directory: Path, world: Outside, stage: Stage) -> Places:
+    PROGRAM.write(directory, world.provider.socket)
+    places = Places.of(directory, world)
+    if stage != "create":
+        Store.open(places.state_dir).close()
+    return places
+
+
+def _run(stage: Stage, places: Places, options: list[str]) -> int:
+    return gated.run("work" if stage == "work" else "open", places, options)
+
+
+def _chosen(calls: tuple[str, ...], files: list[Path]) -> list[str]:
+    """Return the options of strace that choose calls: on sockets, or on some files."""
+    paths = [] if set(calls) <= set(SOCKET_CALLS) else files
+    return [
+        *(part for file in paths for part in ("-P", str(file))),
+        "-e",
+        f"trace={','.join(calls)}",
+    ]
+
+
+def _files(state: Path) -> list[Path]:
+    """Return everything that a state is made of, before and after its creation."""
+    data = [state / name for name in ("data", "data.new")]
+    inside = [place / name for place in data for name in ("data.mdb", "lock.mdb")]
+    return [state, *data, *inside, state / "owner.lock", state / "ballast"]
+
+
+def _check(world: Outside, places: Places, observed: Observed) -> None:
+    """Check what a run has left."""
+    seen = world.look()
+    observed.acknowledged = [told.event for told in seen.told if told.event is not None]
+    observed.runs = seen.runs
+    check_state(places.state_dir, SESSION, observed)
+    check_dealings(places.state_dir, SESSION, seen)
