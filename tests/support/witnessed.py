@@ -12,13 +12,21 @@ from invariants import as_line
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.config import Flags, load_team, resolve_settings
-from maestro_storage import StoreOptions, _environment, _writer
+from maestro_storage import CommitObserver, StoreOptions, _environment, _writer
 from maestro_storage.records import EventRecord
 
 SESSION = "witnessed"
 
 
-def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -> None:
+def main(
+    team: str,
+    state: str,
+    output: str,
+    witness: str,
+    sabotage: str = "",
+    *,
+    observer: CommitObserver | None = None,
+) -> None:
     """Run the session to its end, or take it up.
 
     `sabotage` breaks the durability on purpose: "unsynced" lets LMDB write without waiting for the
@@ -31,7 +39,7 @@ def main(team: str, state: str, output: str, witness: str, sabotage: str = "") -
     if sabotage == "early":
         _acknowledge_early(acknowledge)
     loaded = load_team(team, settings=resolve_settings(Flags(), {}))
-    options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16))
+    options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16), observer=observer)
     with open_runtime(state, options) as runtime:
         if sabotage != "early":
             runtime.subscribe(acknowledge)
