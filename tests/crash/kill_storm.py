@@ -27,7 +27,7 @@ ROUNDS_MAX: Final = 40
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Kill the lives of one run, check what each left behind, and let the last one end."""
-    with outside(directory) as world:
+    with outside(directory, breaks_off=True) as world:
         return Storm(directory, seed, world).rage()
 
 

@@ -37,7 +37,10 @@ class BilledEngine:
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
         """Have the call billed; some attempts of some tasks fail all the same."""
         request = {"ask": "call", "call_id": order.call_id, "task_id": order.task_id}
-        usage = await _usage(order, {**request, "ordinal": order.ordinal})
+        try:
+            usage = await _usage(order, {**request, "ordinal": order.ordinal})
+        except ConnectionError as error:
+            raise Transient(f"no answer: {error}", await self.recover(order)) from error
         options = order.persona.options
         if order.task_id in options.get("fails", ()):
             raise Permanent("scripted", usage)
@@ -63,7 +66,10 @@ async def _usage(order: CallOrder, request: dict[str, Any]) -> Usage | None:
         raise Transient(f"{UNREACHED}: {error}") from error
     try:
         writer.write(json.dumps(request).encode() + b"\n")
-        figures = json.loads(await reader.readline())
+        line = await reader.readline()
+        if not line:
+            raise ConnectionResetError("broken off")
+        figures = json.loads(line)
     finally:
         writer.close()
     return msgspec.convert({**figures, "basis": "provider"}, Usage) if figures else None

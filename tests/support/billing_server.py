@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -38,8 +39,9 @@ class Bill(msgspec.Struct, frozen=True):
 class Billing:
     """What the server knows; used in its process only."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *, breaks_off: bool) -> None:
         self._log = log
+        self._breaks_off = breaks_off
         self._bills: dict[str, tuple[int, int]] = {}
         self._tells = True
         self._moment = ""
@@ -54,6 +56,9 @@ class Billing:
             return
         request = json.loads(line)
         answer = getattr(self, "_" + request.pop("ask"))(connection, **request)
+        if self._breaks_off and self._tells and broken_off(request.get("call_id", "")):
+            # It has been billed: who asks again what for is told.
+            return
         if _sent(connection, answer) and "call_id" in request:
             self._strike("answered", connection)
 
@@ -104,6 +109,11 @@ def price(call_id: str) -> tuple[int, int]:
     return 10 + digest[0] % 60, 1 + digest[1] % 25
 
 
+def broken_off(name: str) -> bool:
+    """Whether an answer about something is never sent: the same for each name, one of eight."""
+    return bool(name) and hashlib.sha256(name.encode()).digest()[2] < 32
+
+
 def _sent(connection: socket.socket, answer: dict[str, Any]) -> bool:
     """Send an answer; False if whoever asked has been killed."""
     try:
@@ -113,9 +123,9 @@ def _sent(connection: socket.socket, answer: dict[str, Any]) -> bool:
     return True
 
 
-def serve(listener: socket.socket, log: str) -> None:
+def serve(listener: socket.socket, log: str, *, breaks_off: bool) -> None:
     """Bill for ever."""
-    billing = Billing(Path(log))
+    billing = Billing(Path(log), breaks_off=breaks_off)
     while True:
         connection, _ = listener.accept()
         with connection:
@@ -157,11 +167,12 @@ class BillingServer:
 
 
 @contextmanager
-def billing(directory: Path) -> Iterator[BillingServer]:
-    """Run a server in a process of its own."""
+def billing(directory: Path, *, breaks_off: bool = False) -> Iterator[BillingServer]:
+    """Run a server in a process of its own, which may break off some connections."""
     server = BillingServer(directory)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(server.socket))
         listener.listen()
-        with forked.server(serve, listener, str(directory / "bills.jsonl")):
+        main = partial(serve, breaks_off=breaks_off)
+        with forked.server(main, listener, str(directory / "bills.jsonl")):
             yield server

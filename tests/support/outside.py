@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,10 +71,10 @@ class Outside:
 
 
 @contextmanager
-def outside(directory: Path) -> Iterator[Outside]:
-    """Start the three, each in a process of its own."""
+def outside(directory: Path, *, breaks_off: bool = False) -> Iterator[Outside]:
+    """Start the three, each in a process of its own; two of them may break off connections."""
     with ExitStack() as stack:
-        provider = stack.enter_context(billing(directory))
+        provider = stack.enter_context(billing(directory, breaks_off=breaks_off))
         sink = stack.enter_context(socket.socket())
         sink.bind(("127.0.0.1", 0))
         sink.listen()
@@ -83,5 +84,7 @@ def outside(directory: Path) -> Iterator[Outside]:
         listener.listen()
         told, posted = str(directory / "told.jsonl"), str(directory / "posted.jsonl")
         stack.enter_context(forked.server(observer.serve, listener, told))
-        stack.enter_context(forked.server(posting_sink.serve, sink, posted))
+        stack.enter_context(
+            forked.server(partial(posting_sink.serve, breaks_off=breaks_off), sink, posted)
+        )
         yield started

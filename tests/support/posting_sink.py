@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from billing_server import broken_off
+
 BOUND_SECONDS: Final = 20.0
 
 
@@ -30,8 +32,12 @@ def posted(port: int, log: Path) -> list[Posted]:
     return [msgspec.json.decode(line, type=Posted) for line in log.read_bytes().splitlines()]
 
 
-def serve(listener: socket.socket, log: str) -> None:
-    """Take what is posted, for ever: one request after the other."""
+def serve(listener: socket.socket, log: str, *, breaks_off: bool) -> None:
+    """Take what is posted, for ever: one request after the other.
+
+    If it breaks off connections, some postings are taken and not answered, but for the second time.
+    """
+    seen: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
         timeout = BOUND_SECONDS
@@ -44,10 +50,13 @@ def serve(listener: socket.socket, log: str) -> None:
             body = self.rfile.read(length)
             # Whoever was killed before it had said all has posted nothing.
             if len(body) == length:
-                line = msgspec.json.encode(Posted(self.headers["webhook-id"], body.decode()))
+                posting_id = self.headers["webhook-id"]
+                line = msgspec.json.encode(Posted(posting_id, body.decode()))
                 with Path(log).open("ab") as file:
                     file.write(line + b"\n")
-                self._answer()
+                if not breaks_off or posting_id in seen or not broken_off(posting_id):
+                    self._answer()
+                seen.add(posting_id)
 
         def _answer(self) -> None:
             self.send_response(204)
