@@ -2,9 +2,9 @@
 
 The calls are those on the files of the state, while it is created, taken up and worked with, and
 those on sockets: of the engine, of the ticket sink, of the observer. A round is one call of one
-kind in one way; `every` names them all. A call that fails is one that storage can fail in, or the
-connection to the provider or the sink. On sockets the n-th call is that of the first thread to
-make so many: what surrounds a request is struck from the other side, in the tests beside this.
+kind in one way; `every` names them all. On sockets the n-th call is that of the first thread to
+make so many, and only what cannot be taken for a fault of a wake-up fails: what surrounds a request
+is struck from the other side, in `kill-storm` and the tests beside this.
 """
 
 import re
@@ -80,6 +80,7 @@ KINDS: Final = (
         for effect in STORAGE_EFFECTS
     ),
     *(Kind("work", call, "signal=KILL") for call in SOCKET_CALLS),
+    *(Kind("work", call, "error=EINTR") for call in ("sendto", "recvfrom")),
     Kind("work", "connect", "error=ECONNREFUSED"),
 )
 
