@@ -115,3 +115,15 @@ class HelpNotAwaited(ActorError):
             f"task {self.task_id!r} of session {self.session_id!r} must wait for a person to be "
             f"answered, it is {self.state!r}"
         )
+
+
+class TeamChangeRefused(ActorError, ValueError):
+    """The team of a session cannot become another one; nothing was changed."""
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(session_id, reason)
+        self.session_id = session_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"team of session {self.session_id!r} cannot be changed: {self.reason}"

@@ -1,10 +1,13 @@
 """The first transition of a session, and the checkpoints that follow it."""
 
+from typing import Final
+
 import msgspec
 
 from maestro_actors.engine import Artifact
 from maestro_actors.messages import encode
-from maestro_actors.team import Team
+from maestro_actors.team import Contract, Team
+from maestro_actors.versions import Version
 from maestro_storage.records import (
     TASK_PASSED,
     CheckpointRecord,
@@ -61,6 +64,20 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
         return sum(task.tokens_used for task in self.tasks.values())
 
 
+class Particulars(msgspec.Struct, frozen=True, kw_only=True):
+    """What is noted of a session besides its team and its directories."""
+
+    labels: dict[str, str] = {}
+    idempotency_key: str = ""
+    input_digest: bytes = b""
+    """Of all else that an order with a key says; see `SessionRecord`."""
+    versions: tuple[Version, ...] = ()
+    """None if they are not known before it runs."""
+
+
+_PLAIN: Final = Particulars()
+
+
 def opening_transition(
     session_id: str,
     team: Team,
@@ -70,6 +87,7 @@ def opening_transition(
     now_ms: int,
     epoch: int,
     origin: Origin | None = None,
+    particulars: Particulars = _PLAIN,
 ) -> Transition:
     """Return the one transition that creates a session with all its tasks.
 
@@ -85,6 +103,7 @@ def opening_transition(
         now_ms: Wall clock.
         epoch: Start of the state directory that writes the records.
         origin: The checkpoint it begins with; None to begin with nothing.
+        particulars: What else is noted of it.
     """
     draft = Transition()
     draft.put(
@@ -100,12 +119,18 @@ def opening_transition(
             epoch=epoch,
             origin_session="" if origin is None else origin.session_id,
             origin_checkpoint=0 if origin is None else origin.number,
+            labels=particulars.labels,
+            idempotency_key=particulars.idempotency_key,
+            input_digest=particulars.input_digest,
+            versions=_kept_versions(draft, session_id, particulars.versions),
         )
     )
     tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
     for task in tasks:
         draft.put(task)
-    draft.event(Event(session_id, "session_started", now_ms, data=_started(team, origin)))
+    draft.event(
+        Event(session_id, "session_started", now_ms, data=_started(team, origin, particulars))
+    )
     record_checkpoint(
         draft,
         CheckpointRecord(
@@ -116,28 +141,38 @@ def opening_transition(
     return draft
 
 
+def _kept_versions(
+    draft: Transition, session_id: str, versions: tuple[Version, ...]
+) -> bytes | None:
+    return draft.payload(session_id, encode(versions)) if versions else None
+
+
 def _first_tasks(
     draft: Transition, session_id: str, team: Team, kept: dict[str, KeptTask], epoch: int
 ) -> list[TaskRecord]:
     """Return the tasks as they begin; the manifests of those that are kept go into `draft`."""
-    starting = {phase.name for phase in team.phases if not phase.after}
     tasks = []
     for contract in team.contracts:
-        ready = contract.phase in starting and not contract.after
-        task = TaskRecord(
-            session_id=session_id,
-            task_id=contract.id,
-            phase=contract.phase,
-            persona_id=contract.provider_persona_id,
-            engine=team.personas[contract.provider_persona_id].engine,
-            state="queued",
-            waits_for="slot" if ready else "contract",
-            epoch=epoch,
-        )
+        task = queued_task(session_id, team, contract, epoch)
         if contract.id in kept:
             task = _as_kept(draft, task, kept[contract.id])
         tasks.append(task)
     return tasks
+
+
+def queued_task(session_id: str, team: Team, contract: Contract, epoch: int) -> TaskRecord:
+    """Return the task of a contract before its first attempt."""
+    first = any(phase.name == contract.phase and not phase.after for phase in team.phases)
+    return TaskRecord(
+        session_id=session_id,
+        task_id=contract.id,
+        phase=contract.phase,
+        persona_id=contract.provider_persona_id,
+        engine=team.personas[contract.provider_persona_id].engine,
+        state="queued",
+        waits_for="slot" if first and not contract.after else "contract",
+        epoch=epoch,
+    )
 
 
 def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
@@ -156,7 +191,9 @@ def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
     )
 
 
-def _started(team: Team, origin: Origin | None) -> dict[str, str | int | float | bool | None]:
+def _started(
+    team: Team, origin: Origin | None, particulars: Particulars
+) -> dict[str, str | int | float | bool | None]:
     """Return what the history says of the start."""
     data: dict[str, str | int | float | bool | None] = {
         "team": team.name,
@@ -171,6 +208,11 @@ def _started(team: Team, origin: Origin | None) -> dict[str, str | int | float |
             "tasks_kept": len(origin.tasks),
             "tokens_kept": origin.tokens_kept,
         }
+    if particulars.labels:
+        labels = particulars.labels.items()
+        data["labels"] = ", ".join(f"{key}={value}" for key, value in labels)
+    if particulars.idempotency_key:
+        data["idempotency_key"] = particulars.idempotency_key
     return data
 
 

@@ -10,6 +10,7 @@ from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
     from maestro_runtime.checkpoints import ForkOrder
+    from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.runtime import Runtime, open_runtime
     from maestro_runtime.session import Session, SessionOrder
@@ -20,9 +21,12 @@ _HOMES = {
     "Runtime": "runtime",
     "RuntimeOptions": "options",
     "Session": "session",
+    "SessionFilter": "listing",
     "SessionOrder": "session",
+    "SessionPage": "listing",
     "TokenTracker": "token_tracker",
     "TrackedUsage": "token_tracker",
+    "list_sessions": "listing",
     "open_runtime": "runtime",
 }
 """Public names, and the module each is loaded from."""
@@ -32,10 +36,13 @@ __all__ = [
     "Runtime",
     "RuntimeOptions",
     "Session",
+    "SessionFilter",
     "SessionOrder",
+    "SessionPage",
     "TokenTracker",
     "TrackedUsage",
     "__version__",
+    "list_sessions",
     "open_runtime",
 ]
 

@@ -1,9 +1,13 @@
 """Whether a team can work on this machine, and what its engines know of its personas."""
 
+from hashlib import sha256
+
 import msgspec
 
 from maestro_actors.team import BreakerPolicy, Persona, Team
+from maestro_actors.versions import Version, versions_of
 from maestro_runtime.checks import hindrance
+from maestro_runtime.engines.protocol import VersionedEngine
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import CheckNotReady, EngineNotReady
 
@@ -41,6 +45,17 @@ def require_ready(team: Team, registry: EngineRegistry) -> None:
         for check, _ in contract.owed_checks:
             if reason := hindrance(check):
                 raise CheckNotReady(contract.id, check.label, reason)
+
+
+def current_versions(team: Team, registry: EngineRegistry) -> tuple[Version, ...]:
+    """Return the versions of a team with its engines as they are now."""
+    engines = {}
+    for persona_id, persona in team.personas.items():
+        engine = registry.get(persona.engine)
+        told = engine.version(persona) if isinstance(engine, VersionedEngine) else ""
+        if told:
+            engines[persona_id] = sha256(told.encode()).hexdigest()
+    return versions_of(team, engines)
 
 
 def _limited(persona: Persona, limit_seconds: float | None) -> Persona:

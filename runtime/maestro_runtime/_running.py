@@ -48,6 +48,11 @@ class RunningSessions:
         """Whether a session has a coordinator."""
         return self._system.ref(coordinator_address(session_id)) is not None
 
+    def is_under_way(self, session_id: str) -> bool:
+        """Whether something may still run in a session."""
+        ended = self._ended.get(session_id)
+        return ended is not None and not ended.is_done
+
     def start(self, ports: Ports, session_id: str, team: Team) -> Ended:
         """Run a session that is on record; one that runs goes on as it is.
 

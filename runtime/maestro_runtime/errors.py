@@ -27,6 +27,65 @@ class SessionConflict(RuntimeFault, ValueError):
         )
 
 
+class TeamChanged(SessionConflict):
+    """A session was started with another team, and the change has not been accepted."""
+
+    def __init__(self, session_id: str, differences: tuple[str, ...]) -> None:
+        # The base has other fields, which would be passed to this class when it is unpickled.
+        RuntimeFault.__init__(self, session_id, differences)
+        self.session_id = session_id
+        self.differences = differences
+        """One for each phase, contract or persona that was added or removed, and for each field
+        that has another value, in words."""
+
+    def __str__(self) -> str:
+        listed = "\n".join(f"  {line}" for line in self.differences)
+        return (
+            f"session {self.session_id!r} was started with another team, "
+            f"and what differs must be accepted:\n{listed}"
+        )
+
+
+class SessionBusy(RuntimeFault):
+    """A session runs, and what was asked for can only be done while it does not."""
+
+    def __init__(self, session_id: str, what: str) -> None:
+        super().__init__(session_id, what)
+        self.session_id = session_id
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} must be paused before {self.what}, it is running"
+
+
+class IdempotencyConflict(RuntimeFault, ValueError):
+    """A session was started under this idempotency key with another input."""
+
+    def __init__(self, key: str, session_id: str, difference: str) -> None:
+        super().__init__(key, session_id, difference)
+        self.key = key
+        self.session_id = session_id
+        self.difference = difference
+
+    def __str__(self) -> str:
+        return (
+            f"idempotency key {self.key!r} belongs to session {self.session_id!r}, "
+            f"and the input is another: {self.difference}"
+        )
+
+
+class IdempotencyKeyInvalid(RuntimeFault, ValueError):
+    """An idempotency key does not have the form of one."""
+
+    def __init__(self, key: str, rule: str) -> None:
+        super().__init__(key, rule)
+        self.key = key
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"an idempotency key {self.rule}, got {self.key!r}"
+
+
 class SessionExists(RuntimeFault, ValueError):
     """A session that is to be created exists; it was left as it is."""
 
@@ -48,6 +107,29 @@ class SessionNameInvalid(RuntimeFault, ValueError):
 
     def __str__(self) -> str:
         return f"a session id must match {self.rule}, got {self.session_id!r}"
+
+
+class LabelInvalid(RuntimeFault, ValueError):
+    """A label of a session breaks a rule, or there are too many."""
+
+    def __init__(self, rule: str, given: str) -> None:
+        super().__init__(rule, given)
+        self.rule = rule
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"labels {self.rule}, got {self.given!r}"
+
+
+class CursorInvalid(RuntimeFault, ValueError):
+    """What is to begin a page of sessions is no cursor that ended one."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(cursor)
+        self.cursor = cursor
+
+    def __str__(self) -> str:
+        return f"a cursor must be one that a list of sessions has ended with, got {self.cursor!r}"
 
 
 class EngineNotReady(RuntimeFault):

@@ -10,6 +10,7 @@ from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
 from maestro_actors.posting import posting_id_of
 from maestro_actors.team import Team, decode_team
+from maestro_actors.versions import Version, decode_versions
 from maestro_storage import StateView
 from maestro_storage.records import (
     AttemptRecord,
@@ -122,6 +123,11 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of it and not done yet: "run" if that is nothing else."""
     pause_reason: str = ""
     """Why it is paused; empty if it is not."""
+    labels: dict[str, str] = {}
+    idempotency_key: str = ""
+    """Of the order that started it; empty if that had none."""
+    versions: tuple[Version, ...] = ()
+    """Of its contracts, personas and engines; none for a session that has not run yet."""
 
     @property
     def over_budget(self) -> bool:
@@ -133,23 +139,6 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
             and all(attempt.failure != "limit" for attempt in task.attempts)
             for task in self.tasks
         )
-
-
-class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a list of sessions."""
-
-    session_id: str
-    state: SessionState
-    team: str
-    created_ms: int
-    finished_ms: int | None
-    tasks_done: int
-    tasks: int
-    tokens_used: int
-    error: str
-    wish: Wish = "run"
-    """As in `SessionReport`, like the next one."""
-    pause_reason: str = ""
 
 
 def session_report(store: StateView, session_id: str) -> SessionReport:
@@ -164,7 +153,8 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
     tasks = {record.task_id: record for record in store.tasks.scan(session_id)}
     attempts: dict[str, list[AttemptRecord]] = {task_id: [] for task_id in tasks}
     for attempt in store.attempts.scan(session_id):
-        attempts[attempt.task_id].append(attempt)
+        # Those of a contract that was removed from the team are only history.
+        attempts.setdefault(attempt.task_id, []).append(attempt)
     for task_id in _startable(store, session_id, team, tasks.values()):
         # Nothing is written when a predecessor ends: that a slot is all it waits for shows here.
         if tasks[task_id].state == "queued":
@@ -192,6 +182,18 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
         origin_checkpoint=session.origin_checkpoint,
         wish=session.wish,
         pause_reason=session.pause_reason,
+        labels=session.labels,
+        idempotency_key=session.idempotency_key,
+        versions=session_versions(store, session),
+    )
+
+
+def session_versions(store: StateView, session: SessionRecord) -> tuple[Version, ...]:
+    """Read the versions of a session; none for one that has not run yet."""
+    return (
+        ()
+        if session.versions is None
+        else decode_versions(store.payloads.require(session.versions))
     )
 
 
@@ -205,24 +207,6 @@ def _startable(
         recorded=(checkpoint.phase for checkpoint in store.checkpoints.scan(session_id)),
     )
     return graph.advance().tasks
-
-
-def session_summary(store: StateView, session: SessionRecord) -> SessionSummary:
-    """Read the line of one session in a list."""
-    tasks = list(store.tasks.scan(session.session_id))
-    return SessionSummary(
-        session_id=session.session_id,
-        state=session.state,
-        team=session.team_name,
-        created_ms=session.created_ms,
-        finished_ms=session.finished_ms,
-        tasks_done=sum(task.state == "done" for task in tasks),
-        tasks=len(tasks),
-        tokens_used=sum(task.tokens_used for task in tasks),
-        error=session.error,
-        wish=session.wish,
-        pause_reason=session.pause_reason,
-    )
 
 
 def _task_report(

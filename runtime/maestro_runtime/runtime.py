@@ -37,12 +37,14 @@ from maestro_actors.proxy import LocalChannel
 from maestro_actors.session import opening_transition
 from maestro_actors.team import Team, decode_team
 from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_runtime._admission import Admission, require_team
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime._readiness import placed, require_ready
+from maestro_runtime._readiness import current_versions, placed, require_ready
+from maestro_runtime._resumption import note_changes, require_open
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
@@ -50,10 +52,7 @@ from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.engines.survivors import kill_survivors
-from maestro_runtime.errors import (
-    ActorFailed,
-    SessionConflict,
-)
+from maestro_runtime.errors import ActorFailed, SessionBusy
 from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
 from maestro_runtime.healing import FileMender
 from maestro_runtime.options import RuntimeOptions
@@ -105,6 +104,7 @@ class Runtime:
                 now_ms=self.system.clock.now_ms,
             ),
         )
+        self._admission = Admission(self.store)
         self.registry = EngineRegistry(builtin_engines(self.store.state_id))
         self._host = EngineHost(
             self.registry,
@@ -188,8 +188,11 @@ class Runtime:
         When this returns, the session and all its tasks are durable.
 
         Raises:
-            SessionConflict: It exists and was started with another team, context or directory.
-            SessionNameInvalid: The id is not a name.
+            SessionConflict: It exists and was started with another directory, key or labels.
+            TeamChanged: It exists and has another team, and the order does not accept changes.
+            TeamChangeRefused, SessionBusy: As `resume`.
+            IdempotencyConflict: A session was started under the key with another input.
+            SessionNameInvalid, LabelInvalid, IdempotencyKeyInvalid: Of that form there is none.
             ContextInvalid: The context breaks a rule.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
@@ -205,35 +208,60 @@ class Runtime:
     def _run(self, order: SessionOrder) -> Session:
         session_id = order.resolved_id()
         team = placed(order.team, self.registry, self._options.breaker)
-        order = replace(order, team=team)
-        if session_id in self.store.quarantined or self.store.sessions.get(session_id):
-            return self._take_up(self._matching(session_id, order), order.team)
+        order = self._admission.checked(replace(order, team=team))
+        found = self._admission.find(order, session_id)
+        if found is not None:
+            record, stored = found
+            return self._take_up(record, stored, team if order.accept_changes else stored)
         self.store.check_room()
-        require_ready(order.team, self.registry)
+        require_ready(team, self.registry)
         output_dir = order.output_dir or Path("maestro-output") / session_id
         transition = opening_transition(
             session_id,
-            order.team,
+            team,
             output_dir=usable_output(output_dir),
             input_dir=None if order.input_dir is None else usable_input(order.input_dir),
             now_ms=self.system.clock.now_ms(),
             epoch=self.store.epoch,
+            particulars=self._admission.particulars(order, current_versions(team, self.registry)),
         )
         self.store.journal.commit(transition).result()
-        return self._start(session_id, order.team)
+        self._admission.admitted(order, session_id)
+        return self._start(session_id, team)
 
-    def resume(self, session_id: str) -> Session:
+    def resume(
+        self, session_id: str, *, team: Team | None = None, accept_changes: bool = False
+    ) -> Session:
         """Take up a session by its id alone: team and directories are in its records.
+
+        With another team only the tasks that have not ended follow it: new contracts get tasks,
+        those of removed contracts go, and what was delivered stays. That is one transition, durable
+        when this returns. An engine that is not what it was is told in the history
+        ("engine_changed") and used.
+
+        Args:
+            session_id: The session.
+            team: What it is to go on with; None: what it has.
+            accept_changes: Whether that may be another team than it has.
 
         Raises:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
+            TeamChanged: The team is another one, and that is not accepted.
+            TeamChangeRefused: What has ended would change with the team.
+            SessionBusy: Its team is to change while it runs.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
         """
         with self._starting:
             record = self.store.require_session(session_id)
-            return self._take_up(record, decode_team(self.store.payloads.require(record.team)))
+            stored = self._admission.team_of(record)
+            if team is None:
+                return self._take_up(record, stored, stored)
+            given = placed(decode_team(encode(team)), self.registry, self._options.breaker)
+            if not accept_changes:
+                require_team(record, stored, given)
+            return self._take_up(record, stored, given)
 
     def fork(self, order: ForkOrder) -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
@@ -251,7 +279,8 @@ class Runtime:
         with self._starting:
             team = forked_team(self.store, order)
             require_ready(team, self.registry)
-            return self._start(fork(self.store, order, self.system.clock.now_ms()), team)
+            session_id = fork(self.store, order, self.system.clock.now_ms())
+            return self._take_up(self.store.require_session(session_id), team, team)
 
     @property
     def help_desk(self) -> HelpDeskProxy:
@@ -355,34 +384,36 @@ class Runtime:
             self._lane.close()
             self._running.abandon()
 
-    def _take_up(self, record: SessionRecord, team: Team) -> Session:
+    def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
+        """Go on with a session, by another team than the stored one if that has been accepted."""
+        session_id = record.session_id
+        changes = team != stored
+        if changes:
+            require_open(record)
         if record.state in SESSION_FINAL:
             ended: LaneFuture[None] = LaneFuture()
             ended.set(None)
-            return Session(record.session_id, self.store, ended)
+            return Session(session_id, self.store, ended)
         require_ready(team, self.registry)
         usable_output(Path(record.output_dir))
         if record.input_dir is not None:
             usable_input(Path(record.input_dir))
-        return self._start(record.session_id, team)
+        if not self._running.is_under_way(session_id):
+            note_changes(
+                self.store,
+                record,
+                stored,
+                team,
+                versions=current_versions(team, self.registry),
+                now_ms=self.system.clock.now_ms(),
+            )
+        elif changes:
+            raise SessionBusy(session_id, "its team changes")
+        return self._start(session_id, team)
 
     def _start(self, session_id: str, team: Team) -> Session:
         ended = self._running.start(self._ports, session_id, team)
         return Session(session_id, self.store, ended)
-
-    def _matching(self, session_id: str, order: SessionOrder) -> SessionRecord:
-        """Return the record of a session that exists, if the order is the one that started it."""
-        record = self.store.require_session(session_id)
-        stored = decode_team(self.store.payloads.require(record.team))
-        if stored != order.team:
-            raise SessionConflict(session_id, "the team", stored.name, order.team.name)
-        for what, path, known in (
-            ("output directory", order.output_dir, record.output_dir),
-            ("input directory", order.input_dir, record.input_dir),
-        ):
-            if path is not None and str(path.absolute()) != known:
-                raise SessionConflict(session_id, what, str(known), str(path.absolute()))
-        return record
 
     def _kill_survivors(self) -> None:
         """Kill what engines of an earlier start left running, before their tasks run again."""

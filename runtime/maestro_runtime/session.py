@@ -4,9 +4,11 @@ import hashlib
 import os
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
@@ -18,6 +20,8 @@ from maestro_storage import Store
 
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Form of a session id."""
+
+_encode_sorted: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,15 @@ class SessionOrder:
     context: Mapping[str, Any] | None = None
     """What applies to every persona in this session, over team file, environment and flags; see
     `config.read_context`. A resumed session keeps it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the session is found by: at most 16; see `labels.checked_labels`."""
+    idempotency_key: str | None = None
+    """Names the order: given again with the same input, it finds the session that it has started,
+    with another input it is a conflict. 1 to 128 printable characters, without blanks. The key goes
+    with its session."""
+    accept_changes: bool = False
+    """If the session exists and has another team, it goes on with this one; see `Runtime.resume`.
+    False: that is a conflict."""
 
     @property
     def effective_team(self) -> Team:
@@ -53,12 +66,26 @@ class SessionOrder:
         """
         if self.session_id is None:
             digest = hashlib.sha256(encode(self.effective_team))
+            if self.idempotency_key is not None:
+                # Another order, even if all else is the same.
+                digest.update(self.idempotency_key.encode())
             for path in (self.input_dir, self.output_dir):
                 digest.update(b"\0" + (b"" if path is None else os.fsencode(path.absolute())))
             return f"{self.team.name[:40]}-{digest.hexdigest()[:8]}"
         if not SESSION_ID.fullmatch(self.session_id):
             raise SessionNameInvalid(self.session_id, SESSION_ID.pattern)
         return self.session_id
+
+    def input_digest(self) -> bytes:
+        """Return a digest of all that the order says, but for its key and what it accepts."""
+        paths = (self.input_dir, self.output_dir)
+        said = (
+            self.effective_team,
+            self.session_id,
+            [None if path is None else os.fsencode(path.absolute()) for path in paths],
+            dict(self.labels),
+        )
+        return hashlib.sha256(_encode_sorted(said)).digest()
 
 
 class Session:

@@ -202,6 +202,10 @@ class SessionModel:
             return
         assert not self.over, f"{event.kind} after the session ended"
         assert event.epoch == self.epoch
+        if event.kind == "engine_changed":
+            # Between two runs: nothing else of the session has been told in this process.
+            assert not self.in_flight()
+            return
         subject = str(event.data["engine"]) if event.kind in _BREAKER_EVENTS else event.task_id
         if self._expected:
             assert (event.kind, subject) == self._expected.popleft()

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.session import Origin, opening_transition
+from maestro_actors.session import Origin, Particulars, opening_transition
 from maestro_actors.team import Team, decode_team
 from maestro_runtime._directories import usable_input
 from maestro_runtime.checkpoints._files import content_of, fill
@@ -17,6 +17,7 @@ from maestro_runtime.checkpoints._report import (
     latest_files,
 )
 from maestro_runtime.errors import SessionExists, SessionNameInvalid
+from maestro_runtime.report import session_versions
 from maestro_runtime.session import SESSION_ID
 from maestro_runtime.workspace import Workspace
 from maestro_storage import StateView, Store
@@ -150,6 +151,7 @@ def fork(store: Store, order: ForkOrder, now_ms: int) -> str:
         origin=Origin(
             session_id=report.session_id, phase=report.phase, number=report.number, tasks=kept
         ),
+        particulars=Particulars(labels=original.labels, versions=session_versions(store, original)),
     )
     store.journal.commit(draft).result()
     return session_id

@@ -40,6 +40,15 @@ def context_option(function: FunctionT) -> FunctionT:
     )(function)
 
 
+def accept_changes_option(function: FunctionT) -> FunctionT:
+    """Add `--accept-changes`."""
+    return click.option(
+        "--accept-changes",
+        is_flag=True,
+        help="Go on with a changed team: what has not ended follows it.",
+    )(function)
+
+
 class InstantType(click.ParamType[int]):
     """An instant: a date or a time of day of one, in UTC unless it says otherwise, or an age."""
 

@@ -100,6 +100,10 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, P
             text = f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
         case "checkpoints_pruned":
             text = f"{data['checkpoints']} checkpoints pruned"
+        case "team_changed":
+            text = f"goes on with a changed team: {data['summary']}"
+        case "engine_changed":
+            text = f"engine {data['engine']} of {data['persona_id']} is not what it was before"
         case "breaker_opened" | "breaker_closed" | "breaker_probed":
             text = _breaker(event)
         case _:

@@ -16,6 +16,7 @@ from maestro_runtime.cli._output import say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
 from maestro_runtime.config.tickets import resolve_ticket_settings
+from maestro_runtime.errors import TeamChanged
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport
@@ -52,6 +53,9 @@ def run_in_foreground(
                 session = start(runtime)
                 session_id = session.session_id
                 report = _watch(runtime, session, feed, as_json=as_json)
+        except TeamChanged:
+            say("nothing was run; to go on with a changed team, accept it: --accept-changes")
+            raise
         except KeyboardInterrupt:
             _say_resume(session_id, "interrupted")
             sys.exit(ExitCode.INTERRUPTED)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import click
 
-from maestro_runtime.cli._options import context_option, json_option, state_dir_option
+from maestro_runtime.cli._options import (
+    accept_changes_option,
+    context_option,
+    json_option,
+    state_dir_option,
+)
 
 
 @click.command(
@@ -31,6 +36,13 @@ from maestro_runtime.cli._options import context_option, json_option, state_dir_
 )
 @click.option("--max-attempts", metavar="N", help="Attempts in a round (MAESTRO_MAX_ATTEMPTS).")
 @click.option("--token-budget", metavar="N", help="Tokens a persona has (MAESTRO_TOKEN_BUDGET).")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Repeatable.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Names this order: the same key and input find the same session.",
+)
+@accept_changes_option
 @context_option
 @state_dir_option
 @json_option
@@ -42,14 +54,19 @@ def command(
     session_id: str | None,
     max_attempts: str | None,
     token_budget: str | None,
+    labels: tuple[str, ...],
+    idempotency_key: str | None,
     context: str | None,
     state_dir: str | None,
+    *,
+    accept_changes: bool,
     as_json: bool,
 ) -> None:
     """Run the team in TEAM.toml, or resume it where it was.
 
     The same command after a crash goes on with the same session. A session that has ended just
-    prints its result.
+    prints its result. If a session that has a name has begun with another team, what is different
+    is shown, and nothing runs without --accept-changes.
     """
     from maestro_runtime.cli._session_run import run_in_foreground
     from maestro_runtime.config import (
@@ -59,6 +76,7 @@ def command(
         read_requirement,
         resolve_settings,
     )
+    from maestro_runtime.labels import read_labels
     from maestro_runtime.session import SessionOrder
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
@@ -66,5 +84,13 @@ def command(
     run_context = read_context_text("{}" if context is None else context)
     text = None if requirement is None else read_requirement(requirement)
     loaded = load_team(team_file, requirement=text, settings=settings, context=run_context)
-    order = SessionOrder(loaded.team, session_id, output_dir, input_dir)
+    order = SessionOrder(
+        loaded.team,
+        session_id,
+        output_dir,
+        input_dir,
+        labels=read_labels(labels),
+        idempotency_key=idempotency_key,
+        accept_changes=accept_changes,
+    )
     run_in_foreground(settings.state_dir.value, lambda runtime: runtime.run(order), as_json=as_json)

@@ -1,14 +1,21 @@
 """`maestro-runtime session`: list, show, result, resume, fork."""
 
+import os
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from maestro_runtime.cli import _session_fork
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
-from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli import _session_fork, _session_list
+from maestro_runtime.cli._options import (
+    accept_changes_option,
+    json_option,
+    state_dir_option,
+    state_path,
+)
+from maestro_runtime.cli._output import instant, print_table, say
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
@@ -24,52 +31,6 @@ def command() -> None:
 
     SESSION is an id, the beginning of one, or @last.
     """
-
-
-@command.command("list", epilog="Example: maestro-runtime session list --json")
-@state_dir_option
-@json_option
-def list_sessions(state_dir: str | None, **options: Any) -> None:
-    """List all sessions, newest first."""
-    from maestro_runtime.report import session_summary
-    from maestro_storage import Store
-    from maestro_storage.errors import NotFound
-
-    try:
-        with Store.inspect(state_path(state_dir)) as store:
-            summaries = [session_summary(store, record) for record in store.sessions.scan()]
-            quarantined = dict(store.quarantined)
-    except NotFound:
-        # No state yet is an empty list: scripts must not have to tell the two apart.
-        summaries, quarantined = [], {}
-    summaries.sort(key=lambda summary: summary.created_ms, reverse=True)
-    if options["as_json"]:
-        print_json(
-            {
-                "schema": "maestro.sessions/1",
-                "sessions": summaries,
-                "quarantined": sorted(quarantined),
-            }
-        )
-        return
-    print_table(
-        ("SESSION", "STATE", "TEAM", "TASKS", "TOKENS", "STARTED", "ENDED"),
-        [
-            (
-                summary.session_id,
-                summary.state,
-                summary.team,
-                f"{summary.tasks_done}/{summary.tasks}",
-                summary.tokens_used,
-                instant(summary.created_ms),
-                instant(summary.finished_ms),
-            )
-            for summary in summaries
-        ],
-        empty="no sessions yet",
-    )
-    for session_id, damaged in quarantined.items():
-        say(f"session {session_id} is quarantined: {len(damaged)} damaged records")
 
 
 @command.command("show", epilog="Example: maestro-runtime session show @last")
@@ -116,6 +77,8 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         empty="no attempts yet",
     )
     _print_reasons(report)
+    if report.labels:
+        print_table(("LABEL", "VALUE"), list(report.labels.items()))
     if not any(task.checks for task in report.tasks):
         return
     print_table(
@@ -185,17 +148,38 @@ def result(session_id: str, state_dir: str | None, **options: Any) -> None:
 
 @command.command("resume", epilog="Example: maestro-runtime session resume @last")
 @click.argument("session_id", metavar="SESSION")
+@click.option(
+    "--team",
+    "team_file",
+    metavar="TEAM.toml",
+    type=click.Path(path_type=Path),
+    help="Go on with this team; what is different is shown.",
+)
+@accept_changes_option
 @state_dir_option
 @json_option
-def resume(session_id: str, state_dir: str | None, **options: Any) -> None:
+def resume(
+    session_id: str,
+    team_file: Path | None,
+    state_dir: str | None,
+    *,
+    accept_changes: bool,
+    **options: Any,
+) -> None:
     """Go on with a session: team and directories are in its records."""
     from maestro_runtime.cli._session_run import run_in_foreground
+    from maestro_runtime.config import Flags, load_team, resolve_settings
 
+    settings = resolve_settings(Flags(state_dir=state_dir), os.environ)
+    team = None if team_file is None else load_team(team_file, settings=settings).team
     run_in_foreground(
-        state_path(state_dir),
-        lambda runtime: runtime.resume(find_session(runtime.store, session_id)),
+        settings.state_dir.value,
+        lambda runtime: runtime.resume(
+            find_session(runtime.store, session_id), team=team, accept_changes=accept_changes
+        ),
         as_json=options["as_json"],
     )
 
 
+command.add_command(_session_list.command)
 command.add_command(_session_fork.command)

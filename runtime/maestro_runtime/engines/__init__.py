@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         EngineContext,
         EngineResult,
         Health,
+        VersionedEngine,
     )
     from maestro_runtime.engines.python import Task
     from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
@@ -54,6 +55,7 @@ _HOMES = {
     "Task": "python",
     "Transient": "errors",
     "UnknownEngine": "errors",
+    "VersionedEngine": "protocol",
     "builtin_engines": "registry",
     "kill_survivors": "survivors",
 }
@@ -81,6 +83,7 @@ __all__ = [
     "Task",
     "Transient",
     "UnknownEngine",
+    "VersionedEngine",
     "builtin_engines",
     "kill_survivors",
 ]

@@ -21,6 +21,7 @@ from maestro_actors.engine import FIGURE_MAX, CallOrder, ProcessIdentity, Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import CommandSpec, Contract, Persona
 from maestro_runtime.edits import EditPlan
+from maestro_runtime.engines._file_digest import file_digest
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
 from maestro_runtime.engines.errors import (
     EngineCrashed,
@@ -128,6 +129,19 @@ class CommandEngine:
         argv = () if persona.command is None else persona.command.argv[:2]
         scripts = [item for item in argv[1:] if item.startswith("/")]
         return PurePath((scripts or list(argv) or [""])[0]).name
+
+    def version(self, persona: Persona) -> str:
+        """Return the arguments, with the digest of each that is a program or a file."""
+        command = persona.command
+        if command is None or not command.argv:
+            return ""
+        argv = command.argv
+        path = command.environment.get("PATH", os.environ.get("PATH"))
+        files = (shutil.which(argv[0], path=path) or "", *argv[1:])
+        return "\0".join(
+            f"{item}\0{file_digest(file) if file.startswith('/') else ''}"
+            for item, file in zip(argv, files, strict=True)
+        )
 
     def estimate(self, order: CallOrder) -> int:
         """Return the tokens of the request; what the program adds cannot be told before."""

@@ -1,7 +1,7 @@
 """What an engine is: the seam between the runtime and whatever does a persona's work."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -113,6 +113,17 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of everything at once; calls that still run must end promptly."""
+
+
+@runtime_checkable
+class VersionedEngine(Protocol):
+    """An engine that can tell whether it is still the same; one that cannot is an `Engine`, too."""
+
+    def version(self, persona: Persona) -> str:
+        """Return what the engine would run for the persona, in a form that differs if that does.
+
+        Empty if it cannot be told. From any thread, before the first call of a session.
+        """
 
 
 class Checker(Protocol):

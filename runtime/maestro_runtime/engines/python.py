@@ -92,6 +92,15 @@ class PythonEngine:
         """Return the function: one that fails says nothing of the others."""
         return persona.callable or ""
 
+    def version(self, persona: Persona) -> str:
+        """Return the name of the function and its source; empty if it has none, or is not there."""
+        try:
+            function = self._function(persona)
+            return f"{persona.callable}\0{inspect.getsource(inspect.unwrap(function))}"
+        except (EngineUnavailable, OSError, TypeError):
+            # OSError, TypeError: not written in Python, or its file is gone.
+            return ""
+
     def estimate(self, order: CallOrder) -> int:  # noqa: ARG002 - protocol
         """Return 0: what a function will spend cannot be told from outside."""
         return 0

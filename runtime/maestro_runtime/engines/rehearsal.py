@@ -9,6 +9,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.team import Persona
+from maestro_runtime._version import __version__
 from maestro_runtime.engines._content import brief_of, content_for
 from maestro_runtime.engines._names import name_for, slug_of
 from maestro_runtime.engines.errors import (
@@ -68,6 +69,10 @@ class RehearsalEngine:
     def endpoint(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
         """Return nothing: it rehearses the same for all."""
         return ""
+
+    def version(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
+        """Return the version of the runtime: it is a part of it."""
+        return __version__
 
     def estimate(self, order: CallOrder) -> int:
         """Return exactly what an attempt that goes well will use."""

@@ -136,7 +136,7 @@ def test_last_is_the_session_that_was_started_last(past: CommandLine) -> None:
 def test_without_any_session_a_list_is_empty_and_says_so(cli: CommandLine) -> None:
     listed = cli("session", "list")
 
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "no sessions yet\n")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "no sessions\n")
     assert json.loads(cli("session", "list", "--json").stdout)["sessions"] == []
     assert cli("session", "show", "@last").returncode == 5
 

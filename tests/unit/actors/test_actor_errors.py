@@ -9,6 +9,7 @@ from maestro_actors.errors import (
     HelpNotAwaited,
     InternalError,
     MessageTooLarge,
+    TeamChangeRefused,
     TokenBudgetExceeded,
     UsageInvalid,
 )
@@ -18,6 +19,10 @@ from maestro_actors.proxy import encoded
 from maestro_storage.transition import Transition
 
 ERRORS = [
+    (
+        TeamChangeRefused("s-1", "it is done"),
+        "team of session 's-1' cannot be changed: it is done",
+    ),
     (
         MessageTooLarge("OpenCall", 9, 8),
         "message OpenCall must have at most 8 bytes, got 9",

@@ -1,0 +1,98 @@
+"""What a session that goes on has to know first: another team, or engines that have changed."""
+
+import msgspec
+
+from maestro_actors.errors import TeamChangeRefused
+from maestro_actors.messages import encode
+from maestro_actors.team import Team
+from maestro_actors.team_change import change_transition
+from maestro_actors.versions import Version
+from maestro_runtime.report import session_versions
+from maestro_storage import Store
+from maestro_storage.records import SESSION_FINAL, SessionRecord
+from maestro_storage.transition import Event, Transition
+
+
+def require_open(record: SessionRecord) -> None:
+    """Refuse another team for a session that has ended.
+
+    Raises:
+        TeamChangeRefused: It has.
+    """
+    if record.state in SESSION_FINAL:
+        raise TeamChangeRefused(record.session_id, f"it is {record.state}")
+
+
+def note_changes(
+    store: Store,
+    record: SessionRecord,
+    before: Team,
+    after: Team,
+    *,
+    versions: tuple[Version, ...],
+    now_ms: int,
+) -> None:
+    """Write down with what a session goes on, if that is not what it has had; durable on return.
+
+    All of it is one transition: the team, the tasks that come and go with it, the versions, and
+    what the history says of them.
+
+    Args:
+        store: Has the session.
+        record: Of a session that has not ended and that nobody runs.
+        before: Its team.
+        after: The team it goes on with; the same if that has not changed.
+        versions: Of that team, as they are now.
+        now_ms: Wall clock.
+
+    Raises:
+        TeamChangeRefused: What has ended would change with the team.
+        StorageError: It could not be written.
+    """
+    session_id, draft, changed = record.session_id, Transition(), record
+    if after != before:
+        attempts = store.attempts.scan(session_id)
+        changed, draft = change_transition(
+            record,
+            before,
+            after,
+            tasks=store.tasks.scan(session_id),
+            tried={attempt.task_id for attempt in attempts},
+            recorded={checkpoint.phase for checkpoint in store.checkpoints.scan(session_id)},
+            now_ms=now_ms,
+            epoch=store.epoch,
+        )
+    known = session_versions(store, record)
+    if versions != known:
+        for persona_id in _moved_engines(known, versions, before, after):
+            engine = after.personas[persona_id].engine
+            draft.event(
+                Event(
+                    session_id,
+                    "engine_changed",
+                    now_ms,
+                    data={"persona_id": persona_id, "engine": engine},
+                )
+            )
+        changed = msgspec.structs.replace(
+            changed, versions=draft.payload(session_id, encode(versions)), epoch=store.epoch
+        )
+        if record.versions is not None:
+            draft.release(session_id, record.versions)
+    if changed is not record:
+        draft.put(changed)
+        store.journal.commit(draft).result()
+
+
+def _moved_engines(
+    known: tuple[Version, ...], versions: tuple[Version, ...], before: Team, after: Team
+) -> list[str]:
+    """Return the personas whose engine is another one, though the team says the same of them."""
+    digests = {version.name: version.digest for version in known if version.kind == "engine"}
+    return [
+        version.name
+        for version in versions
+        if version.kind == "engine"
+        and digests.get(version.name, version.digest) != version.digest
+        and before.personas.get(version.name) == after.personas[version.name]
+    ]

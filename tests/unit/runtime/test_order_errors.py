@@ -1,0 +1,47 @@
+"""What is said of orders that cannot be taken."""
+
+import pickle
+
+import pytest
+
+from maestro_runtime import errors
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.LabelInvalid("must be KEY=VALUE", "x"), "labels must be KEY=VALUE, got 'x'"),
+        (
+            errors.CursorInvalid("x"),
+            "a cursor must be one that a list of sessions has ended with, got 'x'",
+        ),
+        (
+            errors.TeamChanged("s1", ("contract 'a' added", "contract 'b' removed")),
+            (
+                "session 's1' was started with another team, and what differs must be accepted:\n"
+                "  contract 'a' added\n  contract 'b' removed"
+            ),
+        ),
+        (
+            errors.SessionBusy("s1", "its team changes"),
+            "session 's1' must be paused before its team changes, it is running",
+        ),
+        (
+            errors.IdempotencyConflict("k", "s1", "the name 's2'"),
+            "idempotency key 'k' belongs to session 's1', and the input is another: the name 's2'",
+        ),
+        (
+            errors.IdempotencyKeyInvalid("", "must have 1 to 128 characters"),
+            "an idempotency key must have 1 to 128 characters, got ''",
+        ),
+        (
+            errors.SessionConflict("s1", "the labels", "a=1", "a=2"),
+            "session 's1' was started with the labels 'a=1', got 'a=2'",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_says_what_is_wrong_and_can_be_pickled(error: Exception, text: str) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+
+    assert (type(again), str(again)) == (type(error), text)
