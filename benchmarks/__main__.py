@@ -18,6 +18,7 @@ NAMES = (
     "actors",
     "idle",
     "sessions",
+    "many",
     "resume",
     "start",
 )

@@ -173,7 +173,7 @@ def fill(state_dir: Path, size_bytes: int) -> None:
                     draft.put(_session_row(session_id, now_ms))
                 for place in range(first, first + TASKS_PER_TRANSITION):
                     message = dice.randbytes(MESSAGE_BYTES)
-                    _put_task(draft, session_id, f"c{place:05d}", message, now_ms)
+                    put_task(draft, session_id, f"c{place:05d}", message, now_ms)
                 store.journal.commit(draft).result()
                 if store.info().used_bytes >= size_bytes:
                     break
@@ -193,9 +193,7 @@ def _session_row(session_id: str, now_ms: int) -> SessionRecord:
     )
 
 
-def _put_task(
-    draft: Transition, session_id: str, task_id: str, message: bytes, now_ms: int
-) -> None:
+def put_task(draft: Transition, session_id: str, task_id: str, message: bytes, now_ms: int) -> None:
     """Add a task with its one attempt, call and history, all of it done."""
     call_id = call_id_of(session_id, task_id, 1, 1)
     draft.put(

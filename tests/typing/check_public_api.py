@@ -7,7 +7,16 @@ import pykka
 
 from maestro_actors.messages import BreakerChanged, BreakerStatus, SessionStatus, SessionUsage
 from maestro_actors.team import Team
-from maestro_runtime import ForkOrder, Runtime, Session, SessionOrder, open_runtime
+from maestro_runtime import (
+    ForkOrder,
+    Runtime,
+    Session,
+    SessionFilter,
+    SessionOrder,
+    SessionPage,
+    list_sessions,
+    open_runtime,
+)
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import BreakerState
 
@@ -24,6 +33,9 @@ def embeds(team: Team) -> None:
         assert_type(runtime.accountant.usage("s").get(), SessionUsage)
         assert_type(runtime.breaker("rehearsal").status().get(), BreakerStatus)
         runtime.subscribe_breakers(hears)
+        assert_type(runtime.resume("s", team=team, accept_changes=True), Session)
+        wanted = SessionFilter(states=("running",), labels=(("team", None),))
+        assert_type(list_sessions(runtime.store, wanted, limit=5), SessionPage)
 
 
 def hears(change: BreakerChanged) -> None:
