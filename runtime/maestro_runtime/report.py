@@ -190,11 +190,9 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
 
 def session_versions(store: StateView, session: SessionRecord) -> tuple[Version, ...]:
     """Read the versions of a session; none for one that has not run yet."""
-    return (
-        ()
-        if session.versions is None
-        else decode_versions(store.payloads.require(session.versions))
-    )
+    if session.versions is None:
+        return ()
+    return decode_versions(store.payloads.require(session.versions))
 
 
 def _startable(

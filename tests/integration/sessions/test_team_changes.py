@@ -63,6 +63,7 @@ def test_an_accepted_change_runs_what_is_new_and_nothing_twice(tmp_path: Path) -
     with open_runtime(tmp_path / "state") as runtime:
         after = another(begun(runtime, tmp_path))
         note = (tmp_path / "out" / "note.md").stat().st_mtime_ns
+        record = runtime.store.require_session("s1")
         order = SessionOrder(after, "s1", tmp_path / "out", accept_changes=True)
 
         report = runtime.run(order).result(BOUND_SECONDS)
@@ -74,6 +75,11 @@ def test_an_accepted_change_runs_what_is_new_and_nothing_twice(tmp_path: Path) -
         ]
         assert (tmp_path / "out" / "note.md").stat().st_mtime_ns == note
         assert len(kinds(runtime, "team_changed")) == 1
+        assert [
+            runtime.store.payloads.get(old or b"") for old in (record.team, record.versions)
+        ] == [
+            *(None, None),
+        ], "nobody needs what it was before"
         assert runtime.store.calls.count("s1") == 3, "what the removed task cost stays booked"
         assert {version.name for version in report.versions if version.kind == "contract"} == {
             "note",
@@ -189,6 +195,25 @@ def test_an_engine_that_is_the_same_is_not_mentioned(tmp_path: Path, scripted: T
 
         assert kinds(runtime, "engine_changed") == []
         assert runtime.store.events.count("s1") == events + 1, "only that it still needs help"
+
+
+def test_a_persona_that_gets_another_engine_is_a_change_of_the_team_alone(
+    tmp_path: Path, scripted: Team
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(scripted, "s1", tmp_path / "out")).result(BOUND_SECONDS)
+        reviewer = Persona(persona_id="reviewer")
+        after = msgspec.structs.replace(
+            scripted, personas={**scripted.personas, "reviewer": reviewer}
+        )
+        runtime.answer("s1", "review", Answer(decision="retry"))
+
+        report = runtime.resume("s1", team=after, accept_changes=True).result(BOUND_SECONDS)
+
+        assert report.state == "done"
+        assert report.tasks[1].engine == "rehearsal"
+        assert len(kinds(runtime, "team_changed")) == 1
+        assert kinds(runtime, "engine_changed") == []
 
 
 def engines(runtime: Runtime) -> dict[str, str]:
