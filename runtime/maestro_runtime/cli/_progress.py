@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -195,7 +195,7 @@ def progress(report: SessionReport, epoch: int, *, as_json: bool) -> Iterator[Li
     """
     show = _print_json if as_json else _print_line
     if not as_json and _can_draw():
-        with _live(report) as listener:
+        with _live(report, epoch) as listener:
             yield listener
     else:
         yield lambda event: show(event) if event.epoch == epoch else None
@@ -276,12 +276,17 @@ class _Line:
         return printable("  ".join(parts))
 
 
+_CHANGES: Final = frozenset({"team_changed", "engine_changed"})
+"""What the user is to read, though it is about no task of the tree."""
+
+
 @contextmanager
-def _live(report: SessionReport) -> Iterator[Listener]:
+def _live(report: SessionReport, epoch: int) -> Iterator[Listener]:
     """Draw the tree a few times a second, whatever the number of events."""
     # rich costs tens of milliseconds at import: only a terminal pays for it.
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     lines = {
         task.task_id: _Line(task.phase, f"{task.contract} ({task.persona_id})")
@@ -293,6 +298,8 @@ def _live(report: SessionReport) -> Iterator[Listener]:
         if event.task_id in lines:
             with lock:
                 lines[event.task_id].apply(event)
+        elif event.kind in _CHANGES and event.epoch == epoch:
+            console.print(Text(event_text(event)))
 
     def draw() -> "Tree":
         with lock:

@@ -115,3 +115,21 @@ def test_an_alert_of_a_budget_does_not_change_where_its_task_stands(tty: Command
     text = ESCAPE.sub("", sent)
     assert re.search(r"✓ The note \(writer\)  done", text)
     assert not re.search(r"\(writer\)  (budget_)?alert", text)
+
+
+def test_an_engine_that_has_changed_is_told_above_the_tree(tty: CommandLine) -> None:
+    program = tty.directory / "work.py"
+    program.write_text("raise SystemExit(1)\n")
+    team = tty.team(
+        'engine = "command"\ncommand = { argv = ["python3", "work.py"] }\n'
+        "max_attempts = 1\nmax_rounds = 1\ngive_up_on_failure = false"
+    )
+    assert tty("run", team, "--session", "s1").returncode == 8
+    program.write_text("open('note.md', 'w').write('fine')\n")
+    assert tty("help-needed", "answer", "s1", "note", "--retry").returncode == 0
+
+    sent = on_terminal(tty, "session", "resume", "s1")
+
+    text = ESCAPE.sub("", sent)
+    assert text.count("engine command of writer is not what it was before") == 1
+    assert "session s1 is done: 2 of 2 tasks done" in text
