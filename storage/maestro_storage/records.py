@@ -102,14 +102,9 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     pause_reason: str = ""
     """Why the session is paused, in one line; empty if it is not."""
     labels: dict[str, str] = {}
-    """What its caller finds it by."""
     idempotency_key: str = ""
-    """Of the order that started it; empty if that had none."""
-    input_digest: bytes = b""
-    """Of all else that such an order said; empty without a key."""
-    versions: bytes | None = None
-    """Digest of the payload with what its contracts, personas and engines were at the start, or at
-    the last change."""
+    input_digest: bytes = b""  # of all else that an order with a key said
+    versions: bytes | None = None  # digest of the payload with those of contracts and engines
 
     @property
     def key(self) -> bytes:
