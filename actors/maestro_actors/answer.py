@@ -9,7 +9,7 @@ from maestro_actors.checks import Checked, decode_checked, encode_checked
 from maestro_actors.contracts import accepted
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.team import Contract, Team
-from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
+from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 from maestro_storage.transition import Event, Transition
 
 NOTE_CHARS_MAX: Final = 4_000
@@ -146,29 +146,6 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
             )
         )
     return draft
-
-
-def raised(
-    budget: BudgetRecord | None, task: TaskRecord, limit_tokens: int, answer: Answer, epoch: int
-) -> BudgetRecord:
-    """Return the persona's budget with the tokens that an answer adds.
-
-    Args:
-        budget: The record, or None if the persona has made no call yet.
-        task: Names session and persona.
-        limit_tokens: What the team gives the persona; counts if there is no record.
-        answer: Says how many tokens are added.
-        epoch: Start of the state directory that writes the record.
-    """
-    before = budget or BudgetRecord(
-        session_id=task.session_id, persona_id=task.persona_id, limit_tokens=limit_tokens
-    )
-    return msgspec.structs.replace(
-        before,
-        limit_tokens=before.limit_tokens + answer.add_tokens,
-        topped_up_tokens=before.topped_up_tokens + answer.add_tokens,
-        epoch=epoch,
-    )
 
 
 def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskRecord:

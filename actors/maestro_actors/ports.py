@@ -12,15 +12,14 @@ from maestro_actors.engine import CallOrder, Estimate
 from maestro_actors.healing import BUILT_IN, Strategy
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
+from maestro_actors.ledger.rows import CounterRow
 from maestro_actors.messages import BreakerChanged
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import (
     AttemptRecord,
     BreakerRecord,
-    BudgetRecord,
     CallRecord,
     CheckpointRecord,
-    CounterRecord,
     OutboxRecord,
     SessionRecord,
     TaskRecord,
@@ -54,11 +53,8 @@ class Memory(Protocol):
     def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
         """Return one row of the ledger."""
 
-    def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
-        """Return what a persona has spent, or None before its first call."""
-
-    def counter(self, key: CounterKey) -> CounterRecord | None:
-        """Return a counter of a budget, or None before its first call."""
+    def counter(self, key: CounterKey) -> CounterRow | None:
+        """Return the row of a counter, or None before its first call."""
 
     def counted_until_ms(self) -> int:
         """Return when a counter that belongs to no session changed last, 0 if there is none."""

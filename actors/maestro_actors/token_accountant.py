@@ -23,9 +23,9 @@ from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
 from maestro_actors.ledger.prices import cost_at_most
 from maestro_actors.ledger.rows import (
-    counter_of,
     figures_of,
     holds_of,
+    loader,
     lost,
     persona_budget,
     persona_of,
@@ -83,7 +83,7 @@ class TokenAccountant(MessageActor):
     def __init__(self, ports: Ports) -> None:
         super().__init__()
         self._ports = ports
-        self._ledger = Ledger(self._load, ports.memory.counted_until_ms())
+        self._ledger = Ledger(loader(ports.memory.counter), ports.memory.counted_until_ms())
         now_ms = ports.now_ms()
         self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
         self._open: dict[bytes, CallRecord] = {}
@@ -353,15 +353,6 @@ class TokenAccountant(MessageActor):
             self._open[call_id] = call
             self._ledger.adopt(call_id, holds_of(call))
         return call
-
-    def _load(self, key: CounterKey) -> Counter | None:
-        persona_id = persona_of(key)
-        row = (
-            self._ports.memory.budget(key.session_id, persona_id)
-            if persona_id
-            else self._ports.memory.counter(key)
-        )
-        return None if row is None else counter_of(key, row)
 
     def _usage(self, session_id: str) -> SessionUsage:
         rows = sorted(

@@ -1,16 +1,15 @@
 """What is durable, as the actors read it when they start."""
 
 from maestro_actors.checks import CheckResult, decode_checked
+from maestro_actors.ledger.rows import CounterRow, persona_of
 from maestro_storage import Store
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
     AttemptRecord,
     BreakerRecord,
-    BudgetRecord,
     CallRecord,
     CheckpointRecord,
-    CounterRecord,
     OutboxRecord,
     SessionRecord,
     TaskRecord,
@@ -49,12 +48,10 @@ class StoreMemory:
         """Return one row of the ledger."""
         return self._store.calls.get(session_id, call_id)
 
-    def budget(self, session_id: str, persona_id: str) -> BudgetRecord | None:
-        """Return what a persona has spent, or None before its first call."""
-        return self._store.budgets.get(session_id, persona_id)
-
-    def counter(self, key: CounterKey) -> CounterRecord | None:
-        """Return a counter of a budget, or None before its first call."""
+    def counter(self, key: CounterKey) -> CounterRow | None:
+        """Return the row of a counter, or None before its first call."""
+        if persona_id := persona_of(key):
+            return self._store.budgets.get(key.session_id, persona_id)
         return self._store.counters.get(*key)
 
     def counted_until_ms(self) -> int:

@@ -4,8 +4,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
+from maestro_actors.ledger.rows import CounterRow, persona_of
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import Store
+from maestro_storage.bookings import CounterKey
 from maestro_storage.records import BudgetRecord, CallRecord, UsageRecord
 from maestro_storage.transition import Transition
 
@@ -19,8 +21,8 @@ class Books(Protocol):
     def call(self, call_id: bytes) -> CallRecord | None:
         """Return a booked call."""
 
-    def budget(self, persona_id: str) -> BudgetRecord | None:
-        """Return the counter of a persona."""
+    def counter(self, key: CounterKey) -> CounterRow | None:
+        """Return the row of a persona's counter."""
 
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""
@@ -47,9 +49,9 @@ class MemoryBooks:
         """Return a booked call."""
         return self._calls.get(call_id)
 
-    def budget(self, persona_id: str) -> BudgetRecord | None:
-        """Return the counter of a persona."""
-        return self._budgets.get(persona_id)
+    def counter(self, key: CounterKey) -> CounterRow | None:
+        """Return the row of a persona's counter."""
+        return self._budgets.get(persona_of(key))
 
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""
@@ -88,9 +90,9 @@ class StoreBooks:
         """Return a booked call."""
         return self._store.calls.get(self._session_id, call_id)
 
-    def budget(self, persona_id: str) -> BudgetRecord | None:
-        """Return the counter of a persona."""
-        return self._store.budgets.get(self._session_id, persona_id)
+    def counter(self, key: CounterKey) -> CounterRow | None:
+        """Return the row of a persona's counter."""
+        return StoreMemory(self._store).counter(key)
 
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""

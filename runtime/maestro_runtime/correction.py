@@ -9,12 +9,11 @@ from maestro_actors import adjustment
 from maestro_actors.alert import write_alert
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
-from maestro_actors.ledger.rows import counter_of, persona_of, row_of
+from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import CorrectCall
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.prices import PRICES_NAME, open_prices
 from maestro_storage import Store
-from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Transition
@@ -41,8 +40,10 @@ def correct(store: Store, order: CorrectCall) -> CallRecord:
     call = store.calls.get(order.session_id, order.call_id)
     if call is None:
         raise NotFound("call", f"{order.session_id}/{order.call_id.hex()}")
+    memory = StoreMemory(store)
+    ledger = Ledger(loader(memory.counter), memory.counted_until_ms())
     card = open_prices(store.path / PRICES_NAME).card(call.model or call.engine, call.opened_ms)
-    done = adjustment.correct(_ledger(store), call, order, card, store.epoch)
+    done = adjustment.correct(ledger, call, order, card, store.epoch)
     if done is None:
         return call
     _put(store, done.draft, done.change.counters, order.at_ms)
@@ -52,17 +53,6 @@ def correct(store: Store, order: CorrectCall) -> CallRecord:
     done.draft.deliveries.clear()
     store.journal.commit(done.draft).result()
     return done.call
-
-
-def _ledger(store: Store) -> Ledger:
-    memory = StoreMemory(store)
-
-    def load(key: CounterKey) -> Counter | None:
-        persona_id = persona_of(key)
-        row = memory.budget(key.session_id, persona_id) if persona_id else memory.counter(key)
-        return None if row is None else counter_of(key, row)
-
-    return Ledger(load, memory.counted_until_ms())
 
 
 def _put(store: Store, draft: Transition, counters: Iterable[Counter], at_ms: int) -> None:

@@ -4,9 +4,13 @@ import time
 
 import msgspec
 
-from maestro_actors.answer import Answer, answered, asked_of, raised
+from maestro_actors.answer import Answer, answered, asked_of
+from maestro_actors.ledger.budget import Caller
+from maestro_actors.ledger.ledger import Ledger
+from maestro_actors.ledger.rows import loader, persona_budget, row_of
 from maestro_actors.posting import Posting, decode_ticket, fingerprint_of, posting_id_of
 from maestro_actors.team import decode_team
+from maestro_runtime._memory import StoreMemory
 from maestro_runtime.report import TicketReport, ticket_report
 from maestro_runtime.tickets.text import body_of
 from maestro_storage import StateView, Store
@@ -78,11 +82,15 @@ def answer_at_rest(store: Store, session_id: str, task_id: str, answer: Answer) 
     task = _task(store, session_id, task_id)
     team = decode_team(store.payloads.require(session.team))
     asked = asked_of(team, task, store.payloads.require)
-    draft = answered(session, task, answer, time.time_ns() // 1_000_000, store.epoch, asked)
+    now_ms = time.time_ns() // 1_000_000
+    draft = answered(session, task, answer, now_ms, store.epoch, asked)
     if answer.add_tokens:
-        budget = store.budgets.get(session_id, task.persona_id)
         limit_tokens = team.personas[task.persona_id].token_budget
-        draft.put(raised(budget, task, limit_tokens, answer, store.epoch))
+        budget = persona_budget(task.persona_id, limit_tokens)
+        ledger = Ledger(loader(StoreMemory(store).counter))
+        caller = Caller(session_id, task.persona_id)
+        for counter in ledger.top_up(budget, caller, answer.add_tokens, now_ms).counters:
+            draft.put(row_of(counter, now_ms, store.epoch))
     store.journal.commit(draft).result()
 
 

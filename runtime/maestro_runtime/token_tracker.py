@@ -20,9 +20,8 @@ from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Ledger
-from maestro_actors.ledger.rows import counter_of, persona_budget, persona_of, persona_row_of
+from maestro_actors.ledger.rows import loader, persona_budget, persona_row_of
 from maestro_runtime._tracker_books import Books, MemoryBooks, StoreBooks
-from maestro_storage.bookings import CounterKey
 from maestro_storage.records import CallRecord
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class TokenTracker:
         self._books: Books = (
             MemoryBooks() if state_dir is None else StoreBooks(state_dir, session_id)
         )
-        self._ledger = Ledger(self._load)
+        self._ledger = Ledger(loader(self._books.counter))
         start_ms = now_ms()
         self._history = History(self._books.usage_since(start_ms - start_ms % HOUR_MS))
         self._in_flight: dict[bytes, tuple[CallRecord, Future[None]]] = {}
@@ -220,10 +219,6 @@ class TokenTracker:
     def _counter(self, persona_id: str) -> Counter:
         caller = Caller(self._session_id, persona_id)
         return self._ledger.counter(self._budget(persona_id), caller, self._now_ms())
-
-    def _load(self, key: CounterKey) -> Counter | None:
-        row = self._books.budget(persona_of(key))
-        return None if row is None else counter_of(key, row)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,6 +1,7 @@
 """Counters and calls as they are stored, and the budget every persona has."""
 
 import functools
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -12,6 +13,9 @@ from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.prices import RateCard, cost_at_most, cost_of
 from maestro_storage.bookings import Correction, CounterKey, Hold
 from maestro_storage.records import BudgetRecord, CallRecord, CounterRecord
+
+CounterRow = CounterRecord | BudgetRecord
+"""How a counter is stored: that of a persona's budget as a row of its own kind."""
 
 _PERSONA: Final = "persona/"
 """Begins the budget id of a persona's `token_budget`; a name in a team file has no slash."""
@@ -123,7 +127,19 @@ def booked(call: CallRecord) -> Amounts:
     return Amounts(**amounts)
 
 
-def counter_of(key: CounterKey, row: CounterRecord | BudgetRecord) -> Counter:
+def loader(
+    row: Callable[[CounterKey], CounterRow | None],
+) -> Callable[[CounterKey], Counter | None]:
+    """Return how a ledger loads its counters, from how their rows are read."""
+
+    def load(key: CounterKey) -> Counter | None:
+        found = row(key)
+        return None if found is None else counter_of(key, found)
+
+    return load
+
+
+def counter_of(key: CounterKey, row: CounterRow) -> Counter:
     """Return the counter that a row holds."""
     if isinstance(row, BudgetRecord):
         counter = Counter(
@@ -162,7 +178,7 @@ def persona_row_of(counter: Counter, epoch: int) -> BudgetRecord:
     )
 
 
-def row_of(counter: Counter, at_ms: int, epoch: int) -> CounterRecord | BudgetRecord:
+def row_of(counter: Counter, at_ms: int, epoch: int) -> CounterRow:
     """Return the row that holds a counter."""
     if persona_of(counter.key):
         return persona_row_of(counter, epoch)

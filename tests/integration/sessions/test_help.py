@@ -15,8 +15,11 @@ from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime.errors import HelpNeeded
+from maestro_runtime.help import answer_at_rest
 from maestro_runtime.tickets import TicketNotDelivered
+from maestro_storage import Store
 from maestro_storage.errors import NotFound, StoreFailed
+from maestro_storage.transition import Transition
 
 BOUND_SECONDS = 20.0
 
@@ -192,3 +195,25 @@ def test_the_error_says_where_the_ticket_is_and_survives_pickling(
     error: HelpNeeded, text: str
 ) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == text  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_tokens_granted_while_nothing_runs_go_on_top_of_what_is_on_record_or_in_the_team(
+    tmp_path: Path, order: SessionOrder, *, recorded: bool
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(order).result(BOUND_SECONDS)
+
+    with Store.open(tmp_path / "state") as store:
+        before = store.budgets.get("s1", "writer")
+        assert before is not None
+        if not recorded:
+            draft = Transition()
+            draft.delete(before)
+            store.journal.commit(draft).result(BOUND_SECONDS)
+        answer_at_rest(store, "s1", "note", Answer(decision="retry", add_tokens=5))
+        after = store.budgets.get("s1", "writer")
+
+    assert after is not None
+    assert (after.limit_tokens, after.topped_up_tokens) == (before.limit_tokens + 5, 5)
+    assert after.spent_tokens == (before.spent_tokens if recorded else 0)

@@ -10,12 +10,11 @@ from maestro_actors.answer import (
     Asked,
     answered,
     asked_of,
-    raised,
 )
 from maestro_actors.checks import Checked, CheckResult, Human, MinBytes, decode_checked
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.team import Contract, Deliverable, Phase, Team
-from maestro_storage.records import BudgetRecord, SessionRecord, TaskRecord, TaskState
+from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 
 TASK = TaskRecord(
     session_id="s-1",
@@ -121,19 +120,6 @@ def test_an_answer_out_of_bounds_is_refused(answer: Answer, text: str) -> None:
         answered(SESSION, TASK, answer, 10, 7)
 
     assert str(caught.value) == text
-
-
-def test_a_budget_is_raised_from_its_record_or_from_what_the_team_gives() -> None:
-    answer = Answer(decision="retry", add_tokens=5)
-    record = BudgetRecord(
-        session_id="s-1", persona_id="dev", limit_tokens=100, spent_tokens=90, held_tokens=3
-    )
-
-    spent = raised(record, TASK, 40, answer, 7)
-    fresh = raised(None, TASK, 40, answer, 7)
-
-    assert (spent.limit_tokens, spent.spent_tokens, spent.held_tokens) == (105, 90, 3)
-    assert (fresh.limit_tokens, fresh.spent_tokens, fresh.persona_id) == (45, 0, "dev")
 
 
 def test_a_yes_to_an_open_question_fulfils_the_contract_and_to_nothing_else() -> None:
