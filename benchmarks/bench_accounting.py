@@ -143,6 +143,7 @@ class _Caller(MessageActor):
                     CloseCall(
                         session_id="s",
                         persona_id="dev",
+                        answered=True,
                         call_id=message.call_id,
                         state="settled",
                         usage=USAGE,

@@ -29,7 +29,6 @@ from maestro_actors.messages import (
     ResetBreaker,
     ReturnProbe,
     TripBreaker,
-    encode,
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
@@ -56,12 +55,19 @@ class CircuitBreaker(MessageActor):
         self._accountant = AccountantProxy(LocalChannel(ports.system))
         self._waiters: dict[str, None] = {}
         """Addresses of refused calls, in the order they asked."""
+        self._letter = b""
+        """The message in hand, as it was encoded."""
 
     def on_start(self) -> None:
         """Take up the recorded state."""
         record = self._ports.memory.breaker(self._name)
         if record is not None:
             self._breaker.restore(record)
+
+    def on_receive(self, message: bytes) -> bytes | None:
+        """Keep what may have to be passed on, and handle it."""
+        self._letter = message
+        return super().on_receive(message)
 
     def handle(  # noqa: C901 - one case a message
         self, message: BreakerMessage
@@ -104,9 +110,9 @@ class CircuitBreaker(MessageActor):
         # It no longer waits for this breaker: a later change is none of its business.
         self._waiters.pop(asked.reply_to, None)
         if self._breaker.state == "closed":
-            self._accountant.forward(asked.open)
+            self._accountant.forward(self._letter)
             return
-        order = _decode_open(asked.open)
+        order = _decode_open(self._letter)
         self._record(order.draft, asked.at_ms)
         order.draft.event(self._breaker.event(asked.session_id, asked.at_ms))
         self._accountant.open_call(order)
@@ -114,11 +120,11 @@ class CircuitBreaker(MessageActor):
     def _report(self, ended: ReportCall) -> None:
         breaker = self._breaker
         before = (breaker.state, breaker.failures, breaker.failed_total)
-        breaker.report(ended.call_id, ended.at_ms, verdict=ended.verdict)
+        breaker.report(ended.call_id, ended.at_ms, verdict=ended.answered)
         if before == (breaker.state, breaker.failures, breaker.failed_total):
-            self._accountant.forward(ended.close)
+            self._accountant.forward(self._letter)
             return
-        order = _decode_close(ended.close)
+        order = _decode_close(self._letter)
         if before[0] == breaker.state:
             order.draft.put(breaker.record(self._ports.epoch))
         else:
@@ -174,27 +180,11 @@ class BreakerProxy(Proxy):
 
     def acquire(self, order: OpenCall) -> None:
         """Ask for a call; the answer goes to `order.reply_to`."""
-        self._tell(
-            AcquireCall(
-                call_id=order.call_id,
-                session_id=order.session_id,
-                at_ms=order.at_ms,
-                reply_to=order.reply_to,
-                open=msgspec.Raw(encode(order)),
-            )
-        )
+        self._tell(order)
 
-    def report(self, verdict: bool | None, close: CloseCall) -> None:
-        """Report a call's end: True answered, False failed as an engine, None nothing learnt."""
-        self._tell(
-            ReportCall(
-                call_id=close.call_id,
-                session_id=close.session_id,
-                at_ms=close.at_ms,
-                verdict=verdict,
-                close=msgspec.Raw(encode(close)),
-            )
-        )
+    def report(self, close: CloseCall) -> None:
+        """Report a call's end, and have it booked."""
+        self._tell(close)
 
     def return_probe(self, call_id: bytes) -> None:
         """Say that a call that was let through will not happen."""

@@ -232,14 +232,14 @@ class Persona(MessageActor):
         self._add_ticket(draft, now_ms, ending.outcome.healing)
         self._step = "recording"
         self._breaker.report(
-            answered,
             CloseCall(
-                session_id=running.session_id,
-                persona_id=running.persona_id,
                 call_id=running.call_id or b"",
+                session_id=running.session_id,
+                at_ms=now_ms,
+                answered=answered,
+                persona_id=running.persona_id,
                 state=state,
                 usage=ending.outcome.usage,
-                at_ms=now_ms,
                 draft=draft,
                 outcome="ok" if self._record.state == "done" else self._record.failure,
                 lost_policy=self._task.assignment.lost_policy,

@@ -392,9 +392,9 @@ class AccountantProxy(Proxy):
         """Book the usage and commit the draft."""
         self._tell(order)
 
-    def forward(self, order: msgspec.Raw) -> None:
+    def forward(self, order: bytes) -> None:
         """Pass on an `OpenCall` or a `CloseCall` as it was encoded."""
-        self._channel.tell(self.address, bytes(order))
+        self._channel.tell(self.address, order)
 
     def record_process(self, order: RecordProcess) -> None:
         """Write the engine's process into the row of its call."""

@@ -18,22 +18,22 @@ class OpenCall(Message, frozen=True, kw_only=True):
     """Reserve tokens for a call and make its opening durable.
 
     Answered to `reply_to` by `CallOpened` (a delivery of the transition), `CallParked` or
-    `CallDenied`.
+    `CallDenied`. The breaker reads the first four fields, as `AcquireCall`.
     """
 
+    call_id: bytes
     session_id: str
+    at_ms: int
+    reply_to: str
     task_id: str
     persona_id: str
     engine: str
-    call_id: bytes
     round: int
     attempt: int
     need_tokens: int
     """Most tokens the call is expected to use; at least 1."""
     limit_tokens: int
     """Budget of the persona in this session."""
-    at_ms: int
-    reply_to: str
     draft: Transition
     """The records of task and attempt; the accountant adds call and budget."""
     floor_tokens: int = 0
@@ -46,15 +46,20 @@ class OpenCall(Message, frozen=True, kw_only=True):
 
 
 class CloseCall(Message, frozen=True, kw_only=True):
-    """Book what a call used and make its end durable, with everything in `draft`."""
+    """Book what a call used and make its end durable, with everything in `draft`.
 
-    session_id: str
-    persona_id: str
+    The breaker reads the first four fields, as `ReportCall`.
+    """
+
     call_id: bytes
+    session_id: str
+    at_ms: int
+    answered: bool | None
+    """See `ReportCall`."""
+    persona_id: str
     state: CallState
     usage: Usage
     """Ignored for a "lost" call: `lost_policy` says what is booked instead."""
-    at_ms: int
     draft: Transition
     outcome: str = ""
     """ "ok", or the class of the failure."""

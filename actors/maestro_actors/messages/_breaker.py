@@ -8,27 +8,29 @@ from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerState
 
 
-class AcquireCall(Message, frozen=True, kw_only=True):
-    """Let a call through to the accountant, or refuse it with `CallRefused`."""
+class AcquireCall(Message, frozen=True, kw_only=True, tag="OpenCall"):
+    """Let a call through to the accountant, or refuse it with `CallRefused`.
+
+    The head of an `OpenCall`, which is passed on as it was encoded if there is nothing to add.
+    """
 
     call_id: bytes
     session_id: str
     at_ms: int
     reply_to: str
-    open: msgspec.Raw
-    """The `OpenCall` as the accountant gets it: read here only if there is something to add."""
 
 
-class ReportCall(Message, frozen=True, kw_only=True):
-    """Count the result of a call, then pass its closing on to the accountant."""
+class ReportCall(Message, frozen=True, kw_only=True, tag="CloseCall"):
+    """Count the result of a call, then pass its closing on to the accountant.
+
+    The head of a `CloseCall`, which is passed on as it was encoded if there is nothing to add.
+    """
 
     call_id: bytes
     session_id: str
     at_ms: int
-    verdict: bool | None
+    answered: bool | None
     """True: the engine answered. False: it failed as an engine. None: nothing was learnt."""
-    close: msgspec.Raw
-    """The `CloseCall` as the accountant gets it: read here only if there is something to add."""
 
 
 class ReturnProbe(Message, frozen=True, kw_only=True):

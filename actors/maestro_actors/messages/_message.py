@@ -11,5 +11,8 @@ encode = msgspec.msgpack.Encoder().encode
 """Encode one message or reply; safe to share, it keeps no state between calls."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, gc=False):
-    """Base of all messages: the class name is the tag."""
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, gc=False):
+    """Base of all messages: the class name is the tag, and comes first.
+
+    Who knows only the first fields of a message can read those.
+    """

@@ -119,6 +119,7 @@ class BooksMachine(RuleBasedStateMachine):
             CloseCall(
                 session_id=SESSION,
                 persona_id="dev",
+                answered=True,
                 call_id=call_id,
                 state=state,
                 usage=usage,

@@ -81,6 +81,7 @@ def test_a_message_above_the_limit_is_refused_before_it_is_sent() -> None:
     message = CloseCall(
         session_id="s",
         persona_id="dev",
+        answered=True,
         call_id=b"",
         state="settled",
         usage=Usage(),
