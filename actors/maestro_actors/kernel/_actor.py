@@ -8,7 +8,7 @@ import sys
 import uuid
 import weakref
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import pykka
 
@@ -21,7 +21,6 @@ from maestro_actors.kernel._thread_lane import default_lane
 from maestro_actors.kernel.errors import HandlerCancelled, LaneClosed
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Mapping, Sequence
     from typing import Self
 
@@ -61,6 +60,7 @@ class LaneActor(pykka.Actor):
     (and `MailboxFull` as the answer, if it is an ask)."""
 
     actor_inbox: Mailbox  # type: ignore[assignment] # lanes take from it, so get() is not offered
+    actor_stopped: StopFlag  # type: ignore[assignment] # as good as an event, and a tenth of it
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # `_create` has set the identity before the constructor runs, except for plain `start`.
@@ -85,7 +85,7 @@ class LaneActor(pykka.Actor):
         self.actor_urn = mailbox.address
         self.actor_inbox = mailbox
         if mailbox.actor is None:
-            self.actor_stopped = cast("threading.Event", StopFlag())
+            self.actor_stopped = StopFlag()
             self._actor_ref = LaneRef(self)
         else:
             self.actor_stopped = mailbox.actor.actor_stopped
@@ -126,7 +126,7 @@ class LaneActor(pykka.Actor):
     def _handle(self) -> Aside | None:
         """Handle messages until the turn ends, or until one of them needs more than a call."""
         mailbox = self.actor_inbox
-        stopped = cast("StopFlag", self.actor_stopped)
+        stopped = self.actor_stopped
         while not stopped.stopped and (letter := mailbox.take()) is not None:
             mailbox.current = letter
             if letter is RESTART:
@@ -146,7 +146,8 @@ class LaneActor(pykka.Actor):
             # A stop is answered by close(), when there is nothing left of the actor.
             if reply is not None and not stopped.stopped:
                 reply.set(response)
-        self._close_if_stopped()
+        if stopped.stopped:
+            mailbox.close()
         return None
 
     def _close_if_stopped(self) -> None:
@@ -163,16 +164,23 @@ class LaneActor(pykka.Actor):
             letter[1].set(response)
         return False
 
-    def _set_up(self) -> Aside:
-        """Call `on_start`, unless suspended."""
+    def _set_up(self) -> Aside | None:
+        """Call `on_start`, unless suspended, and go on with what waits."""
         mailbox = self.actor_inbox
-        if mailbox.suspended:
-            return False
-        mailbox.started = True
-        try:
-            beginning: object = self.on_start()  # type: ignore[func-returns-value] # async def does
+        if not mailbox.suspended:
+            mailbox.started = True
+            try:
+                beginning: object = self.on_start()  # type: ignore[func-returns-value] # async def does
+            except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
+                return self._recover(None, error)
             if isinstance(beginning, CoroutineType):
-                yield beginning
+                return self._await_start(beginning)
+        return self._handle()
+
+    def _await_start(self, beginning: Awaited) -> Aside:
+        """Have an async `on_start` awaited."""
+        try:
+            yield beginning
         except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
             return (yield from self._recover(None, error))
         return False

@@ -298,6 +298,9 @@ class Mailbox:
     def _refill(self) -> Letter:
         """Begin another batch of what has come in."""
         if self.limit is None:
+            if len(self._incoming) == 1:
+                # Most often. Another one may arrive meanwhile, but only behind it.
+                return self._incoming.pop(0)
             batch = self._late()
             self._batch = batch
         else:
