@@ -142,14 +142,11 @@ class Call:
         """Run the engine between two looks at the disk; none without deliverables or checks."""
         contract = self._order.contract
         owed = contract.owed_checks
-        workspace = Workspace(self._order.workspace)
         if self._order.workspace not in self._workshop.settled:
-            # A crash may have left a plan half applied; nobody is to work on that.
-            if has_journal(workspace):
-                self._notes = await asyncio.to_thread(roll_forward, workspace)
-            self._workshop.settled.add(self._order.workspace)
+            await self._roll_forward()
         if not contract.globs and not owed:
             return await self._worked()
+        workspace = Workspace(self._order.workspace)
         compared = [globs for check, globs in owed if isinstance(check, ChangedSinceStart)]
         looked_at = tuple(dict.fromkeys(chain(contract.globs, *compared)))
         before = await asyncio.to_thread(workspace.manifest, looked_at)
@@ -163,6 +160,13 @@ class Call:
         if outcome.failure is not None or mender is None or not faults_of(examined):
             return examined
         return await self._mended(mender, outcome, examined, before.files)
+
+    async def _roll_forward(self) -> None:
+        """Finish a plan that a crash has left half applied; nobody is to work on that."""
+        workspace = Workspace(self._order.workspace)
+        if has_journal(workspace):
+            self._notes = await asyncio.to_thread(roll_forward, workspace)
+        self._workshop.settled.add(self._order.workspace)
 
     async def _examined(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
         """Add what is on disk, and if the engine ended well, what the checks say to it."""

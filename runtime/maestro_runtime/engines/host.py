@@ -172,7 +172,7 @@ class EngineHost:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task and hold on to it; the loop itself does not."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._let_go)
 
