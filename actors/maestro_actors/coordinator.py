@@ -50,6 +50,8 @@ from maestro_storage.records import (
 )
 from maestro_storage.transition import Event, Transition
 
+_SUPERVISION: Final = Restart()
+
 RECOVERIES_MAX: Final = 50
 """Interrupted tasks that are settled at the same time after a start."""
 
@@ -251,6 +253,7 @@ class Coordinator(MessageActor):
             self._record_end()
 
     def _can_go_on(self) -> bool:
+        # What is most often so comes first: the last one looks at every task.
         return bool(
             self._in_flight
             or self._ready
@@ -279,7 +282,7 @@ class Coordinator(MessageActor):
             Task(self._assignment, spec, contract),
             entry.record,
             address=address,
-            supervision=Restart(),
+            supervision=_SUPERVISION,
         )
         stopped = encoded(TaskStopped(task_id=task_id))
         self._ports.system.watch(address, self._address, stopped)

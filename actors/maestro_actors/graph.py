@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,9 @@ class Step(msgspec.Struct, frozen=True):
     """Tasks whose predecessors are all done, in the order of the team."""
     phases: tuple[str, ...]
     """Phases whose tasks are all done and whose checkpoint can be written."""
+
+
+_NOTHING: Final = Step((), ())
 
 
 class SessionGraph:
@@ -31,6 +35,8 @@ class SessionGraph:
         self._phases = TopologicalSorter({phase.name: phase.after for phase in team.phases})
         self._phases.prepare()
         self._active: dict[str, TopologicalSorter[str]] = {}
+        self._moved = True
+        """Something was finished since it was last looked at."""
 
     @property
     def finished(self) -> bool:
@@ -43,16 +49,21 @@ class SessionGraph:
 
     def finish_task(self, task_id: str) -> None:
         """Say that a task is done; its phase is active."""
+        self._moved = True
         self._done.add(task_id)
         self._active[self._phase_of[task_id]].done(task_id)
 
     def finish_phase(self, name: str) -> None:
         """Say that the checkpoint of a phase is durable."""
+        self._moved = True
         self._recorded.add(name)
         self._phases.done(name)
 
     def advance(self) -> Step:
         """Return what became ready since the last call; each task and phase appears once."""
+        if not self._moved:
+            return _NOTHING
+        self._moved = False
         tasks: list[str] = []
         phases: list[str] = []
         self._activate()

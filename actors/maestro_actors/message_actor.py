@@ -27,6 +27,10 @@ class MessageActor(LaneActor):
         reply = self.handle(self.INBOX.decode(message))
         return None if reply is None else encode(reply)
 
+    def end(self) -> None:
+        """Stop after the message in hand; what still waits becomes dead letters."""
+        self._stop()
+
     def handle(self, message: Any) -> msgspec.Struct | None:
         """Change state, send messages, append transitions; never wait."""
         raise NotImplementedError

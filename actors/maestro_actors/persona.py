@@ -47,6 +47,8 @@ from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
 
+_RUN_ATTEMPT: Final = encoded(RunAttempt())
+_RECOVER_TASK: Final = encoded(RecoverTask())
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
 _FLUSHED: Final = encoded(Flushed())
 
@@ -65,6 +67,7 @@ class Persona(MessageActor):
         super().__init__()
         self._ports = ports
         self._task = task
+        self._breaker = BreakerProxy(LocalChannel(ports.system), task.persona.breaker)
         self._record = record
         self._step: _Step = "ready"
         self._begun = record
@@ -140,10 +143,6 @@ class Persona(MessageActor):
             record = self._record
             self._record = self._ports.memory.task(record.session_id, record.task_id)
             self._take_up()
-
-    @property
-    def _breaker(self) -> BreakerProxy:
-        return BreakerProxy(LocalChannel(self._ports.system), self._task.persona.breaker)
 
     def _expects(self, step: _Step, call_id: bytes) -> bool:
         order = self._order
@@ -280,7 +279,7 @@ class Persona(MessageActor):
         """The record is durable: end, wait for what it names, or go on if there is nothing."""
         record = self._record
         if self._has_ended:
-            self._ports.system.stop(self._task.address)
+            self.end()
             return
         self._step = "idle"
         deadline_ms = record.deadline_ms
@@ -332,8 +331,8 @@ class PersonaProxy(Proxy):
 
     def run_attempt(self) -> None:
         """Give the task a slot."""
-        self._tell(RunAttempt())
+        self._channel.tell(self.address, _RUN_ATTEMPT)
 
     def recover(self) -> None:
         """Have the task settle its open call, if it has one, and go on from its record."""
-        self._tell(RecoverTask())
+        self._channel.tell(self.address, _RECOVER_TASK)
