@@ -21,7 +21,7 @@ from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
-from maestro_actors.ledger.prices import cost_at_most
+from maestro_actors.ledger.prices import RateCard, cost_at_most
 from maestro_actors.ledger.rows import (
     figures_of,
     holds_of,
@@ -134,10 +134,10 @@ class TokenAccountant(MessageActor):
             self._wake([woken.key])
 
     def _answer(self, order: OpenCall, *, first: bool) -> None:
-        need = self._amounts(order, order.need_tokens)
-        floor = need
+        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
+        need = floor = _amounts(order.need_tokens, card)
         if 0 < order.floor_tokens < order.need_tokens:
-            floor = self._amounts(order, order.floor_tokens)
+            floor = _amounts(order.floor_tokens, card)
         answer = self._ledger.reserve(
             order.call_id,
             Caller(
@@ -160,15 +160,9 @@ class TokenAccountant(MessageActor):
             case Deny():
                 self._refuse(order, answer, first=first)
             case Grant() | Clamp():
-                self._grant(order, answer)
+                self._grant(order, answer, card)
 
-    def _amounts(self, order: OpenCall, tokens: int) -> Amounts:
-        """Return the most that a call of so many tokens may take."""
-        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
-        return reserved(tokens, None if card is None else cost_at_most(tokens, card))
-
-    def _grant(self, order: OpenCall, granted: Grant | Clamp) -> None:
-        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
+    def _grant(self, order: OpenCall, granted: Grant | Clamp, card: RateCard | None) -> None:
         worst = 0 if card is None else cost_at_most(granted.tokens, card)
         call = CallRecord(
             session_id=order.session_id,
@@ -372,6 +366,11 @@ class TokenAccountant(MessageActor):
                 for persona_id, row in rows
             ),
         )
+
+
+def _amounts(tokens: int, card: RateCard | None) -> Amounts:
+    """Return the most that a call of so many tokens may take."""
+    return reserved(tokens, None if card is None else cost_at_most(tokens, card))
 
 
 def _is_money(hold: Hold) -> bool:

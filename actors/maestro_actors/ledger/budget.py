@@ -72,7 +72,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             raise BudgetInvalid(self.id, "thresholds", "must be above 0", self.alert_permille)
 
 
-class Caller(NamedTuple):
+class Caller(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who makes a call: everything a scope can look at."""
 
     session_id: str

@@ -7,7 +7,9 @@ made anew from the rows is the same ledger.
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, Metric, lost_amount
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
@@ -22,14 +24,14 @@ Load = Callable[[CounterKey], Counter | None]
 """Returns the counter as its row says, None if there is no such row."""
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What an operation has changed."""
 
     counters: tuple[Counter, ...] = ()
     alerts: tuple[Alert, ...] = ()
 
 
-class Grant(NamedTuple):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """The call may be made, with everything it asked for."""
 
     tokens: int
@@ -37,7 +39,7 @@ class Grant(NamedTuple):
     counters: tuple[Counter, ...]
 
 
-class Clamp(NamedTuple):
+class Clamp(msgspec.Struct, frozen=True, gc=False):
     """The call may be made if it takes no more than `tokens`: fewer than it asked for."""
 
     tokens: int
@@ -45,7 +47,7 @@ class Clamp(NamedTuple):
     counters: tuple[Counter, ...]
 
 
-class Wait(NamedTuple):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Only what other calls hold is in the way: ask again when this counter has room."""
 
     key: CounterKey
@@ -53,7 +55,7 @@ class Wait(NamedTuple):
     """What has to be free in it, in units of its metric."""
 
 
-class Deny(NamedTuple):
+class Deny(msgspec.Struct, frozen=True, gc=False):
     """This budget cannot pay for the call in its window."""
 
     budget: Budget
@@ -69,7 +71,7 @@ class Deny(NamedTuple):
     """What the call can do with, in units of the metric."""
 
 
-class _Check(NamedTuple):
+class _Check(msgspec.Struct, frozen=True, gc=False):
     """One budget that counts the call."""
 
     budget: Budget
@@ -279,10 +281,11 @@ class Ledger:
     ) -> Grant | Clamp:
         holds = []
         counters = []
-        for _, counter, _, metric, step_ms, need, floor in checks:
+        for check in checks:
+            counter, need, floor = check.counter, check.need, check.floor
             amount = need - cut * (need - floor) // spare if cut else need
             counter.held += amount
-            holds.append(Hold(counter.key, step_ms, metric, amount, floor))
+            holds.append(Hold(counter.key, check.step_ms, check.metric, amount, floor))
             counters.append(counter)
         held = self._open[call_id] = tuple(holds)
         if cut:

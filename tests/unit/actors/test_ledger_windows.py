@@ -75,7 +75,7 @@ def test_a_budget_without_a_value_counts_each_by_itself() -> None:
     each = Budget(id="b", scope="model", limit=1)
 
     assert subject_of(each, CALLER) is None
-    assert subject_of(each, CALLER._replace(model="m-1")) == "m-1"
+    assert subject_of(each, msgspec.structs.replace(CALLER, model="m-1")) == "m-1"
     assert subject_of(Budget(id="b", scope="engine", value="agent", limit=1), CALLER) is None
 
 
