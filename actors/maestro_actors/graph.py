@@ -73,6 +73,8 @@ class SessionGraph:
             if not sorter.is_active():
                 del self._active[name]
                 phases.append(name)
+        if not tasks and not phases:
+            return _NOTHING
         return Step(tuple(sorted(tasks, key=self._order.__getitem__)), tuple(phases))
 
     def _activate(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from maestro_actors.kernel.errors import AddressTaken
 
@@ -17,6 +17,9 @@ class Directory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._mailboxes: dict[str, Mailbox] = {}
+        # Without the lock: one look-up in a dict is atomic, and this is the way of each message.
+        self.get: Final = self._mailboxes.get
+        """Return the mailbox at an address, None if nobody lives there."""
         self._watchers: dict[str, list[tuple[str, object]]] = {}
         """By watched address: who is to be sent which message."""
         self._watched: dict[str, set[str]] = {}
@@ -32,11 +35,6 @@ class Directory:
             if mailbox.address in self._mailboxes:
                 raise AddressTaken(mailbox.address)
             self._mailboxes[mailbox.address] = mailbox
-
-    def get(self, address: str) -> Mailbox | None:
-        """Return the mailbox at `address`."""
-        # Without the lock: one look-up in a dict is atomic, and this is the way of each message.
-        return self._mailboxes.get(address)
 
     def all(self) -> list[Mailbox]:
         """Return all mailboxes, first spawned first."""

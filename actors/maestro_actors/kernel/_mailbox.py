@@ -273,7 +273,7 @@ class Mailbox:
     def _wake(self, letter: Letter | None = None) -> None:
         """Submit a mailbox that rests but has work; if it is closed, answer `letter` instead."""
         with self._lock:
-            late = self._late() if self._closed else ()
+            late = self._late() if self._closed else None
             wakes = self._resting and not self._closed and self._has_work()
             if wakes:
                 self._resting = False
@@ -283,10 +283,15 @@ class Mailbox:
             except LaneClosed:
                 # Nobody will ever give this actor a turn again: those who wait must hear it.
                 self.close()
+        if late:
+            self._turn_away(late, letter)
+
+    def _turn_away(self, late: list[Letter], letter: Letter | None) -> None:
+        """Answer what has come too late; `letter` is the one whose sender is here."""
         for each in late:
             if each is not letter:
                 self._bury(each)
-        if any(each is letter for each in late) and letter is not None:
+        if letter is not None and any(each is letter for each in late):
             self._refuse(letter)
 
     def _late(self) -> list[Letter]:
