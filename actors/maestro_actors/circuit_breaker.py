@@ -175,6 +175,9 @@ class CircuitBreaker(MessageActor):
 class BreakerProxy(Proxy):
     """Typed access to one circuit breaker."""
 
+    # Every persona has one.
+    __slots__ = ()
+
     def __init__(self, channel: Channel, name: str) -> None:
         super().__init__(channel, breaker_address(name))
 

@@ -29,6 +29,8 @@ class Channel(Protocol):
 class LocalChannel:
     """The channel to the actors of this process."""
 
+    __slots__ = ("_system",)
+
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
 
@@ -62,6 +64,8 @@ def encoded(message: Message) -> bytes:
 
 class Proxy:
     """Base of the typed proxies: an address and the channel to it."""
+
+    __slots__ = ("_channel", "address")
 
     def __init__(self, channel: Channel, address: str) -> None:
         self._channel = channel
