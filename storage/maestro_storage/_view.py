@@ -30,6 +30,7 @@ from maestro_storage.records import (
     SessionRecord,
     TaskRecord,
     UsageRecord,
+    ValueRecord,
 )
 
 R = TypeVar("R", bound=Record)
@@ -95,6 +96,7 @@ class StateView:
         self.events = self._repository(EventRecord)
         self.checkpoints = self._repository(CheckpointRecord)
         self.outbox = self._repository(OutboxRecord)
+        self.values = self._repository(ValueRecord)
         self.payloads = Payloads(environment)
 
     @property

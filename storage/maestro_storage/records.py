@@ -483,6 +483,23 @@ class OutboxRecord(Record, frozen=True, kw_only=True):
         return key_of(self.session_id, self.outbox_id)
 
 
+class ValueRecord(Record, frozen=True, kw_only=True):
+    """A value that a program keeps under a name; it belongs to no session."""
+
+    DATABASE: ClassVar[str] = "values"
+
+    name: str
+    value: bytes
+    """JSON, in UTF-8."""
+    updated_ms: int
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By name."""
+        return key_of(self.name)
+
+
 RECORD_TYPES: Final[tuple[type[Record], ...]] = (
     SessionRecord,
     TaskRecord,
@@ -496,5 +513,6 @@ RECORD_TYPES: Final[tuple[type[Record], ...]] = (
     EventRecord,
     CheckpointRecord,
     OutboxRecord,
+    ValueRecord,
 )
 """Every kind of record. A new kind is added here and nowhere else in the storage."""

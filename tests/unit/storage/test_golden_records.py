@@ -25,6 +25,7 @@ from maestro_storage.records import (
     SessionRecord,
     TaskRecord,
     UsageRecord,
+    ValueRecord,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -198,6 +199,9 @@ EXPECTED: dict[str, Record] = {
         reference="HELP-12",
         created_ms=1_700_000_000_000,
         epoch=3,
+    ),
+    "values-v1": ValueRecord(
+        name="progress", value=b'{"done": 3}', updated_ms=1_700_000_000_000, epoch=3
     ),
 }
 
