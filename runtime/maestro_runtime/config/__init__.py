@@ -20,14 +20,16 @@ if TYPE_CHECKING:
         TeamFileInvalid,
         TeamFileUnreadable,
     )
+    from maestro_runtime.config.execution import ExecutionContext, read_execution_context
     from maestro_runtime.config.requirement import REQUIREMENT_BYTES_MAX, read_requirement
     from maestro_runtime.config.settings import Flags, Setting, Settings, resolve_settings
-    from maestro_runtime.config.team_file import LoadedTeam, load_team
+    from maestro_runtime.config.team_file import LoadedTeam, load_team, team_of
 
 _HOMES = {
     "ConfigError": "errors",
     "ConfigValue": "_explain",
     "ContextInvalid": "errors",
+    "ExecutionContext": "execution",
     "Flags": "settings",
     "LoadedTeam": "team_file",
     "NAME_PATTERN": "_names",
@@ -44,8 +46,10 @@ _HOMES = {
     "load_team": "team_file",
     "read_context": "context",
     "read_context_text": "context",
+    "read_execution_context": "execution",
     "read_requirement": "requirement",
     "resolve_settings": "settings",
+    "team_of": "team_file",
 }
 """Public names, and the module each is loaded from."""
 
@@ -55,6 +59,7 @@ __all__ = [
     "ConfigError",
     "ConfigValue",
     "ContextInvalid",
+    "ExecutionContext",
     "Flags",
     "LoadedTeam",
     "Problem",
@@ -69,8 +74,10 @@ __all__ = [
     "load_team",
     "read_context",
     "read_context_text",
+    "read_execution_context",
     "read_requirement",
     "resolve_settings",
+    "team_of",
 ]
 
 __getattr__ = loader(__name__, _HOMES)

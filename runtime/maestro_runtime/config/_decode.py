@@ -7,7 +7,7 @@ values to msgspec. A kind is a Struct all of whose fields have defaults, `dict[s
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -142,3 +142,10 @@ def _is_plain(value: object, path: KeyPath, problems: Problems, depth: int = 1) 
             f"and integers below 2**{INTEGER_BITS_MAX}, got {shown(value)}",
         )
     return fits
+
+
+def plain(value: Any) -> Any:
+    """Return what a program gives as a team file would have it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from maestro_actors.team import RetryPolicy, Team
-from maestro_runtime.config._decode import decode_table
+from maestro_runtime.config._decode import decode_table, plain
 from maestro_runtime.config._problems import Problems
 from maestro_runtime.config._tables import ContextTable, RetryTable, given
 from maestro_runtime.config.errors import ContextInvalid, Problem
@@ -46,7 +46,7 @@ def read_context(context: Mapping[str, Any]) -> RunContext:
         ContextInvalid: A key is unknown or given twice, or a value breaks its rule; it has all.
     """
     problems = Problems()
-    table = decode_table(_plain(context), ContextTable, (), problems)
+    table = decode_table(plain(context), ContextTable, (), problems)
     flat = given(table)
     retry: RetryTable = flat.pop("retry", RetryTable())
     sources = {key: f"context {key}" for key in flat}
@@ -75,10 +75,3 @@ def read_context_text(text: str) -> RunContext:
     if not isinstance(context, dict):
         raise ContextInvalid((Problem("", "must be a JSON object"),))
     return read_context(context)
-
-
-def _plain(value: Any) -> Any:
-    """Return what a program gives as a team file would have it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value

@@ -2,8 +2,9 @@
 
 import os.path
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +22,7 @@ from maestro_runtime.config._breakers import breakers_of, check_breakers
 from maestro_runtime.config._budgets import budget_of, check_budgets
 from maestro_runtime.config._check_personas import check_personas
 from maestro_runtime.config._check_plan import check_plan
-from maestro_runtime.config._decode import decode_table
+from maestro_runtime.config._decode import decode_table, plain
 from maestro_runtime.config._names import check_name
 from maestro_runtime.config._problems import Problems
 from maestro_runtime.config._tables import (
@@ -54,7 +55,7 @@ class LoadedTeam(msgspec.Struct, frozen=True, kw_only=True):
 
     team: Team
     path: str
-    """The team file, as it was named."""
+    """The team file, as it was named; "given team" for one that a program gave."""
     base_dir: Path
     """Absolute directory of the team file: relative programs and modules start here."""
     sources: dict[str, str]
@@ -86,8 +87,52 @@ def load_team(
         TeamFileUnreadable: There is no such file, or it cannot be read.
         TeamFileInvalid: It is not TOML, or breaks rules; the error has all of them.
     """
+    origin = _Origin(str(path), f"team file {path}", Path(path).absolute().parent)
+    return _checked(_read(path), origin, requirement, settings, context)
+
+
+def team_of(
+    document: Mapping[str, Any],
+    *,
+    base_dir: Path,
+    settings: Settings,
+    context: RunContext = _NO_CONTEXT,
+) -> LoadedTeam:
+    """Check the team that a program gives, and apply what overrides it; otherwise as `load_team`.
+
+    Args:
+        document: The tables of a team file.
+        base_dir: Absolute directory where relative programs and modules start.
+        settings: See `load_team`.
+        context: See `load_team`.
+
+    Raises:
+        TeamFileInvalid: It breaks rules; the error has all of them.
+    """
+    origin = _Origin("given team", "program", base_dir)
+    return _checked(plain(document), origin, None, settings, context)
+
+
+class _Origin(NamedTuple):
+    """Where a team comes from."""
+
+    name: str
+    """In errors."""
+    source: str
+    """Of its values."""
+    base_dir: Path
+
+
+def _checked(
+    document: Any,
+    origin: _Origin,
+    requirement: str | None,
+    settings: Settings,
+    context: RunContext,
+) -> LoadedTeam:
+    """Check the tables of a team as a whole, and convert them."""
     problems = Problems()
-    file = decode_table(_read(path), TeamFile, (), problems)
+    file = decode_table(document, TeamFile, (), problems)
     check_name(file.team.name, ("team", "name"), problems)
     check_personas(file, problems)
     check_plan(file, problems)
@@ -95,8 +140,8 @@ def load_team(
     check_breakers(file, problems)
     _check_requirement(file, requirement, problems)
     if found := problems.listed():
-        raise TeamFileInvalid(str(path), found)
-    return _loaded(file, Path(path), requirement, settings, context)
+        raise TeamFileInvalid(origin.name, found)
+    return _loaded(file, origin, requirement, settings, context)
 
 
 def _check_requirement(file: TeamFile, requirement: str | None, problems: Problems) -> None:
@@ -139,14 +184,13 @@ def _broken(path: str | Path, text: str) -> TeamFileInvalid:
 
 def _loaded(
     file: TeamFile,
-    path: Path,
+    place: _Origin,
     requirement: str | None,
     settings: Settings,
     context: RunContext,
 ) -> LoadedTeam:
     """Convert a file without problems."""
-    origin = f"team file {path}"
-    base_dir = path.absolute().parent
+    origin, base_dir = place.source, place.base_dir
     team_keys = given(file.team)
     sources = {f"team.{key}": origin if key in team_keys else BUILT_IN for key in TEAM_KEYS}
     if requirement is not None:
@@ -173,7 +217,7 @@ def _loaded(
         budgets=tuple(budget_of(item) for item in file.budgets),
         breakers=breakers,
     )
-    return LoadedTeam(team=team, path=str(path), base_dir=base_dir, sources=sources)
+    return LoadedTeam(team=team, path=place.name, base_dir=base_dir, sources=sources)
 
 
 def _merge(
