@@ -102,6 +102,7 @@ class TokenTracker:
         persona_id: str,
         usage: Usage | None = None,
         *,
+        tokens: int = 0,
         input_tokens: int = 0,
         output_tokens: int = 0,
         key: str | None = None,
@@ -110,7 +111,8 @@ class TokenTracker:
 
         Args:
             persona_id: Who made it.
-            usage: What it used; None: `input_tokens` and `output_tokens`.
+            usage: What it used; None: the tokens below together.
+            tokens: Used, of a kind that nobody knows; booked as input.
             input_tokens: See `usage`.
             output_tokens: See `usage`.
             key: Names the call: booked once, however often it is recorded. None: another call.
@@ -126,7 +128,7 @@ class TokenTracker:
             StorageError: The call could not be made durable.
         """
         if usage is None:
-            usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+            usage = Usage(input_tokens=tokens + input_tokens, output_tokens=output_tokens)
         usage.check()
         name = uuid.uuid4().hex if key is None else key
         call = self._call(persona_id, usage, name)

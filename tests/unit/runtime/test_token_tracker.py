@@ -45,6 +45,12 @@ def test_recorded_tokens_add_up_by_persona(opened: Open) -> None:
     assert {name: row.tokens_used for name, row in report.items()} == {"dev": 110, "qa": 5}
 
 
+def test_tokens_of_an_unknown_kind_are_booked_beside_the_others(opened: Open) -> None:
+    with opened(100) as tracker:
+        assert tracker.record("dev", tokens=30).tokens_used == 30
+        assert tracker.record(persona_id="dev", tokens=5, output_tokens=5).tokens_used == 40
+
+
 def test_a_persona_without_a_call_has_used_nothing(opened: Open) -> None:
     tracker = opened({"dev": 7})
 
