@@ -12,14 +12,40 @@ SOURCE_ROOTS = {
     "runtime": "maestro_runtime",
     "storage": "maestro_storage",
 }
+PLATFORM = {
+    "iterative_executor",
+    "maestro_hive",
+    "parallel_coordinator_v2",
+    "persona_executor_v2",
+}
+"""Import names of the Maestro platform."""
 SOURCES = [path for folder in SOURCE_ROOTS for path in sorted((ROOT / folder).rglob("*.py"))]
+NAMES = sorted((ROOT / "compat").rglob("*.py"))
 
 
-@pytest.mark.parametrize(("folder", "package"), SOURCE_ROOTS.items())
-def test_a_source_root_holds_exactly_its_package(folder: str, package: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "packages"),
+    [*((folder, {package}) for folder, package in SOURCE_ROOTS.items()), ("compat", PLATFORM)],
+)
+def test_a_source_root_holds_exactly_its_packages(folder: str, packages: set[str]) -> None:
     entries = {path.name for path in (ROOT / folder).iterdir()} - {"__pycache__"}
 
-    assert entries == {package}
+    assert entries == packages
+    assert all((ROOT / folder / package / "py.typed").is_file() for package in packages)
+
+
+def test_the_names_of_the_platform_have_no_logic_of_their_own() -> None:
+    statements = {
+        type(node).__name__
+        for path in NAMES
+        for node in ast.parse(path.read_text()).body
+        if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+    }
+    raised = [path.stem for path in NAMES if "raise ImportError" in path.read_text()]
+
+    # Expr is the docstring; the removed modules say what to import instead.
+    assert statements == {"Expr", "ImportFrom", "Raise"}
+    assert sorted(raised) == ["__init__", "iterative_executor", "iterative_executor"]
 
 
 @pytest.mark.parametrize("folder", ["runtime"])

@@ -37,8 +37,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_wheel_holds_the_three_packages_typed_and_the_team_of_the_demo(wheel: Path) -> None:
-    packages = {"maestro_actors", "maestro_runtime", "maestro_storage"}
+def test_a_wheel_holds_the_packages_typed_and_the_team_of_the_demo(wheel: Path) -> None:
+    platform = {path.name for path in (ROOT / "compat").iterdir()} - {"__pycache__"}
+    packages = {"maestro_actors", "maestro_runtime", "maestro_storage", *platform}
 
     names = set(zipfile.ZipFile(wheel).namelist())
 
@@ -49,7 +50,7 @@ def test_a_wheel_holds_the_three_packages_typed_and_the_team_of_the_demo(wheel: 
     assert not [name for name in names if name.endswith(".pyc")]
     modules = {
         path.relative_to(ROOT / folder).as_posix()
-        for folder in ("actors", "runtime", "storage")
+        for folder in ("actors", "compat", "runtime", "storage")
         for path in (ROOT / folder).rglob("*.py")
     }
     assert modules <= names
@@ -72,14 +73,15 @@ def test_the_demo_runs_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> N
     dependencies = {"PYTHONPATH": sysconfig.get_path("purelib")}
 
     program = "import maestro_actors as a, maestro_runtime as r, maestro_storage as s; "
-    program += "print(a.__file__, r.__file__, s.__file__)"
+    program += "import persona_executor_v2 as p, maestro_hive.cost.token_tracker as t; "
+    program += "print(a.__file__, r.__file__, s.__file__, p.__file__, t.__file__)"
     found = run([python, "-P", "-c", program], **dependencies)
     result = run(
         [str(tmp_path / "venv" / "bin" / "maestro-runtime"), "demo", "--json"], **dependencies
     )
 
     assert all(path.startswith(str(tmp_path)) for path in found.stdout.split()), found.stderr
-    assert len(found.stdout.split()) == 3
+    assert len(found.stdout.split()) == 5
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
     assert answer["schema"] == "maestro.demo/1"

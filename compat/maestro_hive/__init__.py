@@ -1,0 +1,1 @@
+"""The import paths of the Maestro platform, over `maestro_runtime`."""

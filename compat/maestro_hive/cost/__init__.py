@@ -1,0 +1,1 @@
+"""What personas use."""

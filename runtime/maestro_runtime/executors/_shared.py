@@ -1,0 +1,79 @@
+"""One runtime for each state directory in this process: whoever needs one gets the same."""
+
+import asyncio
+import atexit
+import contextlib
+import functools
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+from maestro_runtime.config import Flags, resolve_settings
+from maestro_runtime.config.tickets import resolve_ticket_settings
+from maestro_runtime.options import RuntimeOptions
+from maestro_runtime.runtime import Runtime, open_runtime
+from maestro_runtime.session import Session, SessionOrder
+from maestro_runtime.tickets import configured_sink
+
+_lock: Final = threading.Lock()
+_runtimes: Final[dict[tuple[int, Path], Runtime]] = {}
+"""By process, because a forked child must leave those of its parent alone, and directory."""
+
+
+def resolved_state_dir(state_dir: Path | str | None = None) -> Path:
+    """Return the absolute state directory: the given one, else as the command line finds it.
+
+    Raises:
+        SettingInvalid: `MAESTRO_STATE_DIR` does not name a directory.
+    """
+    flag = None if state_dir is None else os.fspath(state_dir)
+    # Two spellings of a directory are one directory, and it has one owner.
+    return resolve_settings(Flags(state_dir=flag), os.environ).state_dir.value.resolve()
+
+
+def shared_runtime(state_dir: Path | str | None = None) -> Runtime:
+    """Return the runtime of a state directory, opened at the first call. Any thread; blocks.
+
+    It stays open, and the directory owned, until `close_shared_runtimes` or the end of the process.
+    Tickets go where the environment says.
+
+    Args:
+        state_dir: None: `MAESTRO_STATE_DIR`, else `/var/maestro/state`.
+
+    Raises:
+        SettingInvalid: The environment is wrong.
+        StateOwned: Another process owns the directory.
+        StateNotWritable, StateDamaged, StateTooNew: As `open_runtime`.
+    """
+    path = resolved_state_dir(state_dir)
+    place = os.getpid(), path
+    with _lock:
+        if place not in _runtimes:
+            _close_at_exit()
+            tickets = configured_sink(resolve_ticket_settings(os.environ), path)
+            _runtimes[place] = open_runtime(path, RuntimeOptions(tickets=tickets))
+        return _runtimes[place]
+
+
+async def started(order: SessionOrder, state_dir: Path | str | None) -> Session:
+    """Start or take up a session; raises as `shared_runtime` and `Runtime.run`."""
+    # Both wait for the disk, which the caller's loop must not.
+    runtime = await asyncio.to_thread(shared_runtime, state_dir)
+    return await asyncio.to_thread(runtime.run, order)
+
+
+def close_shared_runtimes() -> None:
+    """Close all of them: what runs is interrupted, and can be resumed. The next use opens anew."""
+    # A stack, so that one that cannot be closed in order does not keep the others open.
+    with _lock, contextlib.ExitStack() as closing:
+        for place in [place for place in _runtimes if place[0] == os.getpid()]:
+            closing.callback(_runtimes.pop(place).close)
+
+
+@functools.cache
+def _close_at_exit() -> None:
+    # On first use, not at import: a hook cannot be taken back. Engines end with the help of
+    # threads, and when `atexit` calls, no thread can be started any more; this comes before.
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(close_shared_runtimes)
