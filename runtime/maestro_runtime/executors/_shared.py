@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401 - registers its end now, which comes after ours
 import contextlib
 import functools
 import os
@@ -74,6 +75,7 @@ def close_shared_runtimes() -> None:
 @functools.cache
 def _close_at_exit() -> None:
     # On first use, not at import: a hook cannot be taken back. Engines end with the help of
-    # threads, and when `atexit` calls, no thread can be started any more; this comes before.
+    # threads, and when `atexit` calls, no thread can be started any more; this comes before, the
+    # last one registered first.
     register = getattr(threading, "_register_atexit", atexit.register)
     register(close_shared_runtimes)

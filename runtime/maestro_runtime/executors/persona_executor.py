@@ -97,7 +97,7 @@ class PersonaExecutor:
             context: See `PersonaExecutorV2.execute`; `retry.max_rounds` is 1, whatever it says.
 
         Returns:
-            What was done.
+            What was done; without `success` only if somebody has stopped the session.
 
         Raises:
             UnrecoverableError: The attempts are used up, or no further one could help; its `result`
@@ -126,7 +126,8 @@ class PersonaExecutor:
 
     async def _judged(self, session: Session) -> PersonaResult:
         result = persona_result(await session, self.persona_id)
-        if result.success:
+        # Who pauses or cancels a session has not heard of a failure, and must not.
+        if result.success or result.state not in {"failed", "help_needed"}:
             return result
         reasons = "; ".join(result.errors)
         detail = f"session {result.session_id!r} failed, attempts: {result.attempts}: {reasons}"

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from maestro_runtime.report import SessionReport, TaskReport
+from maestro_storage.records import SessionState
 
 
 class PersonaResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,6 +15,8 @@ class PersonaResult(msgspec.Struct, frozen=True, kw_only=True):
     persona_id: str
     success: bool
     """Every contract is done."""
+    state: SessionState
+    """Of the session: "done", "failed", "help_needed", or ended by somebody before its end."""
     artifacts: list[str]
     """Files delivered, as seen on disk, relative to `output_dir`; each once."""
     quality_score: float
@@ -41,6 +44,8 @@ class ParallelResult(msgspec.Struct, frozen=True, kw_only=True):
 
     success: bool
     """Every persona has succeeded."""
+    state: SessionState
+    """See `PersonaResult.state`."""
     persona_results: dict[str, PersonaResult]
     """By persona id, in the order of the contracts."""
     duration_seconds: float
@@ -60,6 +65,7 @@ def persona_result(report: SessionReport, persona_id: str) -> PersonaResult:
     return PersonaResult(
         persona_id=persona_id,
         success=not undone,
+        state=report.state,
         artifacts=list(dict.fromkeys(paths)),
         quality_score=sum(task.quality_score for task in tasks) / max(1, len(tasks)),
         contract_fulfilled=all(task.contract_fulfilled for task in tasks),
@@ -80,6 +86,7 @@ def parallel_result(report: SessionReport) -> ParallelResult:
     results = {persona_id: persona_result(report, persona_id) for persona_id in personas}
     return ParallelResult(
         success=all(result.success for result in results.values()),
+        state=report.state,
         persona_results=results,
         duration_seconds=report.duration_seconds or 0.0,
         tokens_used=report.tokens_used,

@@ -61,7 +61,7 @@ class SafetyRetryWrapper:
             context: See `PersonaExecutorV2.execute`.
 
         Returns:
-            What was done.
+            What was done; without `success` only if somebody has stopped the session.
 
         Raises:
             HelpNeeded: It has failed for good, or waits for a person.

@@ -44,7 +44,9 @@ class StateManager:
     _unwritten: dict[str, bytes | None]
     """By key, what waits for `persist`; None for a value that is to be deleted."""
 
-    def __new__(cls, state_dir: Path | str | None = None, *, auto_persist: bool = True) -> Any:
+    def __new__(  # noqa: PYI034 - it returns the one there is
+        cls, state_dir: Path | str | None = None, *, auto_persist: bool = True
+    ) -> "StateManager":
         """Return the manager of the directory."""
         path = resolved_state_dir(state_dir)
         with cls._instances_lock:

@@ -125,8 +125,10 @@ def test_contracts_wait_for_those_they_depend_on_and_what_depends_on_a_failure_i
     )
     contracts = [
         contract("api", "src/*.py", provider_persona_id="backend_developer"),
-        contract("tests", "tests/*.py", provider_persona_id="qa_engineer", depends_on=("api",)),
-        contract("manual", "docs/*.md", provider_persona_id="backend_developer", after=["tests"]),
+        contract("tests", "tests/*.py", provider_persona_id="qa_engineer", after=("api",)),
+        contract(
+            "manual", "docs/*.md", provider_persona_id="backend_developer", depends_on=["tests"]
+        ),
     ]
 
     result = coordinator.execute_parallel_sync("Build X", contracts, {"session_id": "exec_001"})
@@ -146,7 +148,10 @@ def test_phases_that_contracts_name_run_one_after_the_other(state_dir: Path) -> 
         contract("code", "src/*.py", provider_persona_id="developer", phase="implementation"),
     ]
 
-    result = ParallelCoordinatorV2("output").execute_parallel_sync("Build X", contracts)
+    # Side by side, the slow one would be the last.
+    coordinator = ParallelCoordinatorV2("output", personas={"analyst": {"latency_seconds": 0.2}})
+
+    result = coordinator.execute_parallel_sync("Build X", contracts)
 
     assert result.success
     store = shared_runtime(state_dir).store
@@ -213,8 +218,10 @@ def test_a_program_that_ends_in_the_middle_closes_its_runtime_in_order(state_dir
         "def note(event):\n"
         "    if event.kind == 'attempt_started': begun.set()\n"
         "shared_runtime().subscribe(note)\n"
-        "e = PersonaExecutorV2('dev', 'output', persona_config={'latency_seconds': 600})\n"
         "c = {'id': 'a', 'name': 'a', 'deliverables': [{'name': 'a', 'artifacts': ['a.md']}]}\n"
+        "PersonaExecutorV2('dev', 'output').execute_sync('x', c)\n"
+        "begun.clear()\n"
+        "e = PersonaExecutorV2('dev', 'output', persona_config={'latency_seconds': 600})\n"
         "threading.Thread(target=e.execute_sync, args=('x', c), daemon=True).start()\n"
         "assert begun.wait(20)\n"
     )
@@ -225,5 +232,5 @@ def test_a_program_that_ends_in_the_middle_closes_its_runtime_in_order(state_dir
 
     assert result.returncode == 0, result.stderr
     assert "cannot schedule new futures" not in result.stderr
-    (call,) = shared_runtime(state_dir).store.calls.scan()
-    assert call.state == "settled"
+    calls = list(shared_runtime(state_dir).store.calls.scan())
+    assert [call.state for call in calls] == ["settled", "settled"]

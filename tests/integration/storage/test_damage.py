@@ -16,7 +16,7 @@ from maestro_storage.errors import (
     StateDamaged,
     StateTooNew,
 )
-from maestro_storage.records import BreakerRecord, key_of
+from maestro_storage.records import BreakerRecord, ValueRecord, key_of
 from maestro_storage.transition import Event, Transition, payload_digest
 
 WAIT_SECONDS = 20
@@ -54,15 +54,17 @@ def flip_in(state: Path, database: str, key: bytes) -> None:
 def two_sessions(
     state: Path, make_session: Callable[..., Transition], make_task: Callable[..., Transition]
 ) -> Path:
-    """Return a closed state directory with the sessions s-1 and s-2 and a breaker."""
+    """Return a closed state directory with the sessions s-1 and s-2, a breaker, and a value."""
     with Store.open(state, options=StoreOptions(ballast_bytes=4096)) as store:
         for name in ("s-1", "s-2"):
             store.journal.append(make_session(name, payload=name.encode()))
             for number in range(1, 4):
                 store.journal.append(make_task(number, name))
-        breaker = Transition()
-        breaker.put(BreakerRecord(engine="command", state="closed"))
-        store.journal.append(breaker)
+        shared = Transition()
+        shared.put(BreakerRecord(engine="command", state="closed"))
+        # Of the name of a session, to which it does not belong all the same.
+        shared.put(ValueRecord(name="s-1", value=b"1", updated_ms=0))
+        store.journal.append(shared)
     return state
 
 
@@ -187,7 +189,13 @@ def test_what_is_missing_quarantines_its_session(
 
 
 @pytest.mark.parametrize(
-    ("database", "key"), [("meta", b"epoch"), ("meta", b"schema"), ("breakers", key_of("command"))]
+    ("database", "key"),
+    [
+        ("meta", b"epoch"),
+        ("meta", b"schema"),
+        ("breakers", key_of("command")),
+        ("values", key_of("s-1")),
+    ],
 )
 @pytest.mark.parametrize("look", [Store.open, Store.inspect])
 def test_damage_that_belongs_to_no_session_refuses_the_state_untouched(
