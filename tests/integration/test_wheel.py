@@ -13,6 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+VERIFICATION = (
+    "from persona_executor_v2 import PersonaExecutorV2; print('OK')",
+    "from maestro_hive.cost.token_tracker import TokenTracker; print('OK')",
+)
+"""With these the guide of the platform has its readers see whether they have migrated."""
+
 
 def run(argv: list[str], **environment: str) -> "subprocess.CompletedProcess[str]":
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MAESTRO_")}
@@ -76,12 +82,14 @@ def test_the_demo_runs_from_an_installed_wheel(wheel: Path, tmp_path: Path) -> N
     program += "import persona_executor_v2 as p, maestro_hive.cost.token_tracker as t; "
     program += "print(a.__file__, r.__file__, s.__file__, p.__file__, t.__file__)"
     found = run([python, "-P", "-c", program], **dependencies)
+    verified = [run([python, "-P", "-c", line], **dependencies).stdout for line in VERIFICATION]
     result = run(
         [str(tmp_path / "venv" / "bin" / "maestro-runtime"), "demo", "--json"], **dependencies
     )
 
     assert all(path.startswith(str(tmp_path)) for path in found.stdout.split()), found.stderr
     assert len(found.stdout.split()) == 5
+    assert verified == ["OK\n", "OK\n"]
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
     assert answer["schema"] == "maestro.demo/1"

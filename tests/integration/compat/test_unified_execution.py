@@ -2,6 +2,8 @@
 
 import asyncio
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,20 @@ from maestro_runtime.executors import (
     shared_runtime,
 )
 from maestro_storage.errors import NotFound
+
+PROGRAM = """
+import asyncio
+from pathlib import Path
+from maestro_hive.unified_execution import PersonaExecutor
+
+def work(task):
+    print("worked", flush=True)
+    Path(task.workspace, "note.md").write_text("done")
+
+contract = {"id": "note", "name": "n", "deliverables": [{"name": "n", "artifacts": ["note.md"]}]}
+result = asyncio.run(PersonaExecutor("writer", "output", work).execute("a note", contract))
+print(result.attempts, result.artifacts)
+"""
 
 
 def test_level_one_tries_again_and_delivers(tmp_path: Path) -> None:
@@ -128,6 +144,25 @@ def test_only_a_function_that_is_found_by_its_name_can_be_work(tmp_path: Path) -
         PersonaExecutor("dev", tmp_path, lambda _: None, config=config)
 
     assert not (tmp_path / "state").exists()
+
+
+def test_a_function_of_the_program_itself_can_be_work_in_each_run_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+
+    printed = [
+        subprocess.run(
+            [sys.executable, str(program)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        for _ in range(2)
+    ]
+
+    assert printed == ["worked\n1 ['note.md']\n", "1 ['note.md']\n"]
 
 
 def test_values_of_a_state_directory_are_kept_until_they_are_deleted(state_dir: Path) -> None:
