@@ -36,9 +36,9 @@ def resolved_state_dir(state_dir: Path | str | None = None) -> Path:
 def shared_runtime(state_dir: Path | str | None = None) -> Runtime:
     """Return the runtime of a state directory, opened at the first call. Any thread; blocks.
 
-    It stays open, and the directory owned, until `close_shared_runtimes` or the end of the process,
-    also if its store has failed: only another start verifies it. Tickets go where the environment
-    says.
+    It stays open, and the directory owned, until `close_shared_runtimes` or the end of the main
+    thread, also if its store has failed: only another start verifies it. Tickets go where the
+    environment says.
 
     Args:
         state_dir: None: `MAESTRO_STATE_DIR`, else `/var/maestro/state`.
