@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from maestro_runtime.executors._crew import Crew
-from maestro_runtime.executors._shared import shared_runtime, started
+from maestro_runtime.executors._shared import resolved_state_dir, shared_runtime, started
 from maestro_runtime.executors.result import ParallelResult, parallel_result
 
 TEAM_NAME: Final = "parallel"
@@ -22,6 +22,9 @@ class ParallelCoordinatorV2:
             `PersonaExecutorV2`.
         personas: The same by persona id, over those of every persona.
         state_dir: None: `MAESTRO_STATE_DIR`, else `/var/maestro/state`.
+
+    Raises:
+        SettingInvalid: `MAESTRO_STATE_DIR` does not name a directory.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class ParallelCoordinatorV2:
     ) -> None:
         self.output_dir = Path(output_dir)
         self.max_parallel_workers = max_parallel_workers
-        self.state_dir = state_dir
+        self.state_dir = resolved_state_dir(state_dir)
         self._crew = Crew(
             name=TEAM_NAME,
             output_dir=self.output_dir,

@@ -71,13 +71,13 @@ class PersonaExecutor:
     @property
     def attempts(self) -> int:
         """Attempts begun in its last session, as they are on record."""
-        store = shared_runtime(self.config.state.state_dir).store
+        store = shared_runtime(self.persistence.state_dir).store
         return sum(task.ordinal for task in store.tasks.scan(self.session_id))
 
     @property
     def final_status(self) -> str:
         """How its last session ended: "done", "failed", "help_needed" ...; empty if it has not."""
-        record = shared_runtime(self.config.state.state_dir).store.sessions.get(self.session_id)
+        record = shared_runtime(self.persistence.state_dir).store.sessions.get(self.session_id)
         return "" if record is None or record.state == "running" else record.state
 
     async def execute(
@@ -120,7 +120,7 @@ class PersonaExecutor:
 
     async def start(self, order: SessionOrder) -> Session:
         """Start or take up a session of this persona, whose end is for the caller to judge."""
-        session = await started(order, self.config.state.state_dir)
+        session = await started(order, self.persistence.state_dir)
         self.session_id = session.session_id
         return session
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from maestro_runtime.executors._crew import Crew
-from maestro_runtime.executors._shared import shared_runtime, started
+from maestro_runtime.executors._shared import resolved_state_dir, shared_runtime, started
 from maestro_runtime.executors.errors import ContractNotOwn
 from maestro_runtime.executors.result import PersonaResult, persona_result
 from maestro_runtime.session import SessionOrder
@@ -22,6 +22,9 @@ class PersonaExecutorV2:
             those. The engine is the context's, else this one's, else that of `MAESTRO_ENGINE`,
             else `rehearsal`, which works offline.
         state_dir: None: `MAESTRO_STATE_DIR`, else `/var/maestro/state`.
+
+    Raises:
+        SettingInvalid: `MAESTRO_STATE_DIR` does not name a directory.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class PersonaExecutorV2:
     ) -> None:
         self.persona_id = persona_id
         self.output_dir = Path(output_dir)
-        self.state_dir = state_dir
+        self.state_dir = resolved_state_dir(state_dir)
         self._crew = Crew(
             name=persona_id, output_dir=self.output_dir, persona_config=persona_config or {}
         )

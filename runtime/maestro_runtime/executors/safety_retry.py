@@ -36,7 +36,7 @@ class SafetyRetryWrapper:
     @property
     def circuit_state(self) -> BreakerState:
         """What the breaker of its last session's engine does: "closed", "open" or "half_open"."""
-        store = shared_runtime(self.executor.config.state.state_dir).store
+        store = shared_runtime(self.executor.persistence.state_dir).store
         session = store.sessions.get(self.executor.session_id)
         if session is None:
             return "closed"
@@ -84,7 +84,7 @@ class SafetyRetryWrapper:
     async def _judged(self, session: Session) -> PersonaResult:
         result = persona_result(await session, self.executor.persona_id)
         if not result.success:
-            runtime = shared_runtime(self.executor.config.state.state_dir)
+            runtime = shared_runtime(self.executor.persistence.state_dir)
             await asyncio.to_thread(runtime.settle_tickets, session.session_id, TICKET_SECONDS)
             session.require()
         return result

@@ -177,6 +177,19 @@ def test_what_is_given_is_checked_before_anything_is_started(state_dir: Path) ->
     assert not state_dir.exists()
 
 
+def test_an_executor_stays_with_the_state_directory_it_was_made_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state_dir: Path
+) -> None:
+    made = PersonaExecutorV2("dev", tmp_path / "output", state_dir="here")
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("MAESTRO_STATE_DIR", str(tmp_path / "there"))
+
+    assert made.execute_sync("Build API", contract()).success
+
+    assert (tmp_path / "here" / "data").is_dir()
+    assert not (tmp_path / "there").exists()
+
+
 def test_loops_and_threads_share_one_runtime_and_one_session() -> None:
     start = threading.Barrier(4)
 

@@ -13,9 +13,11 @@ from maestro_actors.answer import Answer
 from maestro_hive.core.state_manager import StateManager
 from maestro_hive.maestro.state.checkpoint import CheckpointManager
 from maestro_hive.unified_execution import (
+    ContractNotOwn,
     ExecutionConfig,
     HelpNeeded,
     PersonaExecutor,
+    RecoverableError,
     SafetyRetryWrapper,
     StateConfig,
     StatePersistence,
@@ -135,6 +137,24 @@ def test_what_was_interrupted_goes_on_only_if_the_configuration_says_so(tmp_path
     assert resumed is not None
     assert (resumed.success, resumed.session_id) == (True, idle.session_id)
     assert StatePersistence(tmp_path / "state").restore_latest() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ContractNotOwn("dev", "api", "qa"),
+        RecoverableError("the API is down"),
+        StateKeyInvalid("", "1 to 120 bytes"),
+        StateManagerConflict("/state", auto_persist=True),
+        StateValueInvalid("a", "it is not"),
+        WorkNotImportable("<lambda>"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_survives_pickling(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+    assert (type(again), str(again)) == (type(error), str(error))
 
 
 def test_only_a_function_that_is_found_by_its_name_can_be_work(tmp_path: Path) -> None:
