@@ -10,8 +10,8 @@ Instants are wall-clock milliseconds since the epoch, durations milliseconds, di
 import hashlib
 from typing import ClassVar, Final, Literal
 
-import msgspec
-
+from maestro_storage._record import Record as Record  # noqa: PLC0414 - part of this module
+from maestro_storage._record import key_of as key_of  # noqa: PLC0414 - as above
 from maestro_storage.bookings import Correction, CounterKey, Fired, Hold
 
 SCHEMA_VERSION: Final = 1
@@ -39,38 +39,6 @@ TASK_FINAL: Final[frozenset[TaskState]] = frozenset({"done", "skipped", "failed"
 TASK_PASSED: Final[frozenset[TaskState]] = frozenset({"done", "skipped"})
 """States that let dependents run. A skipped task's contract is not fulfilled: a person decided to
 go on without it."""
-
-
-def key_of(*parts: str | bytes | int) -> bytes:
-    """Join key parts so that keys sort by part and a prefix of parts is a prefix of the key.
-
-    Text is UTF-8 followed by a zero byte (names never contain one), integers are 8 bytes
-    big-endian, bytes are taken as they are and must come last.
-    """
-    key = b""
-    for part in parts:
-        if isinstance(part, str):
-            key += part.encode() + b"\0"
-        elif isinstance(part, int):
-            key += part.to_bytes(8, "big")
-        else:
-            key += part
-    return key
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """Base of all records: which database it lives in, and under which key.
-
-    Plain data cannot form a cycle, so the garbage collector need not look at it.
-    """
-
-    DATABASE: ClassVar[str]
-    VERSION: ClassVar[int] = 1
-
-    @property
-    def key(self) -> bytes:
-        """The record's key in its database."""
-        raise NotImplementedError  # every subclass answers; the base class is never stored
 
 
 class SessionRecord(Record, frozen=True, kw_only=True):
@@ -427,7 +395,7 @@ class EventRecord(Record, frozen=True, kw_only=True):
     kind: str
     """Past tense: "attempt_failed", "phase_finished" ..."""
     task_id: str = ""
-    data: dict[str, str | int | float | bool | None] = {}
+    data: dict[str, str | int | float | bool | None] = {}  # noqa: RUF012 - msgspec copies it
     epoch: int = 0
 
     @property
