@@ -69,10 +69,14 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """When what is still in flight is killed, on the wall clock; None: it is waited for."""
     pause_reason: str = ""
     """Why the session is paused, in one line; empty if it is not."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    """What it is found by."""
     idempotency_key: str = ""
-    input_digest: bytes = b""  # of all else that an order with a key said
-    versions: bytes | None = None  # digest of the payload with those of contracts and engines
+    """What the order that started it called itself; empty if nothing."""
+    input_digest: bytes = b""
+    """Of all else that an order with a key said."""
+    versions: bytes | None = None
+    """Digest of the payload with the versions of its contracts, personas and engines."""
 
     @property
     def key(self) -> bytes:

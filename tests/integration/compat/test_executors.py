@@ -162,7 +162,7 @@ def test_phases_that_contracts_name_run_one_after_the_other(state_dir: Path) -> 
 def test_a_session_of_something_else_is_a_conflict() -> None:
     executor().execute_sync("Build API", contract(), {"session_id": "exec_001"})
 
-    with pytest.raises(SessionConflict, match="session 'exec_001' was started with the team"):
+    with pytest.raises(SessionConflict, match="session 'exec_001' was started with another"):
         executor().execute_sync("Build another API", contract(), {"session_id": "exec_001"})
 
 
