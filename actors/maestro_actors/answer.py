@@ -8,6 +8,7 @@ import msgspec
 from maestro_actors.checks import Checked, decode_checked, encode_checked
 from maestro_actors.contracts import accepted
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_actors.rework import next_round
 from maestro_actors.team import Contract, Team
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 from maestro_storage.transition import Event, Transition
@@ -112,6 +113,8 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
     answer.checked()
     if task.state != "help_needed":
         raise HelpNotAwaited(task.session_id, task.task_id, task.state)
+    if session.wish == "cancel":
+        raise HelpNotAwaited(task.session_id, task.task_id, "about to be cancelled")
     if answer.decision == "accept" and task.failure != "unanswered":
         # Only with an open question has everything else been fulfilled.
         raise AnswerInvalid("decision", "retry, skip or give_up, as no question is open", "accept")
@@ -151,19 +154,7 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
 def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskRecord:
     notes = (*task.notes, answer.note)[-NOTES_MAX:] if answer.note else task.notes
     if answer.decision == "retry":
-        return msgspec.structs.replace(
-            task,
-            state="queued",
-            waits_for="slot",
-            # Another round, whatever the limit: the ids of its calls must not be those of old ones.
-            round=task.round + (task.attempt > 0),
-            attempt=0,
-            finished_ms=None,
-            notes=notes,
-            # The person may have changed what the files do not show.
-            findings=b"",
-            epoch=epoch,
-        )
+        return msgspec.structs.replace(next_round(task, epoch), notes=notes)
     states: dict[str, TaskState] = {"accept": "done", "skip": "skipped", "give_up": "failed"}
     accepted = answer.decision == "accept"
     return msgspec.structs.replace(

@@ -5,13 +5,14 @@ sees an engine: a persona tells it, once that is durable, that its task waits, i
 ended. A task that waits holds no slot.
 """
 
+import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import ClassVar, Final, assert_never
 
 import msgspec
 import pykka
 
+from maestro_actors.blockers import Blockers, Entry
 from maestro_actors.graph import SessionGraph
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import Restart
@@ -21,30 +22,35 @@ from maestro_actors.messages import (
     GetSession,
     HaltSession,
     HelpAnswered,
+    OrderTaken,
     PhaseRecorded,
+    RetryTask,
     SessionRecorded,
     SessionStatus,
     TaskFinished,
     TaskReady,
-    TaskStatus,
     TaskStopped,
     TaskWaiting,
+    WishDue,
+    WishRecorded,
+    WishSession,
 )
 from maestro_actors.persona import Persona, PersonaProxy
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.rework import retried
 from maestro_actors.session import record_checkpoint
+from maestro_actors.session_end import session_end
 from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_actors.undertaker import Undertaker
+from maestro_actors.wish import Asked, granted, paused, stands, stuck_because, wished
 from maestro_storage.records import (
     TASK_FINAL,
     TASK_PASSED,
     CheckpointRecord,
     SessionRecord,
-    SessionState,
-    TaskRecord,
     TaskState,
     WaitsFor,
 )
@@ -55,22 +61,9 @@ _SUPERVISION: Final = Restart()
 RECOVERIES_MAX: Final = 50
 """Interrupted tasks that are settled at the same time after a start."""
 
+_WISH_DUE: Final = encoded(WishDue())
 
-@dataclass(slots=True)
-class _Entry:
-    """What the coordinator knows of one task between two messages."""
-
-    record: TaskRecord
-    """As read at the start or at an answer; only its names are used after that."""
-    state: TaskState
-    waits_for: WaitsFor
-    """What it waits for, while its state is "waiting"."""
-    alive: bool = False
-    """A persona works on it."""
-    queued: bool = False
-    """It stands in the queue for a slot."""
-    failed: bool = False
-    """Its persona has failed too often, and an undertaker ends the task."""
+_log: Final = logging.getLogger(__name__)
 
 
 class Coordinator(MessageActor):
@@ -86,26 +79,36 @@ class Coordinator(MessageActor):
         self._team = team
         self._contracts = {contract.id: contract for contract in team.contracts}
         self._channel = LocalChannel(ports.system)
-        self._session: SessionRecord | None = None
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._ready: deque[str] = deque()
         self._in_flight: set[str] = set()
         self._to_recover: deque[str] = deque()
         self._recovering: set[str] = set()
         self._recording: set[str] = set()
+        self._retrying: set[str] = set()
+        """Tasks whose retry is not durable yet."""
+        self._wishes = 0
+        """Those that are not durable yet."""
         self._checkpoint_number = 0
         self._halted = False
+        self._stopping = False
+        """A wish to pause or to cancel is durable: nothing more begins."""
+        self._dismissed = False
+        """Every persona has been told to go, so that nobody writes any more."""
+        self._alarmed = False
         self._ended = False
 
     def on_start(self) -> None:
         """Read the session, take up what was interrupted, and start what is ready."""
         memory = self._ports.memory
-        self._session = memory.session(self._session_id)
+        self._session: SessionRecord = memory.session(self._session_id)
         tasks = memory.tasks(self._session_id)
         checkpoints = memory.checkpoints(self._session_id)
-        self._checkpoint_number = checkpoints[-1].number if checkpoints else 0
+        last = checkpoints[-1].number if checkpoints else 0
+        self._checkpoint_number = max(last, self._session.checkpoints_made)
+        self._stopping = self._session.wish != "run"
         self._entries = {
-            record.task_id: _Entry(record, record.state, record.waits_for) for record in tasks
+            record.task_id: Entry(record, record.state, record.waits_for) for record in tasks
         }
         self._assignment = Assignment(
             session_id=self._session_id,
@@ -122,14 +125,23 @@ class Coordinator(MessageActor):
             done=(record.task_id for record in tasks if record.state in TASK_PASSED),
             recorded=(checkpoint.phase for checkpoint in checkpoints),
         )
+        self._blockers = Blockers(
+            self._team,
+            self._graph,
+            self._entries,
+            self._ready,
+            (self._in_flight, self._recovering, self._to_recover),
+        )
         self._to_recover.extend(record.task_id for record in tasks if record.state == "running")
         for record in tasks:
-            if record.state == "waiting":
+            if record.state == "waiting" and not self._stopping:
                 self._persona(record.task_id).recover()
         self._advance()
 
-    def handle(self, message: CoordinatorMessage) -> SessionStatus | None:
-        """Dispatch one message; `GetSession` and `HaltSession` are answered."""
+    def handle(  # noqa: C901, PLR0912 - one case a message
+        self, message: CoordinatorMessage
+    ) -> SessionStatus | OrderTaken | None:
+        """Dispatch one message; orders and `GetSession` are answered."""
         match message:
             case TaskFinished():
                 self._task_finished(message.task_id, message.state)
@@ -141,11 +153,20 @@ class Coordinator(MessageActor):
                 self._task_stopped(message.task_id)
             case HelpAnswered():
                 self._help_answered(message.task_id)
+            case WishSession():
+                return self._wish(message.asked)
+            case WishRecorded():
+                self._wish_recorded(interrupt=message.interrupt)
+            case WishDue():
+                self._stop_attempts(kill=True)
+            case RetryTask():
+                return self._retry(message.task_id)
             case PhaseRecorded():
                 self._recording.discard(message.phase)
                 self._graph.finish_phase(message.phase)
             case SessionRecorded():
                 AccountantProxy(self._channel).forget_session(self._session_id)
+                self._ports.system.timers.cancel(self._address)
                 self._ports.system.stop(self._address)
                 return None
             case HaltSession():
@@ -185,10 +206,12 @@ class Coordinator(MessageActor):
         if entry.state == "queued":
             # Answered before its persona, which had ended the task, was gone.
             self._queue(task_id)
+        elif self._dismissed:
+            return
         elif entry.state not in TASK_FINAL and entry.state != "help_needed":
             self._persona_failed(task_id, entry)
 
-    def _persona_failed(self, task_id: str, entry: _Entry) -> None:
+    def _persona_failed(self, task_id: str, entry: Entry) -> None:
         """Have the task of a persona that is gone ended durably."""
         if entry.queued:
             entry.queued = False
@@ -205,7 +228,8 @@ class Coordinator(MessageActor):
     def _help_answered(self, task_id: str) -> None:
         """Go on with a task that a person has decided on."""
         entry = self._entries[task_id]
-        if entry.state != "help_needed":
+        self._retrying.discard(task_id)
+        if entry.state not in ("help_needed", "failed"):
             # Answered before this coordinator started, which has read the record as it is now.
             return
         entry.record = self._ports.memory.task(self._session_id, task_id)
@@ -214,6 +238,59 @@ class Coordinator(MessageActor):
             self._graph.finish_task(task_id)
         elif entry.state == "queued" and not entry.alive:
             self._queue(task_id)
+
+    def _wish(self, asked: Asked) -> OrderTaken:
+        """Make durable what is wished; what is done about it follows."""
+        if self._ended or self._dismissed:
+            return OrderTaken(taken=False)
+        if stands(self._session, asked.wish):
+            return OrderTaken(taken=True)
+        self._session, draft = wished(self._session, asked, self._ports.now_ms(), self._ports.epoch)
+        interrupt = asked.interrupt or asked.wish == "cancel"
+        self._wishes += 1
+        draft.then(self._address, encoded(WishRecorded(interrupt=interrupt)))
+        self._ports.journal.append(draft)
+        return OrderTaken(taken=True)
+
+    def _wish_recorded(self, *, interrupt: bool) -> None:
+        """Begin to stop, or go on after all."""
+        self._wishes -= 1
+        self._stopping = self._session.wish != "run"
+        if not self._stopping:
+            # Those that were not taken up at the start, because the session was to stop.
+            for task_id, entry in self._entries.items():
+                if entry.state == "waiting" and not entry.alive:
+                    self._persona(task_id).recover()
+        elif interrupt:
+            self._stop_attempts(kill=False)
+        deadline_ms = self._session.wish_deadline_ms
+        timers = self._ports.system.timers
+        if deadline_ms is None:
+            timers.cancel(self._address)
+        else:
+            timers.at(self._address, deadline_ms, self._address, _WISH_DUE)
+
+    def _stop_attempts(self, *, kill: bool) -> None:
+        for task_id in self._in_flight:
+            PersonaProxy(self._channel, self._session_id, task_id).stop_attempt(kill=kill)
+
+    def _retry(self, task_id: str) -> OrderTaken:
+        """Try a failed task again; it is queued once that is durable."""
+        if self._ended or self._dismissed:
+            return OrderTaken(taken=False)
+        if task_id in self._retrying:
+            return OrderTaken(taken=True)
+        tasks = self._ports.memory.tasks(self._session_id)
+        now_ms, epoch = self._ports.now_ms(), self._ports.epoch
+        changed, draft = retried(self._session, tasks, self._team, task_id, now_ms, epoch)
+        self._retrying.add(task_id)
+        for record in changed[1:]:
+            # They cannot begin before the first one is done.
+            self._entries[record.task_id].record = record
+            self._entries[record.task_id].state = record.state
+        draft.then(self._address, encoded(HelpAnswered(task_id=task_id)))
+        self._ports.journal.append(draft)
+        return OrderTaken(taken=True)
 
     def _queue(self, task_id: str) -> None:
         self._entries[task_id].queued = True
@@ -242,25 +319,53 @@ class Coordinator(MessageActor):
         while self._to_recover and len(self._recovering) < RECOVERIES_MAX:
             task_id = self._to_recover.popleft()
             self._recovering.add(task_id)
-            self._persona(task_id).recover()
+            # Nobody is to be asked for help with what is cancelled.
+            self._persona(task_id).recover(excused=self._session.wish == "cancel")
+        if self._stopping:
+            self._come_to_rest()
+            return
+        self._begin()
+        if not self._can_go_on():
+            self._record_end()
+
+    def _begin(self) -> None:
+        """Give out the slots that are free."""
         while self._ready and len(self._in_flight) < self._team.max_parallel_workers:
             task_id = self._ready.popleft()
             self._in_flight.add(task_id)
             self._entries[task_id].queued = False
             self._entries[task_id].state = "running"
             self._persona(task_id).run_attempt()
-        if not self._can_go_on():
+
+    def _come_to_rest(self) -> None:
+        """Grant the wish once nobody is left who could still write of the session's tasks."""
+        if self._is_busy():
+            return
+        if not self._dismissed:
+            self._dismissed = True
+            accountant = AccountantProxy(self._channel)
+            for task_id, entry in self._entries.items():
+                # An undertaker has a task to end first, and goes by itself.
+                if entry.alive and not entry.failed:
+                    address = persona_address(self._session_id, task_id)
+                    accountant.return_room(address)
+                    self._ports.system.timers.cancel(address)
+                    self._ports.system.stop(address)
+        if not any(entry.alive for entry in self._entries.values()):
             self._record_end()
 
+    def _is_busy(self) -> bool:
+        """Whether something is under way that ends by itself."""
+        recording = self._recording or self._retrying or self._wishes
+        return bool(self._in_flight or self._to_recover or self._recovering or recording)
+
     def _can_go_on(self) -> bool:
-        # What is most often so comes first: the last one looks at every task.
-        return bool(
-            self._in_flight
-            or self._ready
-            or self._to_recover
-            or self._recovering
-            or self._recording
-            or any(entry.state == "waiting" for entry in self._entries.values())
+        # What is most often so comes first: the last one looks at every task. One that waits
+        # without a persona would wait for ever.
+        return (
+            self._is_busy()
+            or bool(self._ready)
+            or any(entry.state == "waiting" and entry.alive for entry in self._entries.values())
         )
 
     def _persona(self, task_id: str) -> PersonaProxy:
@@ -313,106 +418,50 @@ class Coordinator(MessageActor):
         self._ports.journal.append(draft)
 
     def _record_end(self) -> None:
-        """Write why nothing more can run: all is done, a person is needed, or a task failed."""
+        """Write why nothing more can run in the session, for now or for good."""
         self._ended = True
-        now_ms = self._ports.now_ms()
-        states = {entry.state for entry in self._entries.values()}
-        state: SessionState = "failed"
-        if self._graph.finished:
-            state = "done"
-        elif "help_needed" in states:
-            state = "help_needed"
-        draft = Transition()
-        if state == "failed":
-            self._block_rest(draft, now_ms)
-        final = state != "help_needed"
-        if self._session is not None:
-            draft.put(
-                msgspec.structs.replace(
-                    self._session,
-                    state=state,
-                    updated_ms=now_ms,
-                    finished_ms=now_ms if final else None,
-                    error=self._error(state),
-                    epoch=self._ports.epoch,
-                )
-            )
-        draft.event(
-            Event(self._session_id, f"session_{state}", now_ms, data={"error": self._error(state)})
-        )
+        session, now_ms, epoch = self._session, self._ports.now_ms(), self._ports.epoch
+        stuck = [] if self._stopping else self._blockers.stuck()
+        draft: Transition | None = None
+        if stuck:
+            draft = paused(session, stuck_because(stuck), now_ms, epoch)
+            self._alarm(stuck, draft)
+        elif self._stopping:
+            tasks = self._ports.memory.tasks(self._session_id)
+            draft = granted(session, tasks, self._ready, now_ms, epoch)
+        if draft is None:
+            finished = self._graph.finished
+            draft = session_end(session, self._entries, now_ms, epoch, finished=finished)
         draft.then(self._address, encoded(SessionRecorded()))
-        self._ports.journal.append(draft)
+        # Behind all that the accountant has been given, such as an answer that raises a budget.
+        AccountantProxy(self._channel).append(draft)
 
-    def _block_rest(self, draft: Transition, now_ms: int) -> None:
-        """End the tasks that can never start because one before them failed."""
-        for task_id, entry in self._entries.items():
-            if entry.state not in TASK_FINAL:
-                entry.state = "blocked"
-                draft.put(
-                    msgspec.structs.replace(
-                        entry.record,
-                        state="blocked",
-                        waits_for="nothing",
-                        finished_ms=now_ms,
-                        epoch=self._ports.epoch,
-                    )
-                )
-                draft.event(Event(self._session_id, "task_blocked", now_ms, task_id))
-
-    def _error(self, state: SessionState) -> str:
-        culprit = {"failed": "failed", "help_needed": "help_needed"}.get(state)
-        names = [task_id for task_id, entry in self._entries.items() if entry.state == culprit]
-        if not names:
-            return ""
-        what = "failed" if state == "failed" else "need a person"
-        return f"{len(names)} of {len(self._entries)} tasks {what}: {', '.join(names[:5])}"
+    def _alarm(self, stuck: list[str], draft: Transition) -> None:
+        """Tell once, durably and in the log, that tasks are stuck: we have lost track of them."""
+        if not self._alarmed:
+            self._alarmed = True
+            names = ", ".join(stuck)
+            _log.error("session %s is stuck: %s wait for nothing", self._session_id, names)
+            alarm = Event(
+                self._session_id,
+                "session_stuck",
+                self._ports.now_ms(),
+                data={"tasks": names, "reason": stuck_because(stuck)},
+            )
+            draft.events.insert(0, alarm)
 
     def _status(self) -> SessionStatus:
-        places = {task_id: place for place, task_id in enumerate(self._ready, 1)}
+        stuck = [] if self._stopping or self._ended else self._blockers.stuck()
+        if stuck:
+            draft = Transition()
+            self._alarm(stuck, draft)
+            self._ports.journal.append(draft)
         return SessionStatus(
             session_id=self._session_id,
-            state="running" if self._session is None else self._session.state,
+            state=self._session.state,
             in_flight=len(self._in_flight),
-            tasks=tuple(
-                self._task_status(task_id, entry, places.get(task_id))
-                for task_id, entry in self._entries.items()
-            ),
+            tasks=self._blockers.statuses(self._session.wish if self._stopping else "run"),
         )
-
-    def _task_status(self, task_id: str, entry: _Entry, place: int | None) -> TaskStatus:
-        contract = self._contracts[task_id]
-        detail = ""
-        waits_for: WaitsFor
-        if place is not None:
-            waits_for, detail = "slot", f"place {place}"
-        elif entry.state == "queued":
-            waits_for, detail = "contract", self._predecessor(task_id)
-        elif entry.state == "running":
-            waits_for = "call"
-        elif entry.state == "waiting":
-            waits_for = entry.waits_for
-        elif entry.state == "help_needed":
-            waits_for = "person"
-        else:
-            waits_for = "nothing"
-        return TaskStatus(
-            task_id=task_id,
-            phase=contract.phase,
-            persona_id=contract.provider_persona_id,
-            state=entry.state,
-            waits_for=waits_for,
-            detail=detail,
-        )
-
-    def _predecessor(self, task_id: str) -> str:
-        """Return the first contract, or else the first phase, that must end before the task."""
-        contract = self._contracts[task_id]
-        for name in contract.after:
-            if self._entries[name].state not in TASK_PASSED:
-                return f"contract {name}"
-        phase = next(phase for phase in self._team.phases if phase.name == contract.phase)
-        waited_for = (name for name in phase.after if not self._graph.is_recorded(name))
-        return next((f"phase {name}" for name in waited_for), "")
 
 
 class CoordinatorProxy(Proxy):
@@ -424,6 +473,22 @@ class CoordinatorProxy(Proxy):
     def status(self) -> pykka.Future[SessionStatus]:
         """Ask where the session stands."""
         return self._ask(GetSession(), SessionStatus)
+
+    def wish(self, asked: Asked) -> pykka.Future[OrderTaken]:
+        """Ask the session to run, pause or be cancelled; durable after the answer, not with it.
+
+        Raises, through the future:
+            VerbRefused: See `maestro_actors.wish.stands`.
+        """
+        return self._ask(WishSession(asked=asked), OrderTaken)
+
+    def retry(self, task_id: str) -> pykka.Future[OrderTaken]:
+        """Try a failed task again; durable after the answer, not with it.
+
+        Raises, through the future:
+            NotFound, VerbRefused: See `maestro_actors.rework.retried`.
+        """
+        return self._ask(RetryTask(task_id=task_id), OrderTaken)
 
     def halt(self) -> pykka.Future[SessionStatus]:
         """Start nothing more; the coordinator stops once nothing is in flight."""

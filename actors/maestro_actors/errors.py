@@ -101,6 +101,27 @@ class AnswerInvalid(ActorError, ValueError):
         return f"the {self.what} of an answer must be {self.rule}, got {self.got}"
 
 
+class VerbRefused(ActorError):
+    """A session or task is not in a state that a verb fits; nothing was changed."""
+
+    def __init__(
+        self, verb: str, session_id: str, state: str, rule: str, task_id: str = ""
+    ) -> None:
+        super().__init__(verb, session_id, state, rule, task_id)
+        self.verb = verb
+        self.session_id = session_id
+        self.state = state
+        self.rule = rule
+        self.task_id = task_id
+
+    def __str__(self) -> str:
+        task = f"task {self.task_id!r} of " if self.task_id else ""
+        return (
+            f"cannot {self.verb} {task}session {self.session_id!r}: {self.rule}, "
+            f"it is {self.state!r}"
+        )
+
+
 class HelpNotAwaited(ActorError):
     """A task was answered that does not wait for a person; nothing was changed."""
 

@@ -239,6 +239,10 @@ class HelpDesk(MessageActor):
         if key in self._answering:
             raise HelpNotAwaited(*key, "being answered")
         session = memory.session(order.session_id)
+        address = coordinator_address(order.session_id)
+        if self._ports.system.ref(address) is not None:
+            # While the session has a coordinator, nobody else writes its record.
+            session = msgspec.structs.replace(session, state="running")
         team = decode_team(memory.payload(session.team))
         asked = asked_of(team, task, memory.payload)
         draft = answered(
@@ -246,7 +250,6 @@ class HelpDesk(MessageActor):
         )
         draft.then(HELP_DESK_ADDRESS, encoded(AnswerRecorded(session_id=key[0], task_id=key[1])))
         # To nobody, if the session has stopped; whoever resumes it reads the record.
-        address = coordinator_address(order.session_id)
         draft.then(address, encoded(HelpAnswered(task_id=order.task_id)))
         self._answering.add(key)
         if order.answer.add_tokens:

@@ -36,6 +36,7 @@ from maestro_actors.messages import (
     RecordProcess,
     RecoverTask,
     RunAttempt,
+    StopAttempt,
     TaskReady,
     WaitRecorded,
 )
@@ -76,6 +77,8 @@ class Persona(MessageActor):
         self._started_ms = 0
         self._woken = False
         """What the wait that is being recorded waits for has happened already."""
+        self._cut_short = False
+        """Somebody wants the attempt to end: that it was interrupted does not speak against it."""
 
     def on_start(self) -> None:
         """After a failure, begin again from the record, once all that was sent is durable."""
@@ -97,6 +100,8 @@ class Persona(MessageActor):
             case RunAttempt():
                 if self._step == "ready":
                     self._open()
+            case StopAttempt():
+                self._stop_attempt(kill=message.kill)
             case DeadlineReached():
                 if self._step == "idle":
                     self._settle_down()
@@ -122,6 +127,7 @@ class Persona(MessageActor):
             case ProcessRecorded():
                 self._ports.engines.process_recorded(message.call_id)
             case RecoverTask():
+                self._cut_short = message.excused
                 self._take_up()
             case CallRecovered():
                 if self._expects("recovering", message.call_id):
@@ -158,6 +164,7 @@ class Persona(MessageActor):
         estimate = self._ports.engines.estimate(self._order)
         need_tokens = max(1, estimate.need_tokens)
         self._started_ms = now_ms
+        self._cut_short = False
         self._step = "opening"
         self._breaker.acquire(
             OpenCall(
@@ -188,6 +195,15 @@ class Persona(MessageActor):
         if self._order is not None:
             self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)
             self._ports.engines.start(self._order, self._task.address)
+            if self._cut_short:
+                self._stop_attempt(kill=False)
+
+    def _stop_attempt(self, *, kill: bool) -> None:
+        """Stop the engine; the call that is being opened is stopped when it begins."""
+        self._cut_short = self._cut_short or self._step in ("opening", "running")
+        if self._step == "running":
+            call_id = self._record.call_id or b""
+            (self._ports.engines.kill if kill else self._ports.engines.cancel)(call_id)
 
     def _record_process(self, started: EngineStarted) -> None:
         draft = Transition()
@@ -226,7 +242,12 @@ class Persona(MessageActor):
         now_ms = self._ports.now_ms()
         running = self._record
         self._record, draft = steps.closing(
-            self._task, running, ending, now_ms, self._ports.strategies
+            self._task,
+            running,
+            ending,
+            now_ms,
+            self._ports.strategies,
+            excused=self._cut_short,
         )
         self._add_ticket(draft, now_ms, ending.outcome.healing)
         self._step = "recording"
@@ -333,6 +354,13 @@ class PersonaProxy(Proxy):
         """Give the task a slot."""
         self._channel.tell(self.address, _RUN_ATTEMPT)
 
-    def recover(self) -> None:
-        """Have the task settle its open call, if it has one, and go on from its record."""
-        self._channel.tell(self.address, _RECOVER_TASK)
+    def stop_attempt(self, *, kill: bool) -> None:
+        """Cut the attempt in flight short; `kill`: do not wait for its engine any longer."""
+        self._tell(StopAttempt(kill=kill))
+
+    def recover(self, *, excused: bool = False) -> None:
+        """Have the task settle its open call, if it has one, and go on from its record.
+
+        If it is `excused`, that the call was interrupted does not end the task.
+        """
+        self._tell(RecoverTask(excused=excused))

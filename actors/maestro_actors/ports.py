@@ -100,7 +100,10 @@ class Engines(Protocol):
         """
 
     def cancel(self, call_id: bytes) -> None:
-        """Kill a call that may be in flight; its `EngineFinished` still follows."""
+        """Stop a call that may be in flight; its `EngineFinished` still follows."""
+
+    def kill(self, call_id: bytes) -> None:
+        """Wait no longer for a call that was cancelled; its `EngineFinished` follows at once."""
 
 
 def _unheard(_change: BreakerChanged) -> None:

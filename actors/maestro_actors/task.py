@@ -162,8 +162,14 @@ def closing(
     ending: Ending,
     now_ms: int,
     strategies: tuple[Strategy, ...] = BUILT_IN,
+    *,
+    excused: bool = False,
 ) -> tuple[TaskRecord, Transition]:
-    """Return what follows the attempt of `running`: the end of the task, or its next deadline."""
+    """Return what follows the attempt of `running`: the end of the task, or its next deadline.
+
+    An attempt that was interrupted and is `excused`, because a person wanted the session to stop,
+    never is the last one.
+    """
     outcome = ending.outcome
     verdict = judge(task.contract, outcome)
     found = diagnose(verdict, outcome, running.findings)
@@ -191,7 +197,10 @@ def closing(
             findings=found.findings or running.findings,
         )
         pause_seconds = outcome.retry_after_seconds
-        after, delay_ms = _decided(task, after, found.failure, pause_seconds, now_ms)
+        excused = excused and found.failure == "interrupted"
+        after, delay_ms = _decided(
+            task, after, found.failure, pause_seconds, now_ms, excused=excused
+        )
         case = case_of(task.contract, outcome, found, running)
         after, tried = healed(after, case, strategies)
         healing += tried
@@ -293,6 +302,8 @@ def _decided(
     failure: FailureClass,
     retry_after_seconds: float | None,
     now_ms: int,
+    *,
+    excused: bool,
 ) -> tuple[TaskRecord, int | None]:
     """Return the record after a failure, and the pause before the next attempt, if any."""
     decision = retry.decide(
@@ -302,6 +313,8 @@ def _decided(
         seed=int(fraction_of(task.assignment.seed, after.session_id, after.task_id) * (1 << 53)),
         retry_after_seconds=retry_after_seconds,
     )
+    if excused and isinstance(decision, retry.Stop):
+        decision = retry.Retry(after.round + 1, 0.0)
     if isinstance(decision, retry.Stop):
         return _given_up(task, after, now_ms), None
     delay_ms = round(decision.delay_seconds * 1000)

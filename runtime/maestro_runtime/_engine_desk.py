@@ -124,8 +124,12 @@ class EngineDesk:
             self._host.recover(order, recovered)
 
     def cancel(self, call_id: bytes) -> None:
-        """Kill the call, if it is in flight."""
+        """Stop the call, if it is in flight."""
         self._host.cancel(call_id.hex())
+
+    def kill(self, call_id: bytes) -> None:
+        """Wait for the call no longer, if it is in flight."""
+        self._host.kill(call_id.hex())
 
 
 def _finished(call_id: bytes, outcome: Outcome) -> tuple[Outcome, bytes]:

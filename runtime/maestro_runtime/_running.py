@@ -53,6 +53,10 @@ class RunningSessions:
         ended = self._ended.get(session_id)
         return ended is not None and not ended.is_done
 
+    def ended(self, session_id: str) -> Ended:
+        """Return the future of a session that was started here."""
+        return self._ended[session_id]
+
     def start(self, ports: Ports, session_id: str, team: Team) -> Ended:
         """Run a session that is on record; one that runs goes on as it is.
 

@@ -13,6 +13,7 @@ from maestro_actors.team import Team, decode_team
 from maestro_actors.versions import Version, decode_versions
 from maestro_storage import StateView
 from maestro_storage.records import (
+    TASK_FINAL,
     AttemptRecord,
     OutboxState,
     SessionRecord,
@@ -160,7 +161,7 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
         if tasks[task_id].state == "queued":
             tasks[task_id] = msgspec.structs.replace(tasks[task_id], waits_for="slot")
     reports = tuple(
-        _task_report(store, tasks[contract.id], contract.name, attempts[contract.id])
+        _task_report(store, session, tasks[contract.id], contract.name, attempts[contract.id])
         for contract in team.contracts
     )
     return SessionReport(
@@ -209,6 +210,7 @@ def _startable(
 
 def _task_report(
     store: StateView,
+    session: SessionRecord,
     record: TaskRecord,
     contract: str,
     attempts: list[AttemptRecord],
@@ -225,7 +227,7 @@ def _task_report(
         engine=record.engine,
         state=record.state,
         waits_for=record.waits_for,
-        detail=waits_for_text(record),
+        detail=_blocker(session, record, store.epoch),
         deadline_ms=record.deadline_ms,
         tokens_used=record.tokens_used,
         quality_score=record.quality_score,
@@ -270,6 +272,20 @@ def _attempt_report(record: AttemptRecord) -> AttemptReport:
         tokens_saved=record.tokens_saved,
         healing=record.healing,
     )
+
+
+def _blocker(session: SessionRecord, record: TaskRecord, epoch: int) -> str:
+    """Say in words what keeps a task from going on, and what is wished of its session."""
+    text = waits_for_text(record)
+    if record.state in TASK_FINAL:
+        return text
+    if record.state == "running" and record.epoch != epoch:
+        text = f"recovery of {text.removesuffix(', in flight')}"
+    if session.state == "paused":
+        text += ", and for its session to be resumed"
+    if session.wish != "run":
+        text += f"; its session is to {session.wish}"
+    return text
 
 
 def waits_for_text(record: TaskRecord) -> str:

@@ -27,7 +27,6 @@ from maestro_actors.identity import (
 from maestro_actors.kernel import (
     ActorSystem,
     AsyncLane,
-    LaneFuture,
     Restart,
     SystemClock,
 )
@@ -46,6 +45,7 @@ from maestro_runtime._memory import StoreMemory
 from maestro_runtime._readiness import current_versions, placed, require_ready
 from maestro_runtime._resumption import note_changes, require_open
 from maestro_runtime._running import RunningSessions
+from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines.driver import Driver
@@ -74,7 +74,7 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime:
+class Runtime(SessionVerbs):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
@@ -84,7 +84,8 @@ class Runtime:
         self._listeners = Listeners[EventRecord]()
         self._breaker_listeners = Listeners[BreakerChanged]()
         self._starting = threading.Lock()
-        """Held while a session is looked up and started: two callers must not both create it."""
+        """Held while a session is looked up and started, or its record is changed at rest: two
+        callers must not both do it."""
         self._help = HelpWatch()
         self._lane = AsyncLane("actors")
         self.system = ActorSystem(
@@ -185,7 +186,8 @@ class Runtime:
     def run(self, order: SessionOrder) -> Session:
         """Start a session, resume it if it has begun, or just return it if it has ended.
 
-        When this returns, the session and all its tasks are durable.
+        When this returns, the session and all its tasks are durable. One that is paused is just
+        returned, too; one that is to be paused, or cancelled, is brought to that.
 
         Raises:
             SessionConflict: It exists and was started with another directory, key or labels.
@@ -234,6 +236,8 @@ class Runtime:
     ) -> Session:
         """Take up a session by its id alone: team and directories are in its records.
 
+        One that is paused, or is to be, goes on; one that is to be cancelled is.
+
         With another team only the tasks that have not ended follow it: new contracts get tasks,
         those of removed contracts go, and what was delivered stays. That is one transition, durable
         when this returns. An engine that is not what it was is told in the history
@@ -257,11 +261,11 @@ class Runtime:
             record = self.store.require_session(session_id)
             stored = self._admission.team_of(record)
             if team is None:
-                return self._take_up(record, stored, stored)
+                return self._take_up(record, stored, stored, by_name=True)
             given = placed(decode_team(encode(team)), self.registry, self._options.breaker)
             if not accept_changes:
                 require_team(record, stored, given)
-            return self._take_up(record, stored, given)
+            return self._take_up(record, stored, given, by_name=True)
 
     def fork(self, order: ForkOrder) -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
@@ -302,10 +306,12 @@ class Runtime:
             StorageError, ActorFailed: The store or an actor was lost before it was.
         """
         self.store.require_session(session_id)
-        before = self._help.answers(session_id, task_id)
-        self.help_desk.answer(session_id, task_id, answer).get(timeout=ANSWER_SECONDS)
-        if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
-            raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
+        # Both an answer and a verb may write the record of a session that nobody runs.
+        with self._starting:
+            before = self._help.answers(session_id, task_id)
+            self.help_desk.answer(session_id, task_id, answer).get(timeout=ANSWER_SECONDS)
+            if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
+                raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
 
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.
@@ -384,32 +390,38 @@ class Runtime:
             self._lane.close()
             self._running.abandon()
 
-    def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
+    def _take_up(
+        self, record: SessionRecord, stored: Team, team: Team, *, by_name: bool = False
+    ) -> Session:
         """Go on with a session, by another team than the stored one if that has been accepted."""
         session_id = record.session_id
         changes = team != stored
         if changes:
             require_open(record)
+            if self._running.is_under_way(session_id):
+                raise SessionBusy(session_id, "its team changes")
         if record.state in SESSION_FINAL:
-            ended: LaneFuture[None] = LaneFuture()
-            ended.set(None)
-            return Session(session_id, self.store, ended)
+            return self._as_it_is(session_id)
+        if record.wish == "cancel" or (record.wish == "pause" and not by_name):
+            # It is just brought to its end, or to rest.
+            return self._start(session_id, stored)
         require_ready(team, self.registry)
         usable_output(Path(record.output_dir))
         if record.input_dir is not None:
             usable_input(Path(record.input_dir))
+        stays = record.state == "paused" and not by_name
+        if not stays and not self._goes_on(session_id):
+            return self._as_it_is(session_id)
         if not self._running.is_under_way(session_id):
             note_changes(
                 self.store,
-                record,
+                self.store.require_session(session_id),
                 stored,
                 team,
                 versions=current_versions(team, self.registry),
                 now_ms=self.system.clock.now_ms(),
             )
-        elif changes:
-            raise SessionBusy(session_id, "its team changes")
-        return self._start(session_id, team)
+        return self._as_it_is(session_id) if stays else self._start(session_id, team)
 
     def _start(self, session_id: str, team: Team) -> Session:
         ended = self._running.start(self._ports, session_id, team)

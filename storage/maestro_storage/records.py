@@ -8,7 +8,7 @@ Instants are wall-clock milliseconds since the epoch, durations milliseconds, di
 """
 
 import hashlib
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, get_args
 
 from maestro_storage._record import Record as Record  # noqa: PLC0414 - part of this module
 from maestro_storage._record import key_of as key_of  # noqa: PLC0414 - as above
@@ -25,9 +25,8 @@ NAME_BYTES_MAX: Final = 120
 
 SessionState = Literal["running", "paused", "done", "failed", "help_needed", "cancelled"]
 Wish = Literal["run", "pause", "cancel"]
-TaskState = Literal[
-    "queued", "running", "waiting", "help_needed", "done", "skipped", "failed", "blocked"
-]
+TaskEnd = Literal["done", "skipped", "failed", "blocked", "cancelled"]
+TaskState = Literal["queued", "running", "waiting", "help_needed", TaskEnd]
 AttemptState = Literal["open", "ok", "failed", "interrupted"]
 CallState = Literal["open", "settled", "released", "lost"]
 BreakerState = Literal["closed", "open", "half_open"]
@@ -35,7 +34,7 @@ OutboxState = Literal["pending", "sending", "done"]
 WaitsFor = Literal["nothing", "slot", "contract", "call", "deadline", "breaker", "budget", "person"]
 
 SESSION_FINAL: Final[frozenset[SessionState]] = frozenset({"done", "failed", "cancelled"})
-TASK_FINAL: Final[frozenset[TaskState]] = frozenset({"done", "skipped", "failed", "blocked"})
+TASK_FINAL: Final[frozenset[TaskState]] = frozenset(get_args(TaskEnd))
 TASK_PASSED: Final[frozenset[TaskState]] = frozenset({"done", "skipped"})
 """States that let dependents run. A skipped task's contract is not fulfilled: a person decided to
 go on without it."""
@@ -68,7 +67,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     wish_deadline_ms: int | None = None
     """When what is still in flight is killed, on the wall clock; None: it is waited for."""
     pause_reason: str = ""
-    """Why the session is paused, in one line; empty if it is not."""
+    """Why the session is paused, or is to be, in one line; empty otherwise."""
     labels: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
     """What it is found by."""
     idempotency_key: str = ""
@@ -77,6 +76,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """Of all else that an order with a key said."""
     versions: bytes | None = None
     """Digest of the payload with the versions of its contracts, personas and engines."""
+    checkpoints_made: int = 0
+    """Highest number of a checkpoint that a rerun has removed: no number is used twice."""
 
     @property
     def key(self) -> bytes:

@@ -12,12 +12,14 @@ from typing import Final
 from maestro_actors.engine import Outcome, Usage
 from maestro_actors.team import BreakerPolicy, Contract, Persona, Team
 from maestro_storage.records import (
+    SESSION_FINAL,
     TASK_FINAL,
     BreakerState,
     EventRecord,
     SessionState,
     TaskState,
     WaitsFor,
+    Wish,
 )
 
 POLICY: Final = BreakerPolicy(jitter=0.0)
@@ -26,7 +28,6 @@ SESSION_ENDS: Final[dict[str, SessionState]] = {
     "session_done": "done",
     "session_failed": "failed",
     "session_help_needed": "help_needed",
-    "session_paused": "paused",
 }
 
 
@@ -58,6 +59,8 @@ class ModelTask:
     ready_ms: int = 0
     """No attempt before: the end of the last one and its pause."""
     round: int = 1
+    extra: int = 0
+    """Rounds that a person has given it on top."""
     attempt: int = 0
     ordinal: int = 0
     tokens: int = 0
@@ -155,6 +158,11 @@ class SessionModel:
         self.state: SessionState = "running"
         self.recorded: SessionState = "running"
         """Differs from `state` after a restart, until nothing can run again."""
+        self.wish: Wish = "run"
+        self.stopped = False
+        """A wish other than to run was durable when everything was last at rest."""
+        self.excused: set[tuple[str, int]] = set()
+        """Calls that were stopped because the session was to stop, by task and ordinal."""
         self.epoch = 0
         self._expected: deque[tuple[str, str]] = deque()
         """Events that must come next, with the task or engine they are about."""
@@ -172,6 +180,11 @@ class SessionModel:
             breaker.restart()
         if self.state == "help_needed":
             self.state = "running"
+
+    def resumed(self) -> None:
+        """Note that somebody runs the session again."""
+        assert self.state not in SESSION_FINAL
+        self.state = "running"
 
     @property
     def over(self) -> bool:
@@ -199,6 +212,9 @@ class SessionModel:
         """Take the next event of the history; AssertionError if it must not happen."""
         if event.kind == "checkpoints_pruned":
             assert self.over, "a session that goes on needs its checkpoints"
+            return
+        if event.kind in _ORDERS:
+            self._ordered(event)
             return
         assert not self.over, f"{event.kind} after the session ended"
         assert event.epoch == self.epoch
@@ -234,6 +250,12 @@ class SessionModel:
                 self._phase_finished(str(event.data["phase"]))
             case "session_paused":
                 self._session_paused(event)
+            case "task_cancelled":
+                self._task_cancelled(event)
+            case "session_cancelled":
+                assert self.wish == "cancel"
+                assert all(task.state in TASK_FINAL for task in self.tasks.values())
+                self._come_to("cancelled")
             case "session_done" | "session_failed" | "session_help_needed":
                 self._session_ended(SESSION_ENDS[event.kind])
             case _:
@@ -242,11 +264,13 @@ class SessionModel:
     def _attempt_started(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]
         assert task.state in ("queued", "waiting"), f"{task} is begun"
+        assert not self.stopped, f"{task} is begun although the session is to {self.wish}"
         assert self.may_begin(task), f"{task} is begun before its predecessors are done"
         assert event.at_ms >= task.ready_ms, f"{task} is begun before its deadline"
         assert (event.data["round"], event.data["attempt"]) == (task.round, task.attempt + 1)
         assert task.attempt < task.persona.retry.max_attempts, f"{task} has no attempt left"
-        assert task.round <= task.persona.retry.max_rounds, f"{task} has no round left"
+        # Whoever orders a retry, or stops an attempt, gives a round on top.
+        assert task.round <= task.persona.retry.max_rounds + task.extra, f"{task} has no round left"
         assert len(self.in_flight()) < self.team.max_parallel_workers, "there is no free slot"
         reserved = need_tokens(event.task_id)
         assert event.data["reserved_tokens"] == reserved
@@ -279,7 +303,8 @@ class SessionModel:
         task.tokens += tokens
         task.call = None
         if failure:
-            self._retry(task, failure, outcome.retry_after_seconds or 0.0, event)
+            excused = self._is_excused(call, failure, event)
+            self._retry(task, failure, outcome.retry_after_seconds or 0.0, event, excused=excused)
         else:
             assert event.data["delay_ms"] is None
             self._end_task(task, "done")
@@ -315,7 +340,9 @@ class SessionModel:
         usage = self.recovered[self.epoch]
         return Outcome(failure="interrupted"), call.reserved if usage is None else usage.total
 
-    def _retry(self, task: ModelTask, failure: str, pause: float, event: EventRecord) -> None:
+    def _retry(
+        self, task: ModelTask, failure: str, pause: float, event: EventRecord, *, excused: bool
+    ) -> None:
         """Hold the pause after a failed attempt against the policy of the persona."""
         retry = task.persona.retry
         last_of_round = task.attempt == retry.max_attempts
@@ -323,7 +350,14 @@ class SessionModel:
             # The same again: the rest of the round is not worth it, nor is a round after one that
             # brought nothing new from its first attempt on.
             last_of_round = True
-        spent = last_of_round and task.round == retry.max_rounds
+        spent = last_of_round and task.round >= retry.max_rounds
+        if excused and spent:
+            assert event.data["delay_ms"] == 0
+            task.extra += 1
+            task.round, task.attempt = task.round + 1, 0
+            task.state, task.waits_for, task.waits_since_epoch = "waiting", "deadline", self.epoch
+            task.ready_ms = task.deadline_ms = event.at_ms
+            return
         if failure in PERMANENT or spent or (failure == "stuck" and task.attempt == 1):
             assert event.data["delay_ms"] is None, f"{task} has nothing left to try"
             self._end_task(task, "failed" if task.persona.give_up_on_failure else "help_needed")
@@ -343,6 +377,17 @@ class SessionModel:
         assert max(low, pause) * 1000 - 1 <= delay_ms <= max(high, pause) * 1000 + 1
         task.state, task.waits_for, task.waits_since_epoch = "waiting", "deadline", self.epoch
         task.ready_ms = task.deadline_ms = event.at_ms + delay_ms
+
+    def _is_excused(self, call: ModelCall, failure: str, event: EventRecord) -> bool:
+        """Whether an attempt was cut short by a wish; a persona that failed has forgotten it."""
+        if failure != "interrupted":
+            return False
+        if call.epoch != self.epoch:
+            # A crash counts, unless the session is cancelled: nobody is to be asked for help then.
+            excused = self.wish == "cancel"
+        else:
+            excused = (call.task_id, call.ordinal) in self.excused
+        return excused and (call.task_id not in self.failing or event.data["delay_ms"] is not None)
 
     def _end_task(self, task: ModelTask, state: TaskState) -> None:
         task.state, task.deadline_ms = state, None
@@ -395,10 +440,88 @@ class SessionModel:
     def _session_paused(self, event: EventRecord) -> None:
         assert event.data["reason"], "a session pauses for a reason"
         assert all(task.call is None for task in self.tasks.values()), "something is in flight"
-        self.state = self.recorded = "paused"
+        assert any(task.state not in TASK_FINAL for task in self.tasks.values()), "all has ended"
+        assert self.wish == "pause", "nobody has asked for a pause"
+        self._come_to("paused")
+
+    def _come_to(self, state: SessionState) -> None:
+        self.state = self.recorded = state
+        self.wish, self.stopped = "run", False
+
+    def _task_cancelled(self, event: EventRecord) -> None:
+        task = self.tasks[event.task_id]
+        assert self.wish == "cancel"
+        assert task.state not in TASK_FINAL
+        assert task.call is None, f"{task} is cancelled with an open call"
+        self._end_task(task, "cancelled")
+
+    def _ordered(self, event: EventRecord) -> None:
+        """Take what a person has ordered; what is done about it follows."""
+        assert not self._expected
+        assert self.state != "cancelled", f"{event.kind} after the session was cancelled"
+        match event.kind:
+            case "pause_asked" | "cancel_asked":
+                assert self.state not in SESSION_FINAL
+                assert self.wish != "cancel" or event.kind == "cancel_asked"
+                self.wish = "pause" if event.kind == "pause_asked" else "cancel"
+                self.state = "running"
+            case "session_resumed":
+                assert self.wish == "pause" or self.recorded == "paused"
+                self.wish, self.stopped = "run", False
+                self.state = "running"
+                if self.recorded == "paused":
+                    self.recorded = "running"
+            case "task_retried":
+                self._task_retried(self.tasks[event.task_id])
+            case "session_rerun":
+                self._rerun(str(event.data["from_phase"]))
+
+    def _task_retried(self, task: ModelTask) -> None:
+        assert task.state == "failed"
+        self._requeue(task)
+        for other in self.tasks.values():
+            if other.state == "blocked" and self._comes_after(other, task):
+                other.state, other.waits_for = "queued", "contract"
+        if self.recorded == "failed":
+            self.recorded = self.state = "running"
+        self._blocking = False
+
+    def _requeue(self, task: ModelTask) -> None:
+        assert task.call is None
+        task.extra += task.attempt > 0
+        task.round += task.attempt > 0
+        task.attempt = 0
+        task.state, task.waits_for = "queued", "contract"
+        task.deadline_ms, task.ready_ms, task.left = None, 0, ()
+
+    def _rerun(self, name: str) -> None:
+        assert all(task.call is None for task in self.tasks.values())
+        names = self._phases_from(name)
+        for task in self.tasks.values():
+            if task.contract.phase in names:
+                self._requeue(task)
+        self.recorded_phases = [phase for phase in self.recorded_phases if phase not in names]
+        if self.recorded != "paused":
+            self.recorded = self.state = "running"
+        self._blocking = False
+
+    def _phases_from(self, name: str) -> set[str]:
+        names = {name}
+        for _ in self.team.phases:
+            names |= {phase.name for phase in self.team.phases if names & set(phase.after)}
+        return names
+
+    def _comes_after(self, task: ModelTask, first: ModelTask) -> bool:
+        if task.contract.phase != first.contract.phase:
+            return task.contract.phase in self._phases_from(first.contract.phase)
+        return any(
+            name == first.contract.id or self._comes_after(self.tasks[name], first)
+            for name in task.contract.after
+        )
 
     def _session_ended(self, state: SessionState) -> None:
         states = {task.state for task in self.tasks.values()}
+        assert self.wish != "cancel" or state == "done"
         if states <= {"done"} and len(self.recorded_phases) == len(self.team.phases):
             assert state == "done"
         elif "help_needed" in states:
@@ -409,7 +532,14 @@ class SessionModel:
             assert state == "failed"
             assert "failed" in states
             assert states <= TASK_FINAL
-        self.state = self.recorded = state
+        self._come_to(state)
 
 
+_ORDERS: Final = (
+    "pause_asked",
+    "cancel_asked",
+    "session_resumed",
+    "task_retried",
+    "session_rerun",
+)
 _BREAKER_EVENTS: Final = ("breaker_probed", "breaker_opened", "breaker_closed")

@@ -2,40 +2,51 @@
 
 from collections import Counter
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
+import pykka
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator
 from maestro_actors.engine import CallOrder, Estimate, Usage
+from maestro_actors.errors import VerbRefused
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     breaker_address,
     coordinator_address,
     persona_address,
 )
-from maestro_actors.kernel import ActorDump, Restart, VirtualClock
+from maestro_actors.kernel import ActorDump, ActorSystem, Restart, VirtualClock
 from maestro_actors.ports import Journal
 from maestro_actors.proxy import LocalChannel
+from maestro_actors.rework import plan_rerun, rerun, retried
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import TokenAccountant
+from maestro_actors.wish import Asked, stands, wished
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL
 from maestro_storage.transition import Transition
 from session_model import POLICY, ModelTask, SessionModel, need_tokens
 from session_steps import (
     OUTCOMES,
     Bug,
+    Cancel,
     Crash,
     CrashAfter,
+    Deaf,
     Doom,
     Finish,
     NextTimer,
     Outage,
     Pass,
+    Pause,
+    Rerun,
+    Resume,
+    Retry,
     Step,
     Stop,
 )
@@ -80,9 +91,27 @@ class MortalJournal:
 class SizedEngines(ScriptedEngines):
     """Engines whose calls need more tokens for some tasks than for others."""
 
+    def __init__(self, system: ActorSystem) -> None:
+        super().__init__(system)
+        self.excused: set[tuple[str, int]] = set()
+        """Calls that were asked to stop, by task and ordinal."""
+        self.stopping: list[str] = []
+        """Calls that are to end now."""
+
     def estimate(self, order: CallOrder) -> Estimate:
         """See `Engines.estimate`."""
         return Estimate(need_tokens(order.task_id))
+
+    def cancel(self, call_id: bytes) -> None:
+        """See `Engines.cancel`; the play says how the call ends."""
+        order, _ = self._in_flight[call_id.hex()]
+        self.excused.add((order.task_id, order.ordinal))
+        if not self.stubborn:
+            self.stopping.append(call_id.hex())
+
+    def kill(self, call_id: bytes) -> None:
+        """See `Engines.kill`."""
+        self.stopping.append(call_id.hex())
 
 
 class Play:
@@ -105,7 +134,7 @@ class Play:
     def close(self) -> None:
         self._stage.close()
 
-    def take(self, step: Step) -> None:  # noqa: C901 - one case a step
+    def take(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case a step
         """Do one step, let the system come to rest, and hold it against the oracle."""
         match step:
             case Finish():
@@ -132,6 +161,14 @@ class Play:
                 return
             case Stop():
                 self._stop()
+            case Pause() | Cancel() | Resume():
+                self._wish(step)
+            case Deaf():
+                self._engines.stubborn = True
+            case Retry():
+                self._retry(step.place)
+            case Rerun():
+                self._rerun(step.place)
             case _:
                 assert_never(step)
         self._rest()
@@ -140,6 +177,8 @@ class Play:
         """Let every call succeed and time pass: the session must come to an end."""
         self._rest()
         for _ in range(STEPS_TO_END_MAX):
+            if self.model.state == "paused":
+                self.take(Resume())
             if self.model.over:
                 return
             if self._in_flight:
@@ -155,8 +194,9 @@ class Play:
         self._journal = MortalJournal(stage.ports.journal)
         self._halted = False
         self._bugs.clear()
-        stage.engines = SizedEngines(stage.system)
-        stage.engines.held = True
+        self._engines = SizedEngines(stage.system)
+        self._engines.held = True
+        stage.engines = self._engines
         stage.ports = replace(stage.ports, journal=self._journal, engines=stage.engines)
         return stage
 
@@ -166,13 +206,92 @@ class Play:
         self.model.restart(stage.store.epoch, recovered)
         stage.engines.recovered_usage = recovered
         stage.system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)
-        if self.model.state not in SESSION_FINAL:
-            for name in self.model.breakers:
-                address = breaker_address(name)
-                stage.system.spawn(CircuitBreaker, ports, name, POLICY, address=address)
-            address = coordinator_address(SESSION)
-            stage.system.spawn(Coordinator, ports, SESSION, self._team, address=address)
+        for name in self.model.breakers:
+            address = breaker_address(name)
+            stage.system.spawn(CircuitBreaker, ports, name, POLICY, address=address)
+        paused = self.model.state == "paused" and self.model.wish == "run"
+        if self.model.state not in SESSION_FINAL and not paused:
+            self._run()
         self._rest()
+
+    def _run(self) -> None:
+        """Have a coordinator, as when the session is resumed."""
+        stage = self._stage
+        if not self._is_live:
+            self.model.resumed()
+            address = coordinator_address(SESSION)
+            stage.system.spawn(Coordinator, stage.ports, SESSION, self._team, address=address)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._stage.system.ref(coordinator_address(SESSION)) is not None
+
+    def _wish(self, step: Pause | Cancel | Resume) -> None:
+        """Do as the runtime does: by the coordinator if there is one, else on the records."""
+        now_ms = self._stage.clock.now_ms()
+        match step:
+            case Pause():
+                asked = Asked(wish="pause", reason="why not", interrupt=step.interrupt)
+            case Cancel():
+                asked = Asked(wish="cancel", deadline_ms=now_ms + round(step.seconds * 1000))
+            case Resume():
+                asked = Asked(wish="run")
+        # Without a rest before, because it is to meet whatever is under way.
+        with suppress(VerbRefused, pykka.ActorDeadError):
+            if self._stage.coordinator.wish(asked).get(timeout=BOUND_SECONDS).taken:
+                return
+        self._rest()
+        session = self._stage.store.require_session(SESSION)
+        try:
+            if stands(session, asked.wish):
+                return
+        except VerbRefused:
+            assert self.model.state in SESSION_FINAL or self.model.wish == "cancel"
+            return
+        if self._is_live:
+            # Of another process than before the rest.
+            assert self._stage.coordinator.wish(asked).get(timeout=BOUND_SECONDS).taken
+            return
+        _, draft = wished(session, asked, now_ms, self._stage.store.epoch)
+        self._stage.store.journal.commit(draft).result(BOUND_SECONDS)
+        self._rest()
+        self._run()
+
+    def _retry(self, place: int) -> None:
+        self._rest()
+        store = self._stage.store
+        failed = [task_id for task_id, task in self.model.tasks.items() if task.state == "failed"]
+        if not failed or self.model.recorded == "cancelled" or self.model.wish == "cancel":
+            return
+        task_id = failed[place % len(failed)]
+        if self._is_live:
+            assert self._stage.coordinator.retry(task_id).get(timeout=BOUND_SECONDS).taken
+            return
+        session, tasks = store.require_session(SESSION), list(store.tasks.scan(SESSION))
+        now_ms = self._stage.clock.now_ms()
+        _, draft = retried(session, tasks, self._team, task_id, now_ms, store.epoch)
+        store.journal.commit(draft).result(BOUND_SECONDS)
+        self._go_on()
+
+    def _rerun(self, place: int) -> None:
+        self._rest()
+        store = self._stage.store
+        if self._is_live or self.model.recorded == "cancelled":
+            return
+        phase = self._team.phases[place % len(self._team.phases)].name
+        session, tasks = store.require_session(SESSION), list(store.tasks.scan(SESSION))
+        checkpoints = list(store.checkpoints.scan(SESSION))
+        plan = plan_rerun(session, tasks, checkpoints, self._team, phase)
+        now_ms = self._stage.clock.now_ms()
+        draft = rerun(session, tasks, checkpoints, plan, now_ms, store.epoch)
+        store.journal.commit(draft).result(BOUND_SECONDS)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Resume a session that has changed at rest, unless it is paused."""
+        self._rest()
+        if self.model.recorded != "paused":
+            self._run()
 
     def _restart(self, crash: Crash) -> None:
         self._stage.close()
@@ -233,7 +352,10 @@ class Play:
             self._stage.store.journal.commit(Transition()).result(BOUND_SECONDS)
             # What had been handed in has been delivered. If nobody has anything to do now, and
             # nothing was handed in since, then nothing is under way anywhere.
-            if self._at_rest(appended):
+            if not self._at_rest(appended):
+                continue
+            self._take_orders()
+            if not self._stop_calls():
                 break
         else:
             raise AssertionError("the system does not come to rest")
@@ -241,6 +363,17 @@ class Play:
         self._compare()
         if self._journal.dead:
             self._restart(self._after_death)
+
+    def _stop_calls(self) -> bool:
+        """End the calls that are to stop; False if there is none."""
+        stopping, self._engines.stopping = self._engines.stopping, []
+        self.model.excused |= self._engines.excused
+        # One that was asked to stop may have been killed at the same time.
+        found = [call_id for call_id in dict.fromkeys(stopping) if call_id in self._in_flight]
+        for call_id in found:
+            place = list(self._in_flight).index(call_id)
+            self._finish(Finish(place, "interrupted", 5))
+        return bool(found)
 
     def _at_rest(self, appended: int) -> bool:
         """Look at all actors at once, on their own lane, between two turns."""
@@ -264,7 +397,9 @@ class Play:
         self._compare_tasks()
         self._compare_ledger()
         self._compare_breakers()
-        if not (self._journal.dead or self._halted or self.model.over):
+        self.model.stopped = self.model.wish != "run"
+        at_rest = self.model.over or not self._is_live
+        if not (self._journal.dead or self._halted or at_rest or self.model.stopped):
             self._compare_waits()
 
     def _take_orders(self) -> None:

@@ -99,4 +99,44 @@ class Stop:
     """Stop the process as `Runtime.close` does, engines included, and start another one."""
 
 
-Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Doom | Stop
+@dataclass(frozen=True)
+class Pause:
+    """Ask for a pause."""
+
+    interrupt: bool
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel the session."""
+
+    seconds: float
+    """Until engines are killed."""
+
+
+@dataclass(frozen=True)
+class Deaf:
+    """Let engines stop, from now on, only when they are killed."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Let a session go on that is paused or is to be."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try one of the failed tasks again."""
+
+    place: int
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Do a phase and all after it again, if nothing runs."""
+
+    place: int
+
+
+Verb = Pause | Cancel | Deaf | Resume | Retry | Rerun
+Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Doom | Stop | Verb

@@ -99,6 +99,9 @@ class ScriptedEngines:
         self.floor_tokens = 0
         self.held = False
         """Calls stay in flight until `finish`."""
+        self.stubborn = False
+        """Calls that are cancelled go on until they are killed."""
+        self.cancelled: list[str] = []
         self.started: list[CallOrder] = []
         self.arrived = threading.Condition()
         self._in_flight: dict[str, tuple[CallOrder, str]] = {}
@@ -132,6 +135,11 @@ class ScriptedEngines:
         self._system.deliver(reply_to, encoded(message))
 
     def cancel(self, call_id: bytes) -> None:
+        self.cancelled.append(call_id.hex())
+        if not self.stubborn:
+            self.finish(call_id.hex(), Outcome(failure="interrupted"))
+
+    def kill(self, call_id: bytes) -> None:
         self.finish(call_id.hex(), Outcome(failure="interrupted"))
 
     def wait_for_calls(self, count: int) -> list[CallOrder]:
@@ -220,7 +228,12 @@ class Stage:
         )
         self.store.journal.commit(transition).result(BOUND_SECONDS)
 
-    def run(self, wanted: Team, policy: BreakerPolicy | None = None) -> None:
+    def run(
+        self,
+        wanted: Team,
+        policy: BreakerPolicy | None = None,
+        kind: type[Coordinator] = Coordinator,
+    ) -> None:
         """Start the actors of a session that is durable."""
         self.system.spawn(TokenAccountant, self.ports, address=ACCOUNTANT_ADDRESS)
         self.system.spawn(
@@ -230,9 +243,13 @@ class Stage:
             policy or BreakerPolicy(),
             address=breaker_address("scripted"),
         )
-        self.system.spawn(
-            Coordinator, self.ports, SESSION, wanted, address=coordinator_address(SESSION)
-        )
+        self.coordinate(wanted, kind)
+
+    def coordinate(self, wanted: Team, kind: type[Coordinator] = Coordinator) -> None:
+        """Give the session a coordinator, once the last one is gone."""
+        address = coordinator_address(SESSION)
+        self.system.stop(address).get(timeout=BOUND_SECONDS)
+        self.system.spawn(kind, self.ports, SESSION, wanted, address=address)
 
     def open_help_desk(self) -> None:
         """Start the help desk, as every start of the runtime does."""

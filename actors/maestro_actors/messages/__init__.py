@@ -40,7 +40,9 @@ from maestro_actors.messages._coordinator import (
     GetSession,
     HaltSession,
     HelpAnswered,
+    OrderTaken,
     PhaseRecorded,
+    RetryTask,
     SessionRecorded,
     SessionStatus,
     TaskFinished,
@@ -48,6 +50,9 @@ from maestro_actors.messages._coordinator import (
     TaskStatus,
     TaskStopped,
     TaskWaiting,
+    WishDue,
+    WishRecorded,
+    WishSession,
 )
 from maestro_actors.messages._help_desk import (
     AnswerHelp,
@@ -83,6 +88,7 @@ from maestro_actors.messages._persona import (
     ProcessRecorded,
     RecoverTask,
     RunAttempt,
+    StopAttempt,
     WaitRecorded,
 )
 
@@ -125,6 +131,7 @@ __all__ = [
     "HelpDeskMessage",
     "Message",
     "OpenCall",
+    "OrderTaken",
     "PersonaMessage",
     "PersonaUsage",
     "PhaseRecorded",
@@ -138,6 +145,7 @@ __all__ = [
     "RecoverTask",
     "ReportCall",
     "ResetBreaker",
+    "RetryTask",
     "ReturnProbe",
     "ReturnRoom",
     "RunAttempt",
@@ -146,6 +154,7 @@ __all__ = [
     "SessionRecorded",
     "SessionStatus",
     "SessionUsage",
+    "StopAttempt",
     "TaskFinished",
     "TaskReady",
     "TaskStatus",
@@ -154,5 +163,8 @@ __all__ = [
     "TopUp",
     "TripBreaker",
     "WaitRecorded",
+    "WishDue",
+    "WishRecorded",
+    "WishSession",
     "encode",
 ]

@@ -3,6 +3,7 @@
 import msgspec
 
 from maestro_actors.messages._message import Message
+from maestro_actors.wish import Asked
 from maestro_storage.records import (
     SessionState,
     TaskState,
@@ -42,6 +43,28 @@ class HelpAnswered(Message, frozen=True, kw_only=True):
     task_id: str
 
 
+class WishSession(Message, frozen=True, kw_only=True):
+    """Run, pause or cancel the session. Answered by `OrderTaken`."""
+
+    asked: Asked
+
+
+class WishRecorded(Message, frozen=True, kw_only=True):
+    """What is wished of the session is durable."""
+
+    interrupt: bool
+
+
+class WishDue(Message, frozen=True, kw_only=True):
+    """The deadline of a wish is over: kill what has not stopped."""
+
+
+class RetryTask(Message, frozen=True, kw_only=True):
+    """Try a failed task again. Answered by `OrderTaken`."""
+
+    task_id: str
+
+
 class PhaseRecorded(Message, frozen=True, kw_only=True):
     """The checkpoint of the phase is durable."""
 
@@ -66,11 +89,23 @@ CoordinatorMessage = (
     | TaskFinished
     | TaskStopped
     | HelpAnswered
+    | WishSession
+    | WishRecorded
+    | WishDue
+    | RetryTask
     | PhaseRecorded
     | SessionRecorded
     | HaltSession
     | GetSession
 )
+
+
+class OrderTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to an order to a session."""
+
+    taken: bool
+    """Whether it is on its way to be durable; else the session is coming to an end, and what it
+    came to is to be looked at first."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +117,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: TaskState
     waits_for: WaitsFor
     detail: str = ""
-    """The contract, or the position in the queue, the task waits for."""
+    """The contract, or the position in the queue, the task waits for; that it is recovered; what
+    the session is to do."""
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):

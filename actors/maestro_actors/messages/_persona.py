@@ -8,8 +8,18 @@ class RunAttempt(Message, frozen=True, kw_only=True):
     """Begin the next attempt: the coordinator has given the task a slot."""
 
 
+class StopAttempt(Message, frozen=True, kw_only=True):
+    """Cut the attempt in flight short, if there is one: somebody wants the session to stop."""
+
+    kill: bool
+    """Do not wait for its engine any longer."""
+
+
 class RecoverTask(Message, frozen=True, kw_only=True):
     """Settle the call that a crash or a restart left open, then go on from the record."""
+
+    excused: bool = False
+    """That it was interrupted does not make it the last one: the session is being cancelled."""
 
 
 class CallOpened(Message, frozen=True, kw_only=True):
@@ -105,6 +115,7 @@ class Flushed(Message, frozen=True, kw_only=True):
 
 PersonaMessage = (
     RunAttempt
+    | StopAttempt
     | RecoverTask
     | CallOpened
     | CallRefused

@@ -95,6 +95,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.IdempotencyConflict,
             actors.HelpNotAwaited,
             actors.TeamChangeRefused,
+            actors.VerbRefused,
             LedgerConflict,
         ),
         ExitCode.HELP_NEEDED: (errors.HelpNeeded,),

@@ -27,6 +27,7 @@ _STYLES = {
     "skipped": "yellow",
     "failed": "red",
     "blocked": "red",
+    "cancelled": "yellow",
     "help_needed": "magenta",
     "queued": "dim",
 }
@@ -37,6 +38,7 @@ _MARKS = {
     "skipped": "»",
     "failed": "✗",
     "blocked": "✗",
+    "cancelled": "✗",
     "help_needed": "?",
     "queued": "·",
 }
@@ -255,7 +257,7 @@ class _Line:
                 self.state, self.note = "waiting", f"for {data['waits_for']}"
                 if data["deadline_ms"] is not None:
                     self.deadline_ms = int(data["deadline_ms"])
-            case "task_answered":
+            case "task_answered" | "task_retried":
                 self.state, self.note = "queued", ""
             case kind if kind.startswith("task_"):
                 self.state = kind.removeprefix("task_")

@@ -23,7 +23,7 @@ from maestro_runtime.report import SessionReport
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
 from maestro_runtime.tickets import configured_sink
-from maestro_storage.records import SESSION_FINAL
+from maestro_storage.records import SESSION_FINAL, SessionState
 
 SIGNAL_SECONDS: Final = 0.2
 """Longest delay of Ctrl-C and SIGTERM."""
@@ -37,9 +37,16 @@ class _Terminated(BaseException):
 
 
 def run_in_foreground(
-    state_dir: Path, start: Callable[[Runtime], Session], *, as_json: bool
+    state_dir: Path,
+    start: Callable[[Runtime], Session],
+    *,
+    as_json: bool,
+    wanted: SessionState | None = None,
 ) -> NoReturn:
-    """Open the state, run one session to its end, print its report and exit with its code."""
+    """Open the state, run one session to its end, print its report and exit with its code.
+
+    The code is 0 if the session has come to the state that is `wanted`.
+    """
     configure_logs(as_json=as_json)
     with _terminable():
         session_id = ""
@@ -63,7 +70,7 @@ def run_in_foreground(
             _say_resume(session_id, "terminated")
             sys.exit(ExitCode.TERMINATED)
     print_report(report, as_json=as_json)
-    sys.exit(exit_code(report))
+    sys.exit(ExitCode.DONE if report.state == wanted else exit_code(report))
 
 
 def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> SessionReport:
@@ -73,6 +80,8 @@ def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> 
         say(f"session {session.session_id} has already ended; run --session NAME starts another")
         runtime.settle_tickets(session.session_id, TICKET_SECONDS)
         return session.report()
+    if report.state == "paused":
+        return report
     first = next(runtime.store.events.scan(session.session_id, limit=1))
     # Not "has attempts": a new session may have begun some by now.
     verb = "started" if first.epoch == runtime.store.epoch else "resumed"

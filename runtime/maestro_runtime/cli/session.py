@@ -1,4 +1,4 @@
-"""`maestro-runtime session`: list, show, result, resume, fork."""
+"""`maestro-runtime session`: list, show, result, resume; the other verbs have their own modules."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from maestro_runtime.cli import _session_fork, _session_list
+from maestro_runtime.cli import _session_fork, _session_list, _session_verbs
 from maestro_runtime.cli._options import (
     accept_changes_option,
     json_option,
@@ -27,7 +27,7 @@ SENTENCE_CHARACTERS: Final = 200
 
 @click.group("session", epilog="Example: maestro-runtime session list")
 def command() -> None:
-    """List, show, resume and fork sessions.
+    """List, show, resume, fork, pause, cancel, retry, rerun and remove sessions.
 
     SESSION is an id, the beginning of one, or @last.
     """
@@ -45,12 +45,18 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
 
     with Store.inspect(state_path(state_dir)) as store:
         report = session_report(store, find_session(store, session_id))
+        history = store.events.scan(report.session_id)
+        alarms = [event for event in history if event.kind == "session_stuck"]
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
     if report.state == "running":
         # Looking takes the ownership, so nobody else has it.
-        say(f"no process runs it; to go on: maestro-runtime session resume {report.session_id}")
+        wish = "" if report.wish == "run" else f", and it is to {report.wish}"
+        resume = f"maestro-runtime session resume {report.session_id}"
+        say(f"no process runs it{wish}; to go on: {resume}")
+    for alarm in alarms:
+        say(f"{instant(alarm.at_ms)} {alarm.data['reason']}")
     headers = ["CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS"]
     headers += ["DELAY", "STARTED", "CALL"]
     with_saved = any(task.tokens_saved for task in report.tasks)
@@ -183,3 +189,8 @@ def resume(
 
 command.add_command(_session_list.command)
 command.add_command(_session_fork.command)
+command.add_command(_session_verbs.pause)
+command.add_command(_session_verbs.cancel)
+command.add_command(_session_verbs.retry)
+command.add_command(_session_verbs.rerun)
+command.add_command(_session_verbs.remove)

@@ -64,6 +64,9 @@ MESSAGE_CHARACTERS_MAX: Final = 16_384
 ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop; then the call ends without it."""
 
+KILL_SECONDS: Final = 1.0
+"""How long it may take to stop once it is killed."""
+
 T = TypeVar("T")
 
 
@@ -108,13 +111,21 @@ class Call:
         self._reason = reason
         if self._task is not None:
             self._task.cancel()
-            asyncio.get_running_loop().call_later(ABANDON_SECONDS, self._abandon)
+            asyncio.get_running_loop().call_later(
+                ABANDON_SECONDS, self._abandon, f"within {ABANDON_SECONDS:g} s"
+            )
 
-    def _abandon(self) -> None:
+    def kill(self) -> None:
+        """Stop at once: no grace for programs, no patience with an engine that does not end."""
+        self.stop("cancelled")
+        self._context.on_kill()
+        asyncio.get_running_loop().call_later(KILL_SECONDS, self._abandon, "when it was to")
+
+    def _abandon(self, when: str) -> None:
         """Wait no longer for an engine that does not stop."""
-        if self._task is not None:
+        if self._task is not None and not self._left_behind:
             self._left_behind = True
-            notes = (f"engine did not stop within {ABANDON_SECONDS:g} s",)
+            notes = (f"engine did not stop {when}",)
             stopped = self._stopped(self._context.usage, notes)
             self._abandoned(self._task, countable(stopped, self._order))
 

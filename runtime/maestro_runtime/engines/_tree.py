@@ -54,7 +54,7 @@ class ProcessTree:
     def __init__(self, leader: Leader, marker: bytes) -> None:
         self._pid_fd = os.pidfd_open(leader.pid)
         self._reap = leader.reap
-        self._marker = marker
+        self.marker = marker
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(self._pid_fd, self._on_exit)
@@ -89,7 +89,7 @@ class ProcessTree:
             if not self._exited.done():
                 os.killpg(self.pid, signal.SIGTERM)
                 await asyncio.wait({self._exited}, timeout=grace_seconds)
-            sweep = await asyncio.to_thread(kill_processes, {self.pid}, self._marker)
+            sweep = await asyncio.to_thread(kill_processes, {self.pid}, self.marker)
             if sweep.survived:
                 raise EngineCrashed(f"processes {sorted(sweep.survived)} survive SIGKILL")
             await asyncio.wait({self._exited})

@@ -12,6 +12,7 @@ object, `Request`. The environment holds what `driver` passes on, what the perso
 import asyncio
 import os
 import shutil
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Final
 
@@ -165,6 +166,7 @@ class CommandEngine:
             # From here on the program can read the request.
             context.usage = request_usage
 
+        context.on_kill = partial(self._driver.kill, order.call_id)
         try:
             completion = await self._driver.run(invocation, started)
         except BaseException:

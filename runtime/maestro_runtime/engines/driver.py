@@ -109,6 +109,12 @@ class Driver:
         stdout, stderr = tree.outputs()
         return Completion(exit_code=exit_code, stdout=stdout, stderr=stderr)
 
+    def kill(self, call_id: str) -> None:
+        """End the grace of a call that is being stopped, if it has a program."""
+        for tree in self._trees:
+            if tree.marker == _marker_of(call_id):
+                tree.kill_leader()
+
     async def close(self) -> None:
         """Kill what still runs, without grace, and let the guard go."""
         ends = {tree.gone for tree in self._trees}
@@ -159,6 +165,10 @@ class Driver:
         return inherited | invocation.environment | marks
 
 
+def _marker_of(call_id: str) -> bytes:
+    return f"{CALL_VARIABLE}={call_id}".encode()
+
+
 def _watched(process: subprocess.Popen[bytes], call_id: str) -> ProcessTree:
     """Return the tree of a process that was just started; it does not outlive a failure here."""
     if process.stdin is None or process.stdout is None or process.stderr is None:
@@ -171,7 +181,7 @@ def _watched(process: subprocess.Popen[bytes], call_id: str) -> ProcessTree:
         reap=process.poll,
     )
     try:
-        return ProcessTree(leader, f"{CALL_VARIABLE}={call_id}".encode())
+        return ProcessTree(leader, _marker_of(call_id))
     except BaseException:
         with process:
             process.kill()

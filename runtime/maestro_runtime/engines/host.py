@@ -86,11 +86,21 @@ class EngineHost:
 
         Nothing happens if there is no such call: it may have been answered a moment ago.
         """
+        self._tell(call_id, lambda call: call.stop("cancelled"))
+
+    def kill(self, call_id: str) -> None:
+        """Have a call end now: its processes are killed without grace, and nobody waits for it.
+
+        Nothing happens if there is no such call.
+        """
+        self._tell(call_id, Call.kill)
+
+    def _tell(self, call_id: str, order: Callable[[Call], None]) -> None:
         with self._lock:
             entry = self._calls.get(call_id)
             if entry is not None and not self._closed:
                 call = entry[0]
-                self._post(lambda: call.stop("cancelled"))
+                self._post(lambda: order(call))
 
     def recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
         """Ask the engine what an interrupted call used; `reply` gets None if it cannot tell.

@@ -49,6 +49,10 @@ class EngineResult(msgspec.Struct, frozen=True, kw_only=True):
     there. If one does not fit, the call has failed with malformed output."""
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 class EngineContext:
     """What an engine tells the runtime while a call runs. One per call, on the host's thread."""
 
@@ -56,6 +60,9 @@ class EngineContext:
         self.usage = Usage()
         """Tokens used so far. An engine keeps it current; it is what counts if the call is
         stopped, or fails with an error that names no usage."""
+        self.on_kill: Callable[[], None] = _nothing
+        """Called when the call is to end at once, though it is being stopped already: an engine
+        that gives its programs time to end sets what takes it away."""
         self._started = started
 
     async def started(self, process: ProcessIdentity) -> None:

@@ -25,13 +25,19 @@ from session_play import Play
 from session_steps import (
     OUTCOMES,
     Bug,
+    Cancel,
     Crash,
     CrashAfter,
+    Deaf,
     Doom,
     Finish,
     NextTimer,
     Outage,
     Pass,
+    Pause,
+    Rerun,
+    Resume,
+    Retry,
     Step,
     Stop,
 )
@@ -171,6 +177,12 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(Bug, place=st.integers(0, 5), transitions=st.integers(0, 4)),
     st.builds(Doom, place=st.integers(0, 5)),
     st.just(Stop()),
+    st.builds(Pause, interrupt=st.booleans()),
+    st.just(Resume()),
+    st.builds(Retry, place=st.integers(0, 3)),
+    st.builds(Rerun, place=st.integers(0, 2)),
+    st.just(Deaf()),
+    st.builds(Cancel, seconds=st.sampled_from([0.0, 3.0, 400.0])),
 )
 # Four short lists make a longer one that still shrinks step by step.
 STEPS: st.SearchStrategy[list[Step]] = st.lists(st.lists(STEP, max_size=8), max_size=10).map(
@@ -178,6 +190,7 @@ STEPS: st.SearchStrategy[list[Step]] = st.lists(st.lists(STEP, max_size=8), max_
 )
 
 SIX = (Work(),) * 6
+LAST_TRY = Plan(personas=(Who(attempts=1, rounds=1),), work=SIX[:2], workers=2)
 PROBE_PARKED = Plan(
     personas=(Who(budget_tokens=150), Who(attempts=3)),
     work=(Work(), *(Work(persona=1),) * 6, Work(after=frozenset({1}))),
@@ -211,6 +224,23 @@ PROBE_PARKED = Plan(
 @example(PROBE_PARKED, [*[Finish(2, "fault", 10)] * 5, Finish(1, "ok", 50), *[NextTimer()] * 6])
 # An engine that has answered in between is given the short pause again.
 @example(Plan(work=SIX, workers=4), [Outage(5), Pass(31.0), Finish(1, "ok", 50), Outage(5)])
+# The last attempt of all is cut short, and followed by another one; a crash has no such excuse.
+@example(LAST_TRY, [Pause(interrupt=True), Resume(), Crash(None, 0.0)])
+# What was asked for twice is killed at the earlier deadline; a crash in between changes nothing.
+@example(Plan(work=SIX, workers=3), [Deaf(), Cancel(400.0), Cancel(3.0), NextTimer()])
+@example(LAST_TRY, [Deaf(), Cancel(3.0), Crash(None, 0.0), Rerun(0), Resume()])
+# Somebody is still ending a task when the session could be cancelled.
+@example(Plan(work=SIX[:1]), [Finish(0, "transient", 50), Doom(0), Cancel(0.0)])
+# Tasks that wait for tokens are sent away, and ask again after the pause.
+@example(
+    Plan(personas=(Who(budget_tokens=150),), work=SIX[:2], workers=2),
+    [Pause(interrupt=False), Finish(0, "ok", 50), Rerun(0), Resume()],
+)
+# A failure blocks what comes after it, until it is tried again; then all is done once more.
+@example(
+    Plan(phases=(frozenset(), frozenset({0})), work=(Work(), Work(phase=1))),
+    [Finish(0, "permanent", 50), Retry(0), *[Finish(0, "ok", 50)] * 2, Rerun(0), Crash(None, 0.0)],
+)
 def test_a_session_keeps_its_rules_through_any_failures_and_crashes(
     plan: Plan, steps: list[Step]
 ) -> None:

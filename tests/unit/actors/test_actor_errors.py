@@ -12,6 +12,7 @@ from maestro_actors.errors import (
     TeamChangeRefused,
     TokenBudgetExceeded,
     UsageInvalid,
+    VerbRefused,
 )
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict, PriceTableInvalid
 from maestro_actors.messages import MESSAGE_BYTES_MAX, CloseCall
@@ -57,6 +58,14 @@ ERRORS = [
     (
         AnswerInvalid("note", "at most 4000 characters", "4001"),
         "the note of an answer must be at most 4000 characters, got 4001",
+    ),
+    (
+        VerbRefused("pause", "s-1", "done", "it must not have ended"),
+        "cannot pause session 's-1': it must not have ended, it is 'done'",
+    ),
+    (
+        VerbRefused("retry", "s-1", "done", "it must have failed", "note"),
+        "cannot retry task 'note' of session 's-1': it must have failed, it is 'done'",
     ),
     (
         HelpNotAwaited("s-1", "note", "done"),

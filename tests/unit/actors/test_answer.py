@@ -98,6 +98,13 @@ def test_only_a_task_that_waits_for_a_person_can_be_answered(state: TaskState) -
         answered(SESSION, other, Answer(decision="retry"), 10, 7)
 
 
+def test_a_task_whose_session_is_to_be_cancelled_takes_no_answer() -> None:
+    session = msgspec.structs.replace(SESSION, wish="cancel")
+
+    with pytest.raises(HelpNotAwaited, match="it is 'about to be cancelled'"):
+        answered(session, TASK, Answer(decision="retry"), 10, 7)
+
+
 @pytest.mark.parametrize(
     ("answer", "text"),
     [

@@ -11,7 +11,7 @@ from maestro_actors.coordinator import Coordinator
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.help_desk import BACKOFF_MAX_SECONDS
 from maestro_actors.identity import coordinator_address, persona_address
-from maestro_actors.kernel import ActorSystem
+from maestro_actors.kernel import ActorSystem, LaneActor
 from maestro_actors.messages import TaskStopped
 from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
@@ -394,6 +394,19 @@ def test_a_second_answer_is_refused_whether_the_first_is_durable_or_not(stage: S
     stage.wait_for("task_answered")
     with pytest.raises(HelpNotAwaited, match="it is 'queued'"):
         stage.help_desk.answer(SESSION, "c1", RETRY).get(timeout=BOUND_SECONDS)
+
+
+def test_an_answer_leaves_the_record_of_a_session_to_its_coordinator(stage: Stage) -> None:
+    fail_for_good(stage)
+    stop_coordinator(stage.system)
+    before = stage.store.require_session(SESSION)
+    stage.system.spawn(LaneActor, address=coordinator_address(SESSION))
+
+    stage.help_desk.answer(SESSION, "c1", RETRY).get(timeout=BOUND_SECONDS)
+    stage.wait_for("task_answered")
+
+    assert stage.task().state == "queued"
+    assert stage.store.require_session(SESSION) == before
 
 
 def test_an_answer_that_is_none_changes_nothing_and_the_desk_goes_on(stage: Stage) -> None:

@@ -1,0 +1,192 @@
+"""The verbs of a runtime: what a person may do to a session, whether it runs, waits or rests."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import pykka
+
+from maestro_actors.coordinator import CoordinatorProxy
+from maestro_actors.errors import VerbRefused
+from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.messages import OrderTaken
+from maestro_actors.rework import Rerun
+from maestro_actors.team import Team, decode_team
+from maestro_actors.wish import Asked, stands, wished
+from maestro_runtime._running import RunningSessions
+from maestro_runtime.control import remove_at_rest, rerun_at_rest, retry_at_rest
+from maestro_runtime.session import Session
+from maestro_storage import Store
+from maestro_storage.records import SESSION_FINAL, SessionRecord
+from maestro_storage.transition import Transition
+
+CANCEL_SECONDS: Final = 5.0
+"""How long engines in flight may take to stop when a session is cancelled."""
+
+ORDER_SECONDS: Final = 30.0
+"""Longest wait for an order to become durable."""
+
+
+class SessionVerbs:
+    """Pause, cancel, retry, rerun and remove: the part of a runtime that a person uses."""
+
+    store: Store
+    system: ActorSystem
+    _running: RunningSessions
+    _starting: threading.Lock
+
+    def coordinator(self, session_id: str) -> CoordinatorProxy:
+        """Return the coordinator of a session; it lives while the session runs."""
+        raise NotImplementedError  # the runtime answers
+
+    def _start(self, session_id: str, team: Team) -> Session:
+        raise NotImplementedError  # the runtime answers
+
+    def pause(
+        self, session_id: str, *, reason: str = "asked for", interrupt: bool = False
+    ) -> Session:
+        """Let a session begin nothing more until it is resumed by name. Not from a listener.
+
+        That this is wished is durable on return; a crash after it pauses the session all the same.
+        It is paused, and its result there, once nothing of it is in flight. Tasks that wait keep
+        what they wait for, deadlines included. A session that turns out to be done or to have
+        failed is not paused. One that is paused is left alone.
+
+        Args:
+            session_id: It runs, waits, or nobody runs it.
+            reason: Shown with the session, in one line of at most 200 characters.
+            interrupt: Attempts in flight are cut short instead of being waited for. What they used
+                is booked; they count as interrupted, and each is followed by another one.
+
+        Raises:
+            NotFound: There is no such session.
+            VerbRefused: It has ended, or is about to be cancelled.
+            SessionQuarantined: A record of it is damaged.
+            pykka.Timeout: The wish was not durable within 30 seconds; it still may become so.
+        """
+        return self._wish(session_id, Asked(wish="pause", reason=reason, interrupt=interrupt))
+
+    def cancel(
+        self, session_id: str, *, deadline_seconds: float = CANCEL_SECONDS, reason: str = ""
+    ) -> Session:
+        """End a session, and each of its tasks that has not ended, for good. Not from a listener.
+
+        That this is wished is durable on return; a crash after it leaves it to the next `run`,
+        `resume` or `cancel` of the session. Engines in flight are asked to stop, and what they used
+        is booked. The session is cancelled, and its result there, when they have stopped; one whose
+        tasks all turn out to be done is done. Tickets that were filed stay as they are.
+
+        Args:
+            session_id: It runs, waits, is paused, or nobody runs it.
+            deadline_seconds: After them, from 0, engines are killed or waited for no longer. A
+                program has 5 seconds in any case. Asked again, the earlier deadline counts.
+            reason: For the history.
+
+        Raises:
+            NotFound: There is no such session.
+            VerbRefused: It is done or has failed; one that is cancelled is left alone.
+            SessionQuarantined: A record of it is damaged.
+            pykka.Timeout: The wish was not durable within 30 seconds; it still may become so.
+        """
+        deadline_ms = self.system.clock.now_ms() + round(max(0.0, deadline_seconds) * 1000)
+        asked = Asked(wish="cancel", reason=reason, deadline_ms=deadline_ms)
+        return self._wish(session_id, asked)
+
+    def retry(self, session_id: str, task_id: str) -> None:
+        """Try a failed task again, in another round; durable on return. Not from a listener.
+
+        A session that runs takes it up at once, one that has failed when it is resumed. What was
+        blocked by the failure can run again.
+
+        Raises:
+            NotFound: There is no such session or task.
+            VerbRefused: The task has not failed, or its session is cancelled.
+            SessionQuarantined: A record of the session is damaged.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+        """
+        with self._starting:
+            self.store.require_session(session_id)
+            if not self._taken(session_id, lambda coordinator: coordinator.retry(task_id)):
+                retry_at_rest(self.store, session_id, task_id, self.system.clock.now_ms())
+
+    def rerun(self, session_id: str, phase: str) -> Rerun:
+        """Queue a phase and all after it again; see `maestro_runtime.control.rerun_at_rest`.
+
+        `maestro_runtime.control.rerun_plan` says before what that would do.
+
+        Raises:
+            VerbRefused: The session runs; or as `rerun_plan`.
+            NotFound, SessionQuarantined, StorageError: As `rerun_at_rest`.
+        """
+        with self._starting:
+            self._require_rest(session_id, "rerun")
+            return rerun_at_rest(self.store, session_id, phase, self.system.clock.now_ms())
+
+    def remove(self, session_id: str) -> None:
+        """Delete all records of a session that has ended.
+
+        Raises as `maestro_runtime.control.remove_at_rest`.
+        """
+        with self._starting:
+            self._require_rest(session_id, "remove")
+            remove_at_rest(self.store, session_id)
+
+    def _wish(self, session_id: str, asked: Asked) -> Session:
+        with self._starting:
+            record = self.store.require_session(session_id)
+            if stands(record, asked.wish):
+                return self._as_it_is(session_id)
+            if self._taken(session_id, lambda coordinator: coordinator.wish(asked)):
+                ended = self._running.ended(session_id)
+                return self._as_it_is(session_id, ended)
+            # It may have come to its end just before, and that may be what is wished.
+            record = self.store.require_session(session_id)
+            if stands(record, asked.wish):
+                return self._as_it_is(session_id)
+            self._write_wish(record, asked)
+            team = decode_team(self.store.payloads.require(record.team))
+            return self._start(session_id, team)
+
+    def _goes_on(self, session_id: str) -> bool:
+        """Take back what keeps a session from running; False if it has ended. Under the lock."""
+        asked = Asked(wish="run")
+        record = self.store.require_session(session_id)
+        if stands(record, "run"):
+            return True
+        if not self._taken(session_id, lambda coordinator: coordinator.wish(asked)):
+            record = self.store.require_session(session_id)
+            if record.state in SESSION_FINAL:
+                # The very attempt that the pause had waited for was its last one.
+                return False
+            self._write_wish(record, asked)
+        return True
+
+    def _write_wish(self, record: SessionRecord, asked: Asked) -> None:
+        _, draft = wished(record, asked, self.system.clock.now_ms(), self.store.epoch)
+        self.store.journal.commit(draft).result(ORDER_SECONDS)
+
+    def _taken(
+        self, session_id: str, order: Callable[[CoordinatorProxy], pykka.Future[OrderTaken]]
+    ) -> bool:
+        """Give an order to the coordinator; durable if taken. Else nobody runs the session now."""
+        if not self._running.is_under_way(session_id):
+            return False
+        with suppress(pykka.ActorDeadError):
+            if order(self.coordinator(session_id)).get(timeout=ORDER_SECONDS).taken:
+                # Behind what the coordinator has handed in before it answered.
+                self.store.journal.commit(Transition()).result(ORDER_SECONDS)
+                return True
+        self._running.ended(session_id).get(timeout=ORDER_SECONDS)
+        return False
+
+    def _require_rest(self, session_id: str, verb: str) -> None:
+        record = self.store.require_session(session_id)
+        if self._running.is_under_way(session_id):
+            raise VerbRefused(verb, session_id, record.state, "it must not run: pause it first")
+
+    def _as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:
+        if ended is None:
+            ended = LaneFuture()
+            ended.set(None)
+        return Session(session_id, self.store, ended)

@@ -1,0 +1,159 @@
+"""Cancelling a session: while its tasks run, while they wait, while nobody runs it."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from held_work import BOUND_SECONDS, Gate, gated_team
+from maestro_actors.answer import Answer
+from maestro_actors.errors import HelpNotAwaited, VerbRefused
+from maestro_actors.team import CommandSpec, RetryPolicy
+from maestro_actors.wish import Asked, wished
+from maestro_runtime import Runtime, SessionOrder, open_runtime
+from maestro_runtime.report import SessionReport
+from maestro_storage import Store
+
+STUBBORN = """
+import json, os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+report = {"usage": {"input_tokens": 70, "output_tokens": 5}}
+with open(os.environ["MAESTRO_RESULT"], "w") as file:
+    json.dump(report, file)
+open(sys.argv[1], "w").close()
+while True:
+    signal.pause()
+"""
+
+
+def states(report: SessionReport) -> list[str]:
+    return [task.state for task in report.tasks]
+
+
+def kinds(runtime: Runtime) -> list[str]:
+    return [event.kind for event in runtime.store.events.scan("s-1")]
+
+
+def test_engines_in_flight_are_stopped_and_all_that_has_not_ended_is_cancelled(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    gate.let_one_go()
+    gate.wait_for_calls(2)
+
+    report = runtime.cancel("s-1", reason="wrong team").result(BOUND_SECONDS)
+
+    assert (report.state, report.wish) == ("cancelled", "run")
+    assert states(report) == ["done", "cancelled", "cancelled", "cancelled"]
+    assert [attempt.state for attempt in report.tasks[1].attempts] == ["interrupted"]
+    assert {task.waits_for for task in report.tasks} == {"nothing"}
+    assert all(call.state != "open" for call in runtime.store.calls.scan("s-1"))
+    assert not list(runtime.store.outbox.scan("s-1")), "nobody is to be asked for help"
+    before = kinds(runtime)
+    assert before[-1] == "session_cancelled"
+    assert runtime.cancel("s-1").result(BOUND_SECONDS).state == "cancelled"
+    assert runtime.resume("s-1").result(BOUND_SECONDS).state == "cancelled"
+    assert kinds(runtime) == before
+    with pytest.raises(VerbRefused, match="cannot pause session 's-1'"):
+        runtime.pause("s-1")
+
+
+def test_an_engine_that_does_not_stop_is_waited_for_until_the_earlier_of_two_deadlines(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    gate.deaf = True
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+
+    session = runtime.cancel("s-1", deadline_seconds=500.0)
+    first = runtime.store.require_session("s-1").wish_deadline_ms
+    runtime.cancel("s-1", deadline_seconds=900.0)
+    assert runtime.store.require_session("s-1").wish_deadline_ms == first
+    with pytest.raises(VerbRefused, match="about to be cancelled"):
+        runtime.pause("s-1")
+    runtime.cancel("s-1", deadline_seconds=0.0)
+    report = session.result(BOUND_SECONDS)
+
+    assert report.state == "cancelled"
+    assert report.tasks[0].attempts[0].state == "interrupted"
+    assert "did not stop when it was to" in " ".join(report.tasks[0].attempts[0].evidence)
+    gate.deaf = False
+
+
+def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_used_is_booked(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    program = tmp_path / "stubborn.py"
+    program.write_text(STUBBORN)
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    command = CommandSpec(argv=(sys.executable, str(program), str(begun)))
+    team = gated_team(engine="command", command=command, callable=None)
+    runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+    # Ends when the program opens it.
+    begun.read_bytes()
+
+    report = runtime.cancel("s-1", deadline_seconds=0.2).result(4.0)
+
+    assert report.state == "cancelled"
+    (call,) = runtime.store.calls.scan("s-1")
+    assert (call.state, call.input_tokens, call.output_tokens) == ("settled", 70, 5)
+    assert not Path(f"/proc/{call.pid}").exists()
+
+
+def test_a_session_that_waits_or_is_paused_is_cancelled_at_once(
+    runtime: Runtime, tmp_path: Path, gate: Gate
+) -> None:
+    retry = RetryPolicy(max_attempts=3, backoff_seconds=600.0, backoff_max_seconds=600.0)
+    team = gated_team(retry=retry, workers=2)
+    runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+    gate.wait_for_calls(2)
+    for name in ("a1", "a2"):
+        (tmp_path / "out" / f"{name}.md").mkdir()
+        gate.let_one_go()
+    runtime.pause("s-1").result(BOUND_SECONDS)
+
+    report = runtime.cancel("s-1").result(BOUND_SECONDS)
+
+    assert (report.state, report.pause_reason) == ("cancelled", "")
+    assert states(report) == ["cancelled"] * 4
+    assert {task.deadline_ms for task in report.tasks} == {None}
+
+
+def test_a_session_that_waits_for_a_person_is_cancelled_and_takes_no_answer(
+    runtime: Runtime, tmp_path: Path, gate: Gate
+) -> None:
+    team = gated_team(give_up_on_failure=False)
+    session = runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+    gate.wait_for_calls(1)
+    (tmp_path / "out" / "a1.md").mkdir()
+    gate.let_one_go()
+    gate.wait_for_calls(2)
+    gate.let_one_go()
+    assert session.result(BOUND_SECONDS).state == "help_needed"
+
+    report = runtime.cancel("s-1").result(BOUND_SECONDS)
+
+    assert report.state == "cancelled"
+    assert states(report) == ["cancelled", "done", "cancelled", "cancelled"]
+    with pytest.raises(HelpNotAwaited, match="it is 'cancelled'"):
+        runtime.answer("s-1", "a1", Answer(decision="retry"))
+
+
+def test_a_wish_that_was_durable_before_a_crash_is_granted_instead_of_going_on(
+    tmp_path: Path, gated: SessionOrder, gate: Gate
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(gated)
+        gate.wait_for_calls(1)
+    with Store.open(tmp_path / "state") as store:
+        _, draft = wished(store.require_session("s-1"), Asked(wish="cancel"), 1, store.epoch)
+        store.journal.commit(draft).result()
+
+    with open_runtime(tmp_path / "state") as runtime:
+        report = runtime.resume("s-1").result(BOUND_SECONDS)
+
+    assert report.state == "cancelled"
+    assert len(gate.calls) == 1

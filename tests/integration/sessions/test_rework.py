@@ -1,0 +1,265 @@
+"""Work that is done again, or put away: retry, rerun, remove, and forks of what was stopped."""
+
+from pathlib import Path
+
+import pytest
+
+from held_work import BOUND_SECONDS, GATES, Gate, gated_team
+from maestro_actors.errors import VerbRefused
+from maestro_actors.posting import Posting
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.checkpoints import ForkOrder
+from maestro_runtime.control import rerun_plan
+from maestro_runtime.report import SessionReport
+from maestro_runtime.tickets import TicketNotDelivered
+from maestro_storage.errors import NotFound
+
+
+class Down:
+    """A sink that delivers nothing."""
+
+    name = "down"
+    secrets: tuple[str, ...] = ()
+
+    def post(self, posting: Posting) -> str:
+        raise TicketNotDelivered(self.name, posting.posting_id, doubtful=False)
+
+
+def states(report: SessionReport) -> list[str]:
+    return [task.state for task in report.tasks]
+
+
+@pytest.fixture
+def failed(runtime: Runtime, gated: SessionOrder) -> SessionReport:
+    """Session `s-1` has ended, because `a1` could not be written."""
+    out = Path(str(gated.output_dir))
+    (out / "a1.md").mkdir(parents=True)
+    return runtime.run(gated).result(BOUND_SECONDS)
+
+
+def test_a_failed_task_is_tried_again_with_calls_of_its_own_and_frees_what_it_blocked(
+    runtime: Runtime, gated: SessionOrder, failed: SessionReport
+) -> None:
+    assert states(failed) == ["failed", "done", "blocked", "blocked"]
+    Path(str(gated.output_dir), "a1.md").rmdir()
+
+    runtime.retry("s-1", "a1")
+    queued = runtime.store.require_session("s-1")
+    report = runtime.resume("s-1").result(BOUND_SECONDS)
+
+    assert (queued.state, queued.finished_ms, queued.error) == ("running", None, "")
+    assert states(report) == ["done"] * 4
+    attempts = report.tasks[0].attempts
+    assert [(attempt.round, attempt.attempt) for attempt in attempts] == [(1, 1), (2, 1)]
+    assert len({attempt.call_id for attempt in attempts}) == 2
+    assert [len(task.attempts) for task in report.tasks[1:]] == [1, 1, 1]
+
+
+def test_a_session_that_runs_takes_a_retry_up_at_once(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    note = Path(str(gated.output_dir), "a1.md")
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+    note.mkdir()
+    gate.let_one_go()
+    gate.wait_for_calls(2)
+    note.rmdir()
+
+    runtime.retry("s-1", "a1")
+    gate.let_one_go()
+    gate.wait_for_calls(3)
+    GATES.clear()
+    gate.let_one_go()
+
+    assert session.result(BOUND_SECONDS).state == "done"
+    assert gate.calls == ["a1", "a2", "a1"]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "text"),
+    [
+        ("a2", "cannot retry task 'a2' of session 's-1': it must have failed, it is 'done'"),
+        ("b1", "cannot retry task 'b1' of session 's-1': it must have failed, it is 'blocked'"),
+    ],
+)
+def test_only_a_failed_task_is_retried(
+    runtime: Runtime, failed: SessionReport, task_id: str, text: str
+) -> None:
+    assert failed.state == "failed"
+
+    with pytest.raises(VerbRefused) as caught:
+        runtime.retry("s-1", task_id)
+
+    assert str(caught.value) == text
+
+
+def test_a_task_that_needs_help_is_to_be_answered_instead(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "out" / "a1.md").mkdir(parents=True)
+    team = gated_team(give_up_on_failure=False)
+    runtime.run(SessionOrder(team, "s-1", tmp_path / "out")).result(BOUND_SECONDS)
+
+    with pytest.raises(VerbRefused, match="one that needs help is to be answered"):
+        runtime.retry("s-1", "a1")
+    with pytest.raises(NotFound):
+        runtime.retry("s-1", "nobody")
+
+
+def test_a_rerun_does_a_phase_and_all_after_it_again_and_bills_nothing_twice(
+    runtime: Runtime, gated: SessionOrder
+) -> None:
+    runtime.run(gated).result(BOUND_SECONDS)
+    plan = rerun_plan(runtime.store, "s-1", "b")
+    assert runtime.store.require_session("s-1").state == "done"
+
+    assert runtime.rerun("s-1", "b") == plan
+    queued = runtime.store.require_session("s-1")
+    report = runtime.resume("s-1").result(BOUND_SECONDS)
+
+    assert (plan.phases, plan.tasks, plan.tasks_kept) == (("b",), ("b1", "b2"), ("a1", "a2"))
+    assert (plan.tokens_again, plan.tokens_kept, plan.checkpoints_dropped) == (20, 20, (3,))
+    assert (queued.state, queued.finished_ms) == ("running", None)
+    assert states(report) == ["done"] * 4
+    assert [len(task.attempts) for task in report.tasks] == [1, 1, 2, 2]
+    assert Path(str(gated.output_dir), "b1.md").read_text() == "2\n"
+    calls = list(runtime.store.calls.scan("s-1"))
+    assert len({call.call_id for call in calls}) == len(calls) == 6
+    assert [budget.spent_tokens for budget in runtime.store.budgets.scan("s-1")] == [60]
+    # The number of a checkpoint that is gone is not used again.
+    checkpoints = list(runtime.store.checkpoints.scan("s-1"))
+    assert [(item.number, item.phase) for item in checkpoints] == [(1, "init"), (2, "a"), (4, "b")]
+
+
+def test_a_rerun_from_the_first_phase_runs_everything_in_order(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    GATES.clear()
+    runtime.run(gated).result(BOUND_SECONDS)
+    runtime.rerun("s-1", "a")
+    GATES["s-1"] = gate
+
+    session = runtime.resume("s-1")
+    for count in range(1, 5):
+        gate.wait_for_calls(count)
+        gate.let_one_go()
+
+    assert session.result(BOUND_SECONDS).state == "done"
+    assert gate.calls == ["a1", "a2", "b1", "b2"]
+
+
+def test_a_rerun_of_a_paused_session_leaves_it_paused(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    with pytest.raises(VerbRefused) as caught:
+        runtime.rerun("s-1", "a")
+    assert str(caught.value) == (
+        "cannot rerun session 's-1': it must not run: pause it first, it is 'running'"
+    )
+    runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+
+    runtime.rerun("s-1", "a")
+
+    assert runtime.store.require_session("s-1").state == "paused"
+    GATES.clear()
+    assert runtime.resume("s-1").result(BOUND_SECONDS).state == "done"
+
+
+def test_a_rerun_of_no_phase_or_of_what_was_cancelled_changes_nothing(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.cancel("s-1").result(BOUND_SECONDS)
+
+    with pytest.raises(NotFound):
+        rerun_plan(runtime.store, "s-1", "nowhere")
+    with pytest.raises(VerbRefused, match="cannot rerun session 's-1': it must not be cancelled"):
+        runtime.rerun("s-1", "a")
+    with pytest.raises(VerbRefused, match="its session must not be cancelled"):
+        runtime.retry("s-1", "a1")
+
+
+def test_a_removed_session_is_gone_but_for_its_files_and_its_usage(
+    runtime: Runtime, gated: SessionOrder
+) -> None:
+    runtime.run(gated).result(BOUND_SECONDS)
+    usage = list(runtime.store.usage.scan(""))
+
+    runtime.remove("s-1")
+
+    with pytest.raises(NotFound):
+        runtime.store.require_session("s-1")
+    assert not list(runtime.store.events.scan("s-1"))
+    assert list(runtime.store.usage.scan("")) == usage
+    assert Path(str(gated.output_dir), "b2.md").is_file()
+    with pytest.raises(NotFound):
+        runtime.remove("s-1")
+    # The name is free, and nothing of the old one is left to be taken up.
+    assert runtime.run(gated).result(BOUND_SECONDS).tokens_used == 40
+
+
+def test_only_a_session_that_has_ended_is_removed(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    with pytest.raises(VerbRefused, match="cannot remove session 's-1': it must not run"):
+        runtime.remove("s-1")
+    runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+
+    with pytest.raises(VerbRefused) as caught:
+        runtime.remove("s-1")
+
+    assert str(caught.value) == ("cannot remove session 's-1': it must have ended, it is 'paused'")
+
+
+def test_a_session_with_a_ticket_on_its_way_is_not_removed(
+    tmp_path: Path, gated: SessionOrder
+) -> None:
+    (tmp_path / "out" / "a1.md").mkdir(parents=True)
+    with open_runtime(tmp_path / "state", RuntimeOptions(tickets=Down())) as runtime:
+        runtime.run(gated).result(BOUND_SECONDS)
+
+        with pytest.raises(VerbRefused, match="its tickets and alerts must have been sent"):
+            runtime.remove("s-1")
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_what_was_stopped_can_be_forked_from_its_checkpoints(
+    runtime: Runtime, gated: SessionOrder, gate: Gate, tmp_path: Path, verb: str
+) -> None:
+    runtime.run(gated)
+    for count in (1, 2):
+        gate.wait_for_calls(count)
+        gate.let_one_go()
+    gate.wait_for_calls(3)
+    if verb == "pause":
+        runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+    else:
+        runtime.cancel("s-1").result(BOUND_SECONDS)
+
+    fork = runtime.fork(ForkOrder("s-1", "a", "s-2", tmp_path / "fork"))
+    report = fork.result(BOUND_SECONDS)
+
+    assert report.state == "done"
+    assert [len(task.attempts) for task in report.tasks] == [0, 0, 1, 1]
+
+
+def test_retention_leaves_alone_what_has_not_ended(
+    tmp_path: Path, gated: SessionOrder, gate: Gate
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        (tmp_path / "asks" / "a1.md").mkdir(parents=True)
+        asks = SessionOrder(gated_team(give_up_on_failure=False), "asks", tmp_path / "asks")
+        runtime.run(asks).result(BOUND_SECONDS)
+        runtime.run(SessionOrder(gated_team(), "ends", tmp_path / "ends")).result(BOUND_SECONDS)
+        runtime.run(gated)
+        gate.wait_for_calls(1)
+        runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+        assert runtime.settle_tickets("asks", BOUND_SECONDS)
+
+        removed = runtime.store.retain(10**15)
+
+    assert removed == ["ends"]
