@@ -1,5 +1,6 @@
 """Pausing and resuming a session: while its tasks run, while they wait, while nobody runs it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,22 @@ def test_a_session_that_has_ended_is_not_paused(runtime: Runtime, gated: Session
 
     with pytest.raises(VerbRefused, match="cannot pause session 's-1': it must not have ended"):
         runtime.pause("s-1")
+
+
+def test_another_team_can_be_given_to_a_session_that_stays_paused(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+    team = gated_team(workers=2)
+
+    changed = runtime.run(replace(gated, team=team, accept_changes=True)).result(BOUND_SECONDS)
+
+    assert changed.state == "paused"
+    assert len(gate.calls) == 1
+    runtime.resume("s-1")
+    gate.wait_for_calls(3)
+    GATES.clear()
+    for _ in range(2):
+        gate.let_one_go()
