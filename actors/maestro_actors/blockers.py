@@ -115,6 +115,7 @@ class Blockers:
             if self._entries[name].state not in TASK_PASSED:
                 return f"contract {name}"
         waited_for = self._phases[contract.phase].after
+        later = "" if self._graph.may_run(contract.phase) else "a later stretch of the plan"
         return next(
-            (f"phase {name}" for name in waited_for if not self._graph.is_recorded(name)), ""
+            (f"phase {name}" for name in waited_for if not self._graph.is_recorded(name)), later
         )

@@ -7,17 +7,19 @@ ended. A task that waits holds no slot.
 
 import logging
 from collections import deque
+from collections.abc import Collection
 from typing import ClassVar, Final, assert_never
 
 import msgspec
-import pykka
 
 from maestro_actors.blockers import Blockers, Entry
+from maestro_actors.checkpoints import Checkpoints
 from maestro_actors.graph import SessionGraph
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import Restart
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
+    CheckpointTaken,
     CoordinatorMessage,
     GetSession,
     HaltSession,
@@ -25,8 +27,10 @@ from maestro_actors.messages import (
     OrderTaken,
     PhaseRecorded,
     RetryTask,
+    RunPhases,
     SessionRecorded,
     SessionStatus,
+    TakeCheckpoint,
     TaskFinished,
     TaskReady,
     TaskStopped,
@@ -36,10 +40,16 @@ from maestro_actors.messages import (
     WishSession,
 )
 from maestro_actors.persona import Persona, PersonaProxy
+from maestro_actors.plan import (
+    Standing,
+    recorded_phases,
+    replanned,
+    require_free,
+    stopped,
+)
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.rework import retried
-from maestro_actors.session import record_checkpoint
 from maestro_actors.session_end import session_end
 from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
@@ -49,7 +59,6 @@ from maestro_actors.wish import Asked, granted, paused, stands, stuck_because, w
 from maestro_storage.records import (
     TASK_FINAL,
     TASK_PASSED,
-    CheckpointRecord,
     SessionRecord,
     TaskState,
     WaitsFor,
@@ -71,8 +80,12 @@ class Coordinator(MessageActor):
 
     INBOX: ClassVar = msgspec.msgpack.Decoder(CoordinatorMessage)
 
-    def __init__(self, ports: Ports, session_id: str, team: Team) -> None:
+    def __init__(
+        self, ports: Ports, session_id: str, team: Team, claimed: Collection[str] | None = None
+    ) -> None:
+        """Take over a session; somebody waits for the phases in `claimed` already (None: all)."""
         super().__init__()
+        self._claimed = None if claimed is None else set(claimed)
         self._ports = ports
         self._session_id = session_id
         self._address = coordinator_address(session_id)
@@ -89,7 +102,6 @@ class Coordinator(MessageActor):
         """Tasks whose retry is not durable yet."""
         self._wishes = 0
         """Those that are not durable yet."""
-        self._checkpoint_number = 0
         self._halted = False
         self._stopping = False
         """A wish to pause or to cancel is durable: nothing more begins."""
@@ -105,7 +117,8 @@ class Coordinator(MessageActor):
         tasks = memory.tasks(self._session_id)
         checkpoints = memory.checkpoints(self._session_id)
         last = checkpoints[-1].number if checkpoints else 0
-        self._checkpoint_number = max(last, self._session.checkpoints_made)
+        last = max(last, self._session.checkpoints_made)
+        self._checkpoints = Checkpoints(self._ports, self._session_id, last)
         self._stopping = self._session.wish != "run"
         self._entries = {
             record.task_id: Entry(record, record.state, record.waits_for) for record in tasks
@@ -119,11 +132,13 @@ class Coordinator(MessageActor):
             epoch=self._ports.epoch,
             budgets=self._team.budgets,
             lost_policy=self._team.lost_policy,
+            inputs=self._team.inputs,
         )
         self._graph = SessionGraph(
             self._team,
             done=(record.task_id for record in tasks if record.state in TASK_PASSED),
-            recorded=(checkpoint.phase for checkpoint in checkpoints),
+            recorded=recorded_phases(checkpoints),
+            stretch=self._session.plan[0].phases if self._session.plan else None,
         )
         self._blockers = Blockers(
             self._team,
@@ -138,9 +153,9 @@ class Coordinator(MessageActor):
                 self._persona(record.task_id).recover()
         self._advance()
 
-    def handle(  # noqa: C901, PLR0912 - one case a message
+    def handle(  # noqa: C901, PLR0911, PLR0912 - one case a message
         self, message: CoordinatorMessage
-    ) -> SessionStatus | OrderTaken | None:
+    ) -> SessionStatus | OrderTaken | CheckpointTaken | None:
         """Dispatch one message; orders and `GetSession` are answered."""
         match message:
             case TaskFinished():
@@ -159,6 +174,10 @@ class Coordinator(MessageActor):
                 self._wish_recorded(interrupt=message.interrupt)
             case WishDue():
                 self._stop_attempts(kill=True)
+            case TakeCheckpoint():
+                return self._take_checkpoint(message.name)
+            case RunPhases():
+                return self._run_phases(message.phases)
             case RetryTask():
                 return self._retry(message.task_id)
             case PhaseRecorded():
@@ -292,6 +311,34 @@ class Coordinator(MessageActor):
         self._ports.journal.append(draft)
         return OrderTaken(taken=True)
 
+    def _run_phases(self, phases: tuple[str, ...]) -> OrderTaken:
+        """Let phases run, too. Their attempts follow the plan into the journal."""
+        if self._ended or self._dismissed or self._halted or self._session.wish != "run":
+            return OrderTaken(taken=False)
+        standing = Standing(
+            states={task_id: entry.state for task_id, entry in self._entries.items()},
+            recorded=self._graph.recorded,
+            plan=self._session.plan,
+        )
+        phases = tuple(name for name in phases if name not in standing.recorded)
+        require_free(self._session_id, standing.going_on(self._team), self._claimed, phases)
+        plan = standing.joined_by(self._team, phases)
+        if plan != self._session.plan:
+            now_ms, epoch = self._ports.now_ms(), self._ports.epoch
+            self._session, draft = replanned(self._session, plan, now_ms, epoch)
+            self._ports.journal.append(draft)
+            self._graph.extend_stretch(phases)
+        if self._claimed is not None:
+            self._claimed.update(phases)
+        self._advance()
+        return OrderTaken(taken=True)
+
+    def _take_checkpoint(self, name: str) -> CheckpointTaken:
+        if self._ended or self._dismissed:
+            return CheckpointTaken(number=0)
+        self._ports.journal.append(self._checkpoints.following(name, on_demand=True))
+        return CheckpointTaken(number=self._checkpoints.number)
+
     def _queue(self, task_id: str) -> None:
         self._entries[task_id].queued = True
         self._ready.append(task_id)
@@ -395,25 +442,7 @@ class Coordinator(MessageActor):
     def _record_phase(self, phase: str) -> None:
         """Write the checkpoint that ends a phase; the next phase starts once it is durable."""
         self._recording.add(phase)
-        self._checkpoint_number += 1
-        now_ms = self._ports.now_ms()
-        done = [
-            record
-            for record in self._ports.memory.tasks(self._session_id)
-            if record.state in TASK_FINAL
-        ]
-        draft = Transition()
-        record_checkpoint(
-            draft,
-            CheckpointRecord(
-                session_id=self._session_id,
-                number=self._checkpoint_number,
-                phase=phase,
-                at_ms=now_ms,
-                epoch=self._ports.epoch,
-            ),
-            done,
-        )
+        draft = self._checkpoints.following(phase)
         draft.then(self._address, encoded(PhaseRecorded(phase=phase)))
         self._ports.journal.append(draft)
 
@@ -426,6 +455,8 @@ class Coordinator(MessageActor):
         if stuck:
             draft = paused(session, stuck_because(stuck), now_ms, epoch)
             self._alarm(stuck, draft)
+        elif not self._stopping and self._graph.stretch_over and not self._graph.finished:
+            draft = stopped(session, now_ms, epoch)
         elif self._stopping:
             tasks = self._ports.memory.tasks(self._session_id)
             draft = granted(session, tasks, self._ready, now_ms, epoch)
@@ -462,34 +493,3 @@ class Coordinator(MessageActor):
             in_flight=len(self._in_flight),
             tasks=self._blockers.statuses(self._session.wish if self._stopping else "run"),
         )
-
-
-class CoordinatorProxy(Proxy):
-    """Typed access to the coordinator of one session."""
-
-    def __init__(self, channel: Channel, session_id: str) -> None:
-        super().__init__(channel, coordinator_address(session_id))
-
-    def status(self) -> pykka.Future[SessionStatus]:
-        """Ask where the session stands."""
-        return self._ask(GetSession(), SessionStatus)
-
-    def wish(self, asked: Asked) -> pykka.Future[OrderTaken]:
-        """Ask the session to run, pause or be cancelled; durable after the answer, not with it.
-
-        Raises, through the future:
-            VerbRefused: See `maestro_actors.wish.stands`.
-        """
-        return self._ask(WishSession(asked=asked), OrderTaken)
-
-    def retry(self, task_id: str) -> pykka.Future[OrderTaken]:
-        """Try a failed task again; durable after the answer, not with it.
-
-        Raises, through the future:
-            NotFound, VerbRefused: See `maestro_actors.rework.retried`.
-        """
-        return self._ask(RetryTask(task_id=task_id), OrderTaken)
-
-    def halt(self) -> pykka.Future[SessionStatus]:
-        """Start nothing more; the coordinator stops once nothing is in flight."""
-        return self._ask(HaltSession(), SessionStatus)

@@ -4,7 +4,7 @@ The engine itself lives in the runtime; actors only see its outcome. Everything 
 plain data, so an outcome can be journalled and can cross a process boundary.
 """
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -146,6 +146,8 @@ class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last attempt that was checked: they hold while the files have the same hashes."""
     scope: tuple[str, ...] = ()
     """Globs that are still owed, the others being in order; empty: all of the contract."""
+    inputs: dict[str, Any] = {}
+    """What whoever started the session gave it besides files; see `Team.inputs`."""
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,3 +187,5 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     changed files in full."""
     healing: tuple[str, ...] = ()
     """What was repaired in the files after the engine ended, in a few words each."""
+    decisions: bytes = b""
+    """What the engine says it has decided, as a JSON object; empty if it says nothing."""

@@ -148,3 +148,44 @@ class TeamChangeRefused(ActorError, ValueError):
 
     def __str__(self) -> str:
         return f"team of session {self.session_id!r} cannot be changed: {self.reason}"
+
+
+class PlanInvalid(ActorError, ValueError):
+    """A plan names what is not there, or a phase twice; nothing was changed."""
+
+    def __init__(self, what: str, rule: str) -> None:
+        super().__init__(what, rule)
+        self.what = what
+        """The phase or the stretch."""
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"{self.what} of a plan {self.rule}"
+
+
+class PhaseNotReady(ActorError, ValueError):
+    """A phase was to run before those it comes after; nothing was changed."""
+
+    def __init__(self, phase: str, missing: tuple[str, ...]) -> None:
+        super().__init__(phase, missing)
+        self.phase = phase
+        self.missing = missing
+        """Phases that are neither done nor planned by then."""
+
+    def __str__(self) -> str:
+        missing = ", ".join(repr(name) for name in self.missing)
+        return f"phase {self.phase!r} must come after {missing}, neither done nor planned by then"
+
+
+class PhaseConflict(ActorError):
+    """A phase was to run that somebody has running already; nothing was changed."""
+
+    def __init__(self, session_id: str, phase: str, runs: str) -> None:
+        super().__init__(session_id, phase, runs)
+        self.session_id = session_id
+        self.phase = phase
+        self.runs = runs
+        """What runs it, in words."""
+
+    def __str__(self) -> str:
+        return f"phase {self.phase!r} of session {self.session_id!r} runs already {self.runs}"

@@ -1,6 +1,6 @@
 """What may run next: the phases of a team, and the contracts within each, as two levels of DAGs."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from graphlib import TopologicalSorter
 from typing import Final
 
@@ -24,7 +24,22 @@ _NOTHING: Final = Step((), ())
 class SessionGraph:
     """Follows a session through its DAGs; told what is done, it says what became ready."""
 
-    def __init__(self, team: Team, done: Iterable[str] = (), recorded: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        team: Team,
+        done: Iterable[str] = (),
+        recorded: Iterable[str] = (),
+        stretch: Collection[str] | None = None,
+    ) -> None:
+        """Begin where a session stands.
+
+        Args:
+            team: Its team.
+            done: Tasks that let those after them run.
+            recorded: Phases whose checkpoint is durable.
+            stretch: The phases that may run; None for all. One whose tasks are all done, because
+                they were kept, only has to be recorded, and needs no leave.
+        """
         self._order = {contract.id: place for place, contract in enumerate(team.contracts)}
         self._done = set(done)
         self._recorded = set(recorded)
@@ -37,11 +52,30 @@ class SessionGraph:
         self._active: dict[str, TopologicalSorter[str]] = {}
         self._moved = True
         """Something was finished since it was last looked at."""
+        self._stretch = None if stretch is None else set(stretch)
+        self._held: list[str] = []
+        """Phases that could run, but for the stretch."""
 
     @property
     def finished(self) -> bool:
         """Whether every phase has its checkpoint."""
         return not self._phases.is_active()
+
+    @property
+    def stretch_over(self) -> bool:
+        """Whether every phase of the stretch has its checkpoint, if there is one."""
+        return self._stretch is not None and self._stretch <= self._recorded
+
+    def extend_stretch(self, phases: Iterable[str]) -> None:
+        """Let more phases run; without a stretch all may."""
+        if self._stretch is not None:
+            self._moved = True
+            self._stretch.update(phases)
+
+    @property
+    def recorded(self) -> list[str]:
+        """The phases with a durable checkpoint, in the order of the team."""
+        return [name for name in self._contracts if name in self._recorded]
 
     def is_recorded(self, phase: str) -> bool:
         """Whether the checkpoint of a phase is durable."""
@@ -78,17 +112,30 @@ class SessionGraph:
         return Step(tuple(sorted(tasks, key=self._order.__getitem__)), tuple(phases))
 
     def _activate(self) -> None:
-        """Open every phase whose predecessors are recorded, passing over recorded ones."""
-        while ready := self._phases.get_ready():
-            for name in ready:
+        """Open what may run and whose predecessors are recorded, passing over recorded phases."""
+        reached = [*self._held, *self._phases.get_ready()]
+        self._held = []
+        while reached:
+            for name in reached:
                 if name in self._recorded:
                     self._phases.done(name)
-                    continue
-                sorter = TopologicalSorter(
-                    {contract.id: contract.after for contract in self._contracts[name]}
-                )
-                sorter.prepare()
-                self._active[name] = sorter
+                elif self.may_run(name):
+                    contracts = self._contracts[name]
+                    sorter = TopologicalSorter({item.id: item.after for item in contracts})
+                    sorter.prepare()
+                    self._active[name] = sorter
+                else:
+                    self._held.append(name)
+            reached = list(self._phases.get_ready())
+
+    def may_run(self, name: str) -> bool:
+        """Whether the stretch lets a phase run, or it has nothing left to do."""
+        contracts = self._contracts[name]
+        return (
+            self._stretch is None
+            or name in self._stretch
+            or (bool(contracts) and all(item.id in self._done for item in contracts))
+        )
 
     def _ready(self, sorter: TopologicalSorter[str]) -> list[str]:
         found: list[str] = []

@@ -163,6 +163,8 @@ def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
         msgspec.structs.replace(
             running if session.state != "paused" else session,
             checkpoints_made=max(last, session.checkpoints_made),
+            # It was made for phases that were done by then.
+            plan=(),
             updated_ms=now_ms,
             epoch=epoch,
         )
@@ -188,6 +190,7 @@ def _afresh(task: TaskRecord) -> TaskRecord:
         advice=(),
         scope=(),
         artifacts=None,
+        decisions=None,
         checks=None,
         started_ms=None,
     )

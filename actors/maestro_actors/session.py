@@ -1,6 +1,7 @@
 """The first transition of a session, and the checkpoints that follow it."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -8,8 +9,9 @@ from maestro_actors.engine import Artifact
 from maestro_actors.messages import encode
 from maestro_actors.team import Contract, Team
 from maestro_actors.versions import Version
+from maestro_storage.plan import Plan
 from maestro_storage.records import (
-    TASK_PASSED,
+    TASK_FINAL,
     CheckpointRecord,
     SessionRecord,
     TaskRecord,
@@ -31,13 +33,28 @@ class FinishedTask(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str | None
     """Hex digest of the payload with the manifest of the artifacts."""
     finished_ms: int = 0
+    decisions: str | None = None
+    """Hex digest of the payload with what its engine decided."""
 
 
 decode_summary = msgspec.msgpack.Decoder(dict[str, FinishedTask]).decode
 """Decode what the summary of a checkpoint says, by task id."""
 
 
-class KeptTask(msgspec.Struct, frozen=True, kw_only=True):
+decode_decisions = msgspec.json.Decoder(dict[str, Any]).decode
+"""Decode what an engine decided, from its payload."""
+
+
+def encode_decisions(decisions: Mapping[str, Any]) -> bytes:
+    """Return the one spelling of what an engine decided.
+
+    Raises:
+        TypeError: JSON cannot say it.
+    """
+    return msgspec.json.encode(decisions, order="sorted")
+
+
+class KeptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task that a new session need not run, because a checkpoint has it."""
 
     state: TaskState
@@ -46,14 +63,18 @@ class KeptTask(msgspec.Struct, frozen=True, kw_only=True):
     quality_score: float
     finished_ms: int
     artifacts: tuple[Artifact, ...]
+    decisions: dict[str, Any] = {}
+    """What its engine decided."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoint that a new session begins with."""
 
     session_id: str
-    """The name of the new session itself, if it is imported."""
+    """The name of the new session itself, if it is imported; empty if the tasks were not run but
+    given by the caller."""
     phase: str
+    """Of the checkpoint; of tasks that were given, the phase to start at."""
     number: int
     tasks: dict[str, KeptTask]
     """By task id; the others are queued."""
@@ -88,6 +109,7 @@ def opening_transition(
     epoch: int,
     origin: Origin | None = None,
     particulars: Particulars = _PLAIN,
+    plan: Plan = (),
 ) -> Transition:
     """Return the one transition that creates a session with all its tasks.
 
@@ -104,6 +126,7 @@ def opening_transition(
         epoch: Start of the state directory that writes the records.
         origin: The checkpoint it begins with; None to begin with nothing.
         particulars: What else is noted of it.
+        plan: What it runs before it stops; it can be kept.
     """
     draft = Transition()
     draft.put(
@@ -123,6 +146,7 @@ def opening_transition(
             idempotency_key=particulars.idempotency_key,
             input_digest=particulars.input_digest,
             versions=_kept_versions(draft, session_id, particulars.versions),
+            plan=plan,
         )
     )
     tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
@@ -136,7 +160,7 @@ def opening_transition(
         CheckpointRecord(
             session_id=session_id, number=1, phase=INIT_PHASE, at_ms=now_ms, epoch=epoch
         ),
-        [task for task in tasks if task.state in TASK_PASSED],
+        tasks,
     )
     return draft
 
@@ -179,6 +203,9 @@ def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
     manifest = None
     if kept.artifacts:
         manifest = draft.payload(task.session_id, encode(kept.artifacts))
+    decisions = None
+    if kept.decisions:
+        decisions = draft.payload(task.session_id, encode_decisions(kept.decisions))
     return msgspec.structs.replace(
         task,
         state=kept.state,
@@ -186,6 +213,7 @@ def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
         quality_score=kept.quality_score,
         contract_fulfilled=kept.state == "done",
         artifacts=manifest,
+        decisions=decisions,
         finished_ms=kept.finished_ms,
         tokens_kept=kept.tokens_used,
     )
@@ -224,13 +252,15 @@ def finished_task(record: TaskRecord) -> FinishedTask:
         quality_score=record.quality_score,
         manifest=None if record.artifacts is None else record.artifacts.hex(),
         finished_ms=record.finished_ms or 0,
+        decisions=None if record.decisions is None else record.decisions.hex(),
     )
 
 
 def record_checkpoint(
-    draft: Transition, checkpoint: CheckpointRecord, finished: list[TaskRecord]
+    draft: Transition, checkpoint: CheckpointRecord, tasks: list[TaskRecord]
 ) -> None:
-    """Add a checkpoint over the `finished` tasks to `draft`, with its summary and its event."""
+    """Add a checkpoint over the tasks that have ended to `draft`, with its summary and event."""
+    finished = [task for task in tasks if task.state in TASK_FINAL]
     summary = {record.task_id: finished_task(record) for record in finished}
     tokens_used = sum(task.tokens_used for task in summary.values())
     draft.put(
@@ -241,16 +271,20 @@ def record_checkpoint(
             tasks_done=sum(record.state == "done" for record in finished),
         )
     )
-    if checkpoint.phase != INIT_PHASE:
-        draft.event(
-            Event(
-                checkpoint.session_id,
-                "phase_finished",
-                checkpoint.at_ms,
-                data={
-                    "phase": checkpoint.phase,
-                    "checkpoint": checkpoint.number,
-                    "tokens": tokens_used,
-                },
-            )
+    if checkpoint.phase == INIT_PHASE:
+        return
+    kind, what = ("phase_finished", "phase")
+    if checkpoint.on_demand:
+        kind, what = ("checkpoint_taken", "name")
+    draft.event(
+        Event(
+            checkpoint.session_id,
+            kind,
+            checkpoint.at_ms,
+            data={
+                what: checkpoint.phase,
+                "checkpoint": checkpoint.number,
+                "tokens": tokens_used,
+            },
         )
+    )

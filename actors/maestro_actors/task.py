@@ -4,8 +4,8 @@ The persona decides when a step happens; here stands what becomes durable by it.
 transition, so a restart finds the task before the step or after it, never in between.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -59,6 +59,7 @@ class Assignment:
     budgets: tuple[Budget, ...] = ()
     """Of the team."""
     lost_policy: LostPolicy = "reservation"
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Task:
             seed=self.assignment.seed,
             known_checks=known_checks,
             scope=record.scope,
+            inputs=self.assignment.inputs,
         )
 
     def event(
@@ -188,6 +190,9 @@ def closing(
         if outcome.artifacts:
             manifest = draft.payload(after.session_id, encode(outcome.artifacts))
             after = msgspec.structs.replace(after, artifacts=manifest)
+        if outcome.decisions:
+            decisions = draft.payload(after.session_id, outcome.decisions)
+            after = msgspec.structs.replace(after, decisions=decisions)
         after = _delivered(after, verdict, now_ms)
     else:
         after = msgspec.structs.replace(

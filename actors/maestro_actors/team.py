@@ -161,6 +161,9 @@ class Team(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Drives every random choice of a session: jitter and the rehearsal engine."""
     breakers: dict[str, BreakerPolicy] = {}
     """By name of a breaker (see `Persona.breaker`), or by engine for all of its breakers."""
+    inputs: dict[str, Any] = {}
+    """What whoever started the session gave it besides files, as JSON has it: part of the order of
+    every attempt."""
 
     def breaker_policy(self, name: str, otherwise: BreakerPolicy) -> BreakerPolicy:
         """Return the policy of a breaker: its own, its engine's, or `otherwise`."""

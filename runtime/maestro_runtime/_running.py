@@ -1,13 +1,15 @@
 """The sessions that a runtime runs: their coordinators, and who waits for their ends."""
 
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
 import pykka
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.coordinator import Coordinator
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.identity import breaker_address, coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
@@ -57,8 +59,24 @@ class RunningSessions:
         """Return the future of a session that was started here."""
         return self._ended[session_id]
 
-    def start(self, ports: Ports, session_id: str, team: Team) -> Ended:
+    def live(self, session_id: str) -> Ended | None:
+        """Return the end, yet to come, of a session that runs; None if it does not.
+
+        A session that has ended durably does not run, though its coordinator may still be there.
+        """
+        ended = self._ended.get(session_id)
+        return ended if ended and not ended.is_done and self.is_running(session_id) else None
+
+    def start(
+        self,
+        ports: Ports,
+        session_id: str,
+        team: Team,
+        claimed: Collection[str] | None = None,
+    ) -> Ended:
         """Run a session that is on record; one that runs goes on as it is.
+
+        `claimed` are the phases that the caller waits for, see `Coordinator`.
 
         Raises:
             RuntimeStopped: The runtime is closed.
@@ -80,7 +98,7 @@ class RunningSessions:
             return ended
         self._guard(ports, team)
         self._system.spawn(
-            Coordinator, ports, session_id, team, address=coordinator_address(session_id)
+            Coordinator, ports, session_id, team, claimed, address=coordinator_address(session_id)
         )
         return ended
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pykka
 
-from maestro_actors.coordinator import CoordinatorProxy
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.messages import OrderTaken
@@ -19,7 +19,6 @@ from maestro_runtime.control import remove_at_rest, rerun_at_rest, retry_at_rest
 from maestro_runtime.session import Session
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
-from maestro_storage.transition import Transition
 
 CANCEL_SECONDS: Final = 5.0
 """How long engines in flight may take to stop when a session is cancelled."""
@@ -175,7 +174,7 @@ class SessionVerbs:
         with suppress(pykka.ActorDeadError):
             if order(self.coordinator(session_id)).get(timeout=ORDER_SECONDS).taken:
                 # Behind what the coordinator has handed in before it answered.
-                self.store.journal.commit(Transition()).result(ORDER_SECONDS)
+                self.store.journal.settle(ORDER_SECONDS)
                 return True
         self._running.ended(session_id).get(timeout=ORDER_SECONDS)
         return False

@@ -132,6 +132,55 @@ class CursorInvalid(RuntimeFault, ValueError):
         return f"a cursor must be one that a list of sessions has ended with, got {self.cursor!r}"
 
 
+class CheckpointNameInvalid(RuntimeFault, ValueError):
+    """A checkpoint cannot have this name; none was written."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(name, rule)
+        self.name = name
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"the name of a checkpoint must {self.rule}, got {self.name!r}"
+
+
+class GivenMissing(RuntimeFault, ValueError):
+    """A session was to start at a later phase, and files of the earlier ones are missing."""
+
+    def __init__(
+        self,
+        start_at: str,
+        missing: tuple[tuple[str, str, str], ...],
+        refused: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(start_at, missing, refused)
+        self.start_at = start_at
+        self.missing = missing
+        """Contract, deliverable and glob of each."""
+        self.refused = refused
+        """Files that match but are no artifacts, one sentence each."""
+
+    def __str__(self) -> str:
+        listed = "; ".join(
+            f"contract {contract!r}, deliverable {deliverable!r}: no file matches {glob!r}"
+            for contract, deliverable, glob in self.missing
+        )
+        refused = "".join(f"; {sentence}" for sentence in self.refused)
+        return f"what comes before phase {self.start_at!r} must be given whole: {listed}{refused}"
+
+
+class InputsInvalid(RuntimeFault, ValueError):
+    """What a caller gives a session cannot be used; there is none."""
+
+    def __init__(self, what: str, rule: str) -> None:
+        super().__init__(what, rule)
+        self.what = what
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"given {self.what} must {self.rule}"
+
+
 class EngineNotReady(RuntimeFault):
     """An engine that a persona needs cannot work here; nothing was started."""
 

@@ -8,6 +8,7 @@ import msgspec
 from maestro_actors.checks import Checked, CheckResult, decode_checked
 from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
+from maestro_actors.plan import recorded_phases
 from maestro_actors.posting import posting_id_of
 from maestro_actors.team import Team, decode_team
 from maestro_actors.versions import Version, decode_versions
@@ -156,7 +157,7 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
     for attempt in store.attempts.scan(session_id):
         # Those of a contract that was removed from the team are only history.
         attempts.setdefault(attempt.task_id, []).append(attempt)
-    for task_id in _startable(store, session_id, team, tasks.values()):
+    for task_id in _startable(store, session, team, tasks.values()):
         # Nothing is written when a predecessor ends: that a slot is all it waits for shows here.
         if tasks[task_id].state == "queued":
             tasks[task_id] = msgspec.structs.replace(tasks[task_id], waits_for="slot")
@@ -197,13 +198,14 @@ def session_versions(store: StateView, session: SessionRecord) -> tuple[Version,
 
 
 def _startable(
-    store: StateView, session_id: str, team: Team, tasks: Collection[TaskRecord]
+    store: StateView, session: SessionRecord, team: Team, tasks: Collection[TaskRecord]
 ) -> tuple[str, ...]:
     """Return the tasks whose predecessors are all done."""
     graph = SessionGraph(
         team,
         done=(record.task_id for record in tasks if record.state == "done"),
-        recorded=(checkpoint.phase for checkpoint in store.checkpoints.scan(session_id)),
+        recorded=recorded_phases(store.checkpoints.scan(session.session_id)),
+        stretch=session.plan[0].phases if session.plan else None,
     )
     return graph.advance().tasks
 

@@ -16,7 +16,7 @@ import pykka
 
 from maestro_actors.answer import Answer
 from maestro_actors.circuit_breaker import BreakerProxy
-from maestro_actors.coordinator import CoordinatorProxy
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
@@ -30,22 +30,24 @@ from maestro_actors.kernel import (
     Restart,
     SystemClock,
 )
-from maestro_actors.messages import BreakerChanged, CorrectCall, TopUp, encode
+from maestro_actors.messages import BreakerChanged, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
-from maestro_actors.session import opening_transition
 from maestro_actors.team import Team, decode_team
-from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._admission import Admission, require_team
+from maestro_runtime._book_verbs import BookVerbs
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
+from maestro_runtime._opening import opened
+from maestro_runtime._phase_verbs import PhaseVerbs
+from maestro_runtime._planner import Planner
 from maestro_runtime._readiness import current_versions, placed, require_ready
 from maestro_runtime._resumption import note_changes, require_open
 from maestro_runtime._running import RunningSessions
-from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines.driver import Driver
@@ -63,8 +65,8 @@ from maestro_runtime.tickets.alerts import FILE_NAME as ALERTS_NAME
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_storage import Store, StorePorts
 from maestro_storage.errors import StorageError, StoreClosed
+from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, EventRecord, OutboxRecord, SessionRecord
-from maestro_storage.transition import Transition
 
 ANSWER_SECONDS: Final = 30.0
 """Longest wait for an answer to become durable."""
@@ -74,7 +76,7 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime(SessionVerbs):
+class Runtime(PhaseVerbs, BookVerbs):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
@@ -123,6 +125,7 @@ class Runtime(SessionVerbs):
             breaker_changed=self._breaker_listeners.tell,
             strategies=(*options.strategies, *BUILT_IN_STRATEGIES),
         )
+        self._planner = Planner(self.store, self._running, self._ports)
         try:
             self._kill_survivors()
             self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
@@ -152,11 +155,6 @@ class Runtime(SessionVerbs):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    @property
-    def accountant(self) -> AccountantProxy:
-        """The token accountant."""
-        return AccountantProxy(self._channel)
 
     def coordinator(self, session_id: str) -> CoordinatorProxy:
         """Return the coordinator of a session; it lives while the session runs."""
@@ -198,45 +196,73 @@ class Runtime(SessionVerbs):
             ContextInvalid: The context breaks a rule.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
-            DirectoryUnusable: The input or output directory cannot be used.
+            DirectoryUnusable: A directory cannot be used, or does not hold only what is given.
+            PlanInvalid, PhaseNotReady: A phase is unknown, or the plan cannot be kept.
+            GivenMissing, InputsInvalid: What is given is not what has to be.
+            ArtifactMismatch: A given file is not what it was a moment before.
             SessionQuarantined: A record of the session is damaged.
             QuotaExceeded: The state directory has no room for another session.
         """
         with self._starting:
-            # As it will be read again: a resumed session must see the very team it began with.
-            team = decode_team(encode(order.effective_team))
-            return self._run(replace(order, team=team, context=None))
+            order, session_id, found = self._placed(order)
+            if found is None:
+                return self._start(self._create(order, session_id), order.team)
+            record, stored = found
+            team = order.team if order.accept_changes else stored
+            return self._take_up(record, stored, team, plan=order.plan or None)
 
-    def _run(self, order: SessionOrder) -> Session:
+    def create(self, order: SessionOrder) -> str:
+        """Make a session durable without running it, unless it exists; return its id.
+
+        Raises: as `run`.
+        """
+        with self._starting:
+            order, session_id, found = self._placed(order)
+            return self._create(order, session_id) if found is None else found[0].session_id
+
+    def _placed(
+        self, order: SessionOrder
+    ) -> tuple[SessionOrder, str, tuple[SessionRecord, Team] | None]:
+        """Return an order as it is run here, its id, and what there is of its session."""
+        # As it will be read again: a resumed session must see the very team it began with.
+        order = replace(order, team=decode_team(encode(order.effective_team)), context=None)
         session_id = order.resolved_id()
         team = placed(order.team, self.registry, self._options.breaker)
         order = self._admission.checked(replace(order, team=team))
-        found = self._admission.find(order, session_id)
-        if found is not None:
-            record, stored = found
-            return self._take_up(record, stored, team if order.accept_changes else stored)
+        return order, session_id, self._admission.find(order, session_id)
+
+    def _create(self, order: SessionOrder, session_id: str) -> str:
         self.store.check_room()
-        require_ready(team, self.registry)
-        output_dir = order.output_dir or Path("maestro-output") / session_id
-        transition = opening_transition(
+        require_ready(order.team, self.registry)
+        versions = current_versions(order.team, self.registry)
+        opened(
+            self.store,
+            order,
             session_id,
-            team,
-            output_dir=usable_output(output_dir),
-            input_dir=None if order.input_dir is None else usable_input(order.input_dir),
-            now_ms=self.system.clock.now_ms(),
-            epoch=self.store.epoch,
-            particulars=self._admission.particulars(order, current_versions(team, self.registry)),
+            self.system.clock.now_ms(),
+            particulars=self._admission.particulars(order, versions),
         )
-        self.store.journal.commit(transition).result()
         self._admission.admitted(order, session_id)
-        return self._start(session_id, team)
+        return session_id
 
     def resume(
-        self, session_id: str, *, team: Team | None = None, accept_changes: bool = False
+        self,
+        session_id: str,
+        plan: Plan | None = None,
+        *,
+        team: Team | None = None,
+        accept_changes: bool = False,
     ) -> Session:
         """Take up a session by its id alone: team and directories are in its records.
 
-        One that is paused, or is to be, goes on; one that is to be cancelled is.
+        One that is paused, or is to be, goes on; one that is to be cancelled is. One
+        that has come to a stop of its plan goes on with the next stretch; if none is left, with
+        everything that is left.
+
+        Args:
+            session_id: The session.
+            plan: What it runs from now on, instead of what is left of its plan; empty for
+                everything. Phases that have begun go on in any case.
 
         With another team only the tasks that have not ended follow it: new contracts get tasks,
         those of removed contracts go, and what was delivered stays. That is one transition, durable
@@ -249,6 +275,8 @@ class Runtime(SessionVerbs):
             accept_changes: Whether that may be another team than it has.
 
         Raises:
+            PlanInvalid, PhaseNotReady: The plan cannot be kept.
+            SessionConflict: The plan is another one, and the session runs.
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             TeamChanged: The team is another one, and that is not accepted.
@@ -261,11 +289,11 @@ class Runtime(SessionVerbs):
             record = self.store.require_session(session_id)
             stored = self._admission.team_of(record)
             if team is None:
-                return self._take_up(record, stored, stored, by_name=True)
+                return self._take_up(record, stored, stored, by_name=True, plan=plan)
             given = placed(decode_team(encode(team)), self.registry, self._options.breaker)
             if not accept_changes:
                 require_team(record, stored, given)
-            return self._take_up(record, stored, given, by_name=True)
+            return self._take_up(record, stored, given, by_name=True, plan=plan)
 
     def fork(self, order: ForkOrder) -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
@@ -313,41 +341,6 @@ class Runtime(SessionVerbs):
             if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
                 raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
 
-    def correct(self, order: CorrectCall) -> None:
-        """Book what a closed call has really used; durable on return. Not from a listener.
-
-        The same correction of the same call again changes nothing. Raises as
-        `maestro_runtime.correction.correct`, but for the price table.
-        """
-        self.store.require_session(order.session_id)
-        self.accountant.correct(order).get(timeout=ANSWER_SECONDS)
-        self._settle_books()
-
-    def top_up(self, order: TopUp) -> None:
-        """Raise the limit of a budget in its running window; durable on return.
-
-        Calls that wait for it go on. Not from a listener. While no runtime is open, see
-        `maestro_runtime.top_up`.
-
-        Raises:
-            NotFound: There is no such session.
-            SessionQuarantined: A record of the session is damaged.
-            BudgetInvalid: The amount is below 1.
-            LedgerConflict: The budget does not count this caller.
-        """
-        session_id = order.caller.session_id
-        self.store.require_session(session_id)
-        self.accountant.top_up(
-            order.budget, order.caller, order.amount, reason=order.reason, at_ms=order.at_ms
-        )
-        # Answered after the top-up was handled, because the accountant keeps the order.
-        self.accountant.usage(session_id).get(timeout=ANSWER_SECONDS)
-        self._settle_books()
-
-    def _settle_books(self) -> None:
-        """Wait until all that the accountant has handed in is durable."""
-        self.store.journal.commit(Transition()).result(ANSWER_SECONDS)
-
     def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
         """Wait until all tickets and alerts of a session are delivered, or have to wait for longer.
 
@@ -391,12 +384,19 @@ class Runtime(SessionVerbs):
             self._running.abandon()
 
     def _take_up(
-        self, record: SessionRecord, stored: Team, team: Team, *, by_name: bool = False
+        self,
+        record: SessionRecord,
+        stored: Team,
+        team: Team,
+        *,
+        by_name: bool = False,
+        plan: Plan | None = None,
     ) -> Session:
         """Go on with a session, by another team than the stored one if that has been accepted."""
         session_id = record.session_id
-        changes = team != stored
-        if changes:
+        # Whoever gives it a plan means this very session.
+        by_name = by_name or plan is not None
+        if team != stored:
             require_open(record)
             if self._running.is_under_way(session_id):
                 raise SessionBusy(session_id, "its team changes")
@@ -405,12 +405,9 @@ class Runtime(SessionVerbs):
         if record.wish == "cancel" or (record.wish == "pause" and not by_name):
             # It is just brought to its end, or to rest.
             return self._start(session_id, stored)
-        require_ready(team, self.registry)
-        usable_output(Path(record.output_dir))
-        if record.input_dir is not None:
-            usable_input(Path(record.input_dir))
+        self._require_usable(record, team)
         stays = record.state == "paused" and not by_name
-        if not stays and not self._goes_on(session_id):
+        if not stays and plan is None and not self._goes_on(session_id):
             return self._as_it_is(session_id)
         if not self._running.is_under_way(session_id):
             note_changes(
@@ -421,7 +418,16 @@ class Runtime(SessionVerbs):
                 versions=current_versions(team, self.registry),
                 now_ms=self.system.clock.now_ms(),
             )
+        if plan is not None:
+            stays = not self._planner.resumed(self.store.require_session(session_id), plan)
         return self._as_it_is(session_id) if stays else self._start(session_id, team)
+
+    def _require_usable(self, record: SessionRecord, team: Team) -> None:
+        """Refuse to go on with a session whose engines, checks or directories cannot be used."""
+        require_ready(team, self.registry)
+        usable_output(Path(record.output_dir))
+        if record.input_dir is not None:
+            usable_input(Path(record.input_dir))
 
     def _start(self, session_id: str, team: Team) -> Session:
         ended = self._running.start(self._ports, session_id, team)
@@ -442,6 +448,7 @@ class Runtime(SessionVerbs):
         for event in events:
             self._listeners.tell(event)
             self._help.note(event)
+            self._planner.watch.note(event)
             if event.kind in _ENDS:
                 # While the store closes: then the next start does it.
                 with suppress(StoreClosed):

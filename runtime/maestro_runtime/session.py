@@ -14,9 +14,11 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
 from maestro_actors.team import Team
 from maestro_runtime.config.context import read_context
-from maestro_runtime.errors import HelpNeeded, SessionNameInvalid
+from maestro_runtime.errors import HelpNeeded, InputsInvalid, SessionNameInvalid
+from maestro_runtime.given import Given
 from maestro_runtime.report import SessionReport, session_report
 from maestro_storage import Store
+from maestro_storage.plan import Plan
 
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Form of a session id."""
@@ -47,6 +49,14 @@ class SessionOrder:
     accept_changes: bool = False
     """If the session exists and has another team, it goes on with this one; see `Runtime.resume`.
     False: that is a conflict."""
+    start_at: str | None = None
+    """The first phase to run: what all phases before it would have delivered is `given`. None: all
+    run."""
+    given: Given = field(default_factory=Given)
+    """Files in place of the phases before `start_at`, and a context for all personas."""
+    plan: Plan = ()
+    """What runs before the session stops; empty: everything. For a session that exists and does
+    not run: what it runs from now on, empty for what is left of its plan."""
 
     @property
     def effective_team(self) -> Team:
@@ -54,8 +64,14 @@ class SessionOrder:
 
         Raises:
             ContextInvalid: The context breaks a rule.
+            InputsInvalid: What is given is not JSON, or there is nothing it could be given for.
         """
-        return read_context(self.context or {}).applied(self.team)
+        team = read_context(self.context or {}).applied(self.team)
+        if self.given.files and self.start_at is None:
+            raise InputsInvalid("files", "come with the phase to start at")
+        if not self.given.context:
+            return team
+        return msgspec.structs.replace(team, inputs=self.given.inputs)
 
     def resolved_id(self) -> str:
         """Return the session id, derived if none was given.
@@ -71,6 +87,8 @@ class SessionOrder:
                 digest.update(self.idempotency_key.encode())
             for path in (self.input_dir, self.output_dir):
                 digest.update(b"\0" + (b"" if path is None else os.fsencode(path.absolute())))
+            if self.start_at is not None:
+                digest.update(b"\0" + self.start_at.encode() + b"\0" + self.given.name())
             return f"{self.team.name[:40]}-{digest.hexdigest()[:8]}"
         if not SESSION_ID.fullmatch(self.session_id):
             raise SessionNameInvalid(self.session_id, SESSION_ID.pattern)
@@ -84,6 +102,7 @@ class SessionOrder:
             self.session_id,
             [None if path is None else os.fsencode(path.absolute()) for path in paths],
             dict(self.labels),
+            None if self.start_at is None else (self.start_at, self.given.name()),
         )
         return hashlib.sha256(_encode_sorted(said)).digest()
 

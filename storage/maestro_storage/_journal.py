@@ -79,6 +79,15 @@ class Journal:
         """
         return self._submit_awaited(transition, checked_bytes(transition))
 
+    def settle(self, timeout_seconds: float) -> None:
+        """Wait until all that was handed in before is durable.
+
+        Raises:
+            TimeoutError: It was not within `timeout_seconds`; it still may become so.
+            StorageError: As `append`.
+        """
+        self.commit(Transition()).result(timeout_seconds)
+
     def remove(self, session_id: str) -> Future[None]:
         """Delete a session and the payloads only it refers to, if it is final by then.
 

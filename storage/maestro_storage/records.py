@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal, get_args
 from maestro_storage._record import Record as Record  # noqa: PLC0414 - part of this module
 from maestro_storage._record import key_of as key_of  # noqa: PLC0414 - as above
 from maestro_storage.bookings import Correction, CounterKey, Fired, Hold
+from maestro_storage.plan import Plan
 
 SCHEMA_VERSION: Final = 1
 """Of the state directory as a whole; a directory with a newer one is refused untouched."""
@@ -78,6 +79,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """Digest of the payload with the versions of its contracts, personas and engines."""
     checkpoints_made: int = 0
     """Highest number of a checkpoint that a rerun has removed: no number is used twice."""
+    plan: Plan = ()
+    """What is left of its plan."""
 
     @property
     def key(self) -> bytes:
@@ -135,6 +138,8 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     """Digest of files and faults after the last attempt that failed by its work."""
     tokens_kept: int = 0
     """What it cost before the session began, in the one it comes from; booked there, not here."""
+    decisions: bytes | None = None
+    """Digest of the payload with what its engine decided, as JSON, once the task is done."""
 
     @property
     def key(self) -> bytes:
@@ -425,6 +430,8 @@ class CheckpointRecord(Record, frozen=True, kw_only=True):
     tokens_used: int = 0
     tasks_done: int = 0
     epoch: int = 0
+    on_demand: bool = False
+    """`phase` is a name that somebody gave it: no phase ends with it."""
 
     @property
     def key(self) -> bytes:

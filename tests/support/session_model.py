@@ -155,6 +155,8 @@ class SessionModel:
         self.recovered: dict[int, Usage | None] = {}
         """What the engines know of interrupted calls, by epoch."""
         self.recorded_phases: list[str] = []
+        self.planned: list[str] = []
+        """Phases of the current stretch, once the plan has changed; empty for all."""
         self.state: SessionState = "running"
         self.recorded: SessionState = "running"
         """Differs from `state` after a restart, until nothing can run again."""
@@ -208,13 +210,21 @@ class SessionModel:
         budget = self.budgets[task.persona.persona_id]
         return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
 
-    def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0912 - one case a kind
+    def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0911, PLR0912 - one case a kind
         """Take the next event of the history; AssertionError if it must not happen."""
         if event.kind == "checkpoints_pruned":
             assert self.over, "a session that goes on needs its checkpoints"
             return
         if event.kind in _ORDERS:
             self._ordered(event)
+            return
+        if event.kind == "checkpoint_taken":
+            # By itself, at any time.
+            return
+        if event.kind == "plan_changed":
+            assert self.state in ("running", "paused", "help_needed"), "what has ended has no plan"
+            self.state = self.recorded = "running"
+            self.planned = str(event.data["phases"]).split(", ") if event.data["phases"] else []
             return
         assert not self.over, f"{event.kind} after the session ended"
         assert event.epoch == self.epoch
@@ -266,6 +276,7 @@ class SessionModel:
         assert task.state in ("queued", "waiting"), f"{task} is begun"
         assert not self.stopped, f"{task} is begun although the session is to {self.wish}"
         assert self.may_begin(task), f"{task} is begun before its predecessors are done"
+        assert not self.planned or task.contract.phase in self.planned, f"{task} is not planned"
         assert event.at_ms >= task.ready_ms, f"{task} is begun before its deadline"
         assert (event.data["round"], event.data["attempt"]) == (task.round, task.attempt + 1)
         assert task.attempt < task.persona.retry.max_attempts, f"{task} has no attempt left"

@@ -9,7 +9,8 @@ import msgspec
 
 from maestro_actors.alert import AlertPosting
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator, CoordinatorProxy
+from maestro_actors.coordinator import Coordinator
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Estimate, Outcome, Usage
 from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
 from maestro_actors.identity import (

@@ -83,6 +83,18 @@ class GetSession(Message, frozen=True, kw_only=True):
     """Ask where the session stands; answered by `SessionStatus`."""
 
 
+class RunPhases(Message, frozen=True, kw_only=True):
+    """Let phases run now, besides those that do. Answered by `OrderTaken`."""
+
+    phases: tuple[str, ...]
+
+
+class TakeCheckpoint(Message, frozen=True, kw_only=True):
+    """Write down where the session stands, under a name. Answered by `CheckpointTaken`."""
+
+    name: str
+
+
 CoordinatorMessage = (
     TaskWaiting
     | TaskReady
@@ -97,6 +109,8 @@ CoordinatorMessage = (
     | SessionRecorded
     | HaltSession
     | GetSession
+    | RunPhases
+    | TakeCheckpoint
 )
 
 
@@ -106,6 +120,13 @@ class OrderTaken(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool
     """Whether it is on its way to be durable; else the session is coming to an end, and what it
     came to is to be looked at first."""
+
+
+class CheckpointTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint that was asked for; durable with the next commit."""
+
+    number: int
+    """0: the session was about to end, and none was written."""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):

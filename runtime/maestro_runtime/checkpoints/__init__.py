@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         fork_plan,
         forked_team,
     )
+    from maestro_runtime.checkpoints._on_demand import checkpoint_at_rest, require_name
     from maestro_runtime.checkpoints._prune import Pruned, prune
     from maestro_runtime.checkpoints._report import (
         CheckpointReport,
@@ -47,6 +48,7 @@ _HOMES = {
     "Imported": "_transfer",
     "PhaseAgain": "_fork",
     "Pruned": "_prune",
+    "checkpoint_at_rest": "_on_demand",
     "checkpoint_report": "_report",
     "compared": "_diff",
     "content_of": "_files",
@@ -58,6 +60,7 @@ _HOMES = {
     "import_bundle": "_transfer",
     "prune": "_prune",
     "report_of_now": "_report",
+    "require_name": "_on_demand",
     "verified": "_files",
 }
 """Public names, and the module each is loaded from."""
@@ -78,6 +81,7 @@ __all__ = [
     "Imported",
     "PhaseAgain",
     "Pruned",
+    "checkpoint_at_rest",
     "checkpoint_report",
     "compared",
     "content_of",
@@ -89,6 +93,7 @@ __all__ = [
     "import_bundle",
     "prune",
     "report_of_now",
+    "require_name",
     "verified",
 ]
 

@@ -24,11 +24,14 @@ from maestro_runtime.checkpoints._rules import (
 SCHEMA: Final = "maestro.checkpoint/1"
 """Of the document; a newer one is refused, never guessed."""
 
+SCHEMA_2: Final = "maestro.checkpoint/2"
+"""Of one that has decisions, or was taken on demand. A document without has no second spelling."""
+
 DOCUMENT_BYTES_MAX: Final = 64 << 20
 """Largest document (64 MiB)."""
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True):
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a checkpoint is made of."""
 
     session_id: str
@@ -38,6 +41,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     team: Team
     tasks: dict[str, KeptTask]
     """Done or skipped by then; all others are to be run."""
+    on_demand: bool = False
+    """`phase` is a name that somebody gave it."""
+
+    @property
+    def schema(self) -> str:
+        """The schema of its document: the oldest that has room for it."""
+        newer = self.on_demand or any(task.decisions for task in self.tasks.values())
+        return SCHEMA_2 if newer else SCHEMA
 
     @property
     def origin(self) -> Origin:
@@ -66,6 +77,7 @@ def content_of_report(report: CheckpointReport, team: Team) -> Content:
         at_ms=report.at_ms,
         team=team,
         tasks=report.kept,
+        on_demand=report.on_demand,
     )
 
 
@@ -75,7 +87,7 @@ def render(content: Content) -> bytes:
     digest = hashlib.sha256(text).hexdigest()
     return b'{"content":%b,"schema":"%b","sha256":"%b"}\n' % (
         text,
-        SCHEMA.encode(),
+        content.schema.encode(),
         digest.encode(),
     )
 
@@ -88,8 +100,9 @@ def parse(data: bytes) -> Content:
     """
     try:
         document = _decode(data)
-        if document.schema != SCHEMA:
-            raise ValueError(f"schema must be {SCHEMA!r}, got {document.schema[:80]!r}")
+        if document.schema not in (SCHEMA, SCHEMA_2):
+            rule = f"schema must be {SCHEMA!r} or {SCHEMA_2!r}"
+            raise ValueError(f"{rule}, got {document.schema[:80]!r}")
         found = hashlib.sha256(document.content).hexdigest()
         if found != document.sha256:
             raise ValueError(f"sha256 of the content must be {found[:12]}, got another one")
@@ -106,7 +119,12 @@ def parse(data: bytes) -> Content:
 def _faults(content: Content) -> Iterator[str]:
     yield from team_faults(content.team)
     yield from name_faults((content.session_id,))
-    if content.phase not in {INIT_PHASE, *(phase.name for phase in content.team.phases)}:
+    names = {INIT_PHASE, *(phase.name for phase in content.team.phases)}
+    if content.on_demand:
+        yield from name_faults((content.phase,))
+        if content.phase in names:
+            yield f"name of a checkpoint must be that of no phase, got {content.phase[:80]!r}"
+    elif content.phase not in names:
         yield f"phase must be one of the team, got {content.phase[:80]!r}"
     yield from figure_faults(number=content.number, at_ms=content.at_ms)
     contracts = {contract.id for contract in content.team.contracts}

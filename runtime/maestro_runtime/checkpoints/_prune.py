@@ -18,7 +18,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 def prune(store: Store, session_id: str, now_ms: int) -> Pruned:
     """Drop the checkpoints of a session that nobody needs; durable on return.
 
-    The first and the last one stay, and those that a fork began with. A session that has not ended
+    The first and the last one stay, those that a fork began with, and those that somebody asked
+    for. A session that has not ended
     needs all of them, because they say which of its phases are over.
 
     Raises:
@@ -28,7 +29,9 @@ def prune(store: Store, session_id: str, now_ms: int) -> Pruned:
     """
     session = store.require_session(session_id)
     records = list(store.checkpoints.scan(session_id))
-    needed = {records[0].number, records[-1].number} | {
+    needed = {records[0].number, records[-1].number}
+    needed |= {record.number for record in records if record.on_demand}
+    needed |= {
         other.origin_checkpoint
         for other in store.sessions.scan()
         if other.origin_session == session_id != other.session_id

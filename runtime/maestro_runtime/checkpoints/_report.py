@@ -4,7 +4,7 @@ Where the session stands now is a view of the same kind, so that both can be com
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,7 @@ from maestro_actors.engine import Artifact
 from maestro_actors.session import (
     FinishedTask,
     KeptTask,
+    decode_decisions,
     decode_summary,
     finished_task,
 )
@@ -38,6 +39,8 @@ class CheckpointTask(msgspec.Struct, frozen=True, kw_only=True):
     finished_ms: int
     """0 if the checkpoint is of a version that did not note it."""
     artifacts: tuple[Artifact, ...]
+    decisions: dict[str, Any] = {}
+    """What its engine decided."""
 
 
 class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +57,8 @@ class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
     """In the order of the team."""
     unfinished: tuple[str, ...]
     """Tasks that had not ended by then."""
+    on_demand: bool = False
+    """Somebody asked for it, and `phase` is its name: no phase ends with it."""
 
     @property
     def files(self) -> dict[str, Artifact]:
@@ -70,6 +75,7 @@ class CheckpointReport(msgspec.Struct, frozen=True, kw_only=True):
                 quality_score=task.quality_score,
                 finished_ms=task.finished_ms,
                 artifacts=task.artifacts,
+                decisions=task.decisions,
             )
             for task in self.tasks
             if task.state in TASK_PASSED
@@ -154,10 +160,12 @@ def _report(
                 quality_score=finished[contract.id].quality_score,
                 finished_ms=finished[contract.id].finished_ms,
                 artifacts=_artifacts(store, finished[contract.id].manifest),
+                decisions=_decisions(store, finished[contract.id].decisions),
             )
             for contract in ended
         ),
         unfinished=tuple(item.id for item in team.contracts if item.id not in finished),
+        on_demand=record.on_demand,
     )
 
 
@@ -165,3 +173,9 @@ def _artifacts(store: StateView, manifest: str | None) -> tuple[Artifact, ...]:
     if manifest is None:
         return ()
     return _decode_manifest(store.payloads.require(bytes.fromhex(manifest)))
+
+
+def _decisions(store: StateView, decisions: str | None) -> dict[str, Any]:
+    if decisions is None:
+        return {}
+    return decode_decisions(store.payloads.require(bytes.fromhex(decisions)))

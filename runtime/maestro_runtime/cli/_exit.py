@@ -56,6 +56,7 @@ def _code_of(error: Exception) -> ExitCode | None:
     from maestro_runtime.checkpoints import errors as checkpoints
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
+    from maestro_runtime.team_engine import errors as team_engine
     from maestro_storage import errors as storage
 
     table: dict[ExitCode, tuple[type[Exception], ...]] = {
@@ -73,6 +74,12 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.EngineNotReady,
             errors.CheckNotReady,
             errors.DirectoryUnusable,
+            errors.CheckpointNameInvalid,
+            errors.GivenMissing,
+            errors.InputsInvalid,
+            actors.PlanInvalid,
+            actors.PhaseNotReady,
+            team_engine.ContextUnreadable,
             actors.AnswerInvalid,
             actors.UsageInvalid,
             storage.BackupTargetNotEmpty,
@@ -84,6 +91,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.StateNotWritable,
             storage.StateTooNew,
             storage.RecordTooNew,
+            team_engine.ContextTooNew,
             storage.NetworkFileSystem,
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
@@ -96,6 +104,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             actors.HelpNotAwaited,
             actors.TeamChangeRefused,
             actors.VerbRefused,
+            actors.PhaseConflict,
             LedgerConflict,
         ),
         ExitCode.HELP_NEEDED: (errors.HelpNeeded,),

@@ -26,6 +26,15 @@ def state_dir_option(function: FunctionT) -> FunctionT:
     )(function)
 
 
+def stop_options(function: FunctionT) -> FunctionT:
+    """Add `--only` and `--until`."""
+    only = click.option("--only", metavar="PHASE", help="Run this phase alone, then pause.")
+    until = click.option(
+        "--until", metavar="PHASE", help="Run this phase and all before it, then pause."
+    )
+    return only(until(function))
+
+
 def json_option(function: FunctionT) -> FunctionT:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)

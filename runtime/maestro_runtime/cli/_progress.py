@@ -98,8 +98,8 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, P
             text = f"budget {data['budget_id']} has reached {share:g} % of its limit"
         case "task_blocked":
             text = "cannot start: a task before it failed"
-        case "phase_finished":
-            text = f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
+        case "phase_finished" | "checkpoint_taken" | "plan_changed":
+            text = _progress_text(event.kind, data)
         case "checkpoints_pruned":
             text = f"{data['checkpoints']} checkpoints pruned"
         case "team_changed":
@@ -141,8 +141,17 @@ def _until(event: EventRecord | EventLine, key: str, what: str) -> str:
 def _started(data: dict[str, str | int | float | bool | None]) -> str:
     text = f"started: {data['tasks']} tasks in {data['phases']} phases"
     if "from_session" in data:
-        text += f", {data['tasks_kept']} kept from {data['from_session']}"
+        where = f"kept from {data['from_session']}" if data["from_session"] else "given"
+        text += f", {data['tasks_kept']} {where}"
     return text
+
+
+def _progress_text(kind: str, data: dict[str, str | int | float | bool | None]) -> str:
+    if kind == "plan_changed":
+        return f"runs {data['phases'] or 'everything that is left'}"
+    if kind == "checkpoint_taken":
+        return f"checkpoint {data['checkpoint']} taken as {data['name']}"
+    return f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
 
 
 def _healing(data: dict[str, str | int | float | bool | None]) -> str:

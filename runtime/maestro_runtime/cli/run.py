@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -10,6 +11,7 @@ from maestro_runtime.cli._options import (
     context_option,
     json_option,
     state_dir_option,
+    stop_options,
 )
 
 
@@ -43,6 +45,23 @@ from maestro_runtime.cli._options import (
     help="Names this order: the same key and input find the same session.",
 )
 @accept_changes_option
+@click.option(
+    "--from", "start_at", metavar="PHASE", help="Start here; --given has what comes before."
+)
+@click.option(
+    "--given",
+    "given_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Files that the phases before --from would have delivered.",
+)
+@click.option(
+    "--given-context",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="JSON object that every persona gets with its order.",
+)
+@stop_options
 @context_option
 @state_dir_option
 @json_option
@@ -58,6 +77,11 @@ def command(
     idempotency_key: str | None,
     context: str | None,
     state_dir: str | None,
+    start_at: str | None,
+    given_dir: Path | None,
+    given_context: BinaryIO | None,
+    only: str | None,
+    until: str | None,
     *,
     accept_changes: bool,
     as_json: bool,
@@ -68,6 +92,7 @@ def command(
     prints its result. If a session that has a name has begun with another team, what is different
     is shown, and nothing runs without --accept-changes.
     """
+    from maestro_runtime.cli._plan import plan_from
     from maestro_runtime.cli._session_run import run_in_foreground
     from maestro_runtime.config import (
         Flags,
@@ -76,6 +101,7 @@ def command(
         read_requirement,
         resolve_settings,
     )
+    from maestro_runtime.given import Given, read_given_context
     from maestro_runtime.labels import read_labels
     from maestro_runtime.session import SessionOrder
 
@@ -84,6 +110,10 @@ def command(
     run_context = read_context_text("{}" if context is None else context)
     text = None if requirement is None else read_requirement(requirement)
     loaded = load_team(team_file, requirement=text, settings=settings, context=run_context)
+    given = Given(
+        {} if given_dir is None else given_dir,
+        {} if given_context is None else read_given_context(given_context.read()),
+    )
     order = SessionOrder(
         loaded.team,
         session_id,
@@ -92,5 +122,8 @@ def command(
         labels=read_labels(labels),
         idempotency_key=idempotency_key,
         accept_changes=accept_changes,
+        start_at=start_at,
+        given=given,
+        plan=plan_from(loaded.team, only, until) or (),
     )
     run_in_foreground(settings.state_dir.value, lambda runtime: runtime.run(order), as_json=as_json)

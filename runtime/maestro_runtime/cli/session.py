@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from maestro_runtime.cli import _session_fork, _session_list, _session_verbs
+from maestro_runtime.cli import _session_checkpoint, _session_fork, _session_list, _session_verbs
 from maestro_runtime.cli._options import (
     accept_changes_option,
     json_option,
     state_dir_option,
     state_path,
+    stop_options,
 )
 from maestro_runtime.cli._output import instant, print_table, say
 from maestro_runtime.cli._sessions import find_session
@@ -162,33 +163,45 @@ def result(session_id: str, state_dir: str | None, **options: Any) -> None:
     help="Go on with this team; what is different is shown.",
 )
 @accept_changes_option
+@stop_options
 @state_dir_option
 @json_option
 def resume(
     session_id: str,
     team_file: Path | None,
+    only: str | None,
+    until: str | None,
     state_dir: str | None,
     *,
     accept_changes: bool,
     **options: Any,
 ) -> None:
-    """Go on with a session: team and directories are in its records."""
+    """Go on with a session: team and directories are in its records.
+
+    One that has come to a stop goes on to the next one of its plan, or to its end.
+    """
+    from maestro_actors.team import decode_team
+    from maestro_runtime.cli._plan import plan_from
     from maestro_runtime.cli._session_run import run_in_foreground
     from maestro_runtime.config import Flags, load_team, resolve_settings
+    from maestro_runtime.runtime import Runtime
+    from maestro_runtime.session import Session
 
     settings = resolve_settings(Flags(state_dir=state_dir), os.environ)
     team = None if team_file is None else load_team(team_file, settings=settings).team
-    run_in_foreground(
-        settings.state_dir.value,
-        lambda runtime: runtime.resume(
-            find_session(runtime.store, session_id), team=team, accept_changes=accept_changes
-        ),
-        as_json=options["as_json"],
-    )
+
+    def start(runtime: Runtime) -> Session:
+        record = runtime.store.require_session(find_session(runtime.store, session_id))
+        known = team or decode_team(runtime.store.payloads.require(record.team))
+        plan = plan_from(known, only, until)
+        return runtime.resume(record.session_id, plan, team=team, accept_changes=accept_changes)
+
+    run_in_foreground(settings.state_dir.value, start, as_json=options["as_json"])
 
 
 command.add_command(_session_list.command)
 command.add_command(_session_fork.command)
+command.add_command(_session_checkpoint.command)
 command.add_command(_session_verbs.pause)
 command.add_command(_session_verbs.cancel)
 command.add_command(_session_verbs.retry)

@@ -27,6 +27,7 @@ from maestro_runtime.engines._outcomes import (
     StopReason,
     countable,
     cut,
+    decided,
     failed,
     interrupted,
     usage_after,
@@ -329,7 +330,10 @@ class Call:
         if isinstance(ended, EngineResult):
             usage = ended.usage
             if self._reason is None:
-                return Outcome(usage=usage, message=cut(ended.message, MESSAGE_CHARACTERS_MAX))
+                message = cut(ended.message, MESSAGE_CHARACTERS_MAX)
+                if not ended.decisions:
+                    return Outcome(usage=usage, message=message)
+                return decided(ended.decisions, Outcome(usage=usage, message=message))
             return self._stopped(usage)
         cancelled = isinstance(ended, asyncio.CancelledError)
         usage = usage_after(ended, self._context.usage)

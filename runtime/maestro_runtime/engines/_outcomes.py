@@ -1,12 +1,14 @@
 """What a call came to, as the outcome that is booked and judged."""
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 
 from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
 from maestro_actors.errors import TokenBudgetExceeded
-from maestro_runtime.engines.errors import EngineError
+from maestro_actors.session import encode_decisions
+from maestro_runtime.engines.errors import EngineError, MalformedOutput
 
 EVIDENCE_CHARACTERS_MAX: Final = 4_000
 """Longest sentence of evidence."""
@@ -19,6 +21,9 @@ LASTING: Final[dict[type[BaseException], FailureClass]] = {
     TokenBudgetExceeded: "limit",
 }
 """Exceptions, foreign to the protocol, that another attempt would meet again."""
+
+DECISIONS_BYTES_MAX: Final = 1 << 16
+"""Longest JSON of what an engine decided (64 KiB)."""
 
 StopReason = Literal["timeout", "cancelled", "closed"]
 
@@ -74,3 +79,18 @@ def interrupted(reason: StopReason, usage: Usage) -> Outcome:
 def cut(text: str, characters_max: int) -> str:
     """Shorten foreign text and make it encodable."""
     return text[:characters_max].encode(errors="replace").decode()
+
+
+def decided(decisions: Mapping[str, Any], outcome: Outcome) -> Outcome:
+    """Return the outcome with what the engine decided, if that can be kept."""
+    try:
+        spelled = encode_decisions(decisions)
+    except (TypeError, ValueError, RecursionError) as error:
+        return failed(MalformedOutput(f"decisions must be JSON: {error}"), outcome.usage)
+    if not isinstance(decisions, Mapping):
+        fault = f"decisions must be an object, got {type(decisions).__name__}"
+    elif len(spelled) > DECISIONS_BYTES_MAX:
+        fault = f"decisions must have at most {DECISIONS_BYTES_MAX} bytes, got {len(spelled)}"
+    else:
+        return msgspec.structs.replace(outcome, decisions=spelled)
+    return failed(MalformedOutput(fault), outcome.usage)

@@ -74,6 +74,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     seed: int
     scope: tuple[str, ...] = ()
+    inputs: dict[str, Any] = {}
 
 
 class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +99,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None: the end of standard output is the message."""
     edits: msgspec.Raw = msgspec.Raw(b"null")
     """An `EditPlan`. Read last, so that a wrong edit does not cost the count of tokens."""
+    decisions: dict[str, Any] = {}
+    """What was chosen on the way; see `EngineResult`."""
 
 
 class CommandEngine:
@@ -213,6 +216,7 @@ def _request_of(order: CallOrder) -> bytes:
         options=order.persona.options,
         seed=order.seed,
         scope=order.scope,
+        inputs=order.inputs,
     )
     return msgspec.json.encode(request)
 
@@ -296,4 +300,4 @@ def _judge(completion: Completion, report: Report | str, context: EngineContext)
         edits = msgspec.json.decode(report.edits, type=EditPlan | None)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedOutput(f"edits of the report are not valid: {error}", usage) from error
-    return EngineResult(usage=usage, message=message, edits=edits)
+    return EngineResult(usage=usage, message=message, edits=edits, decisions=report.decisions)

@@ -1,7 +1,7 @@
 """What an engine is: the seam between the runtime and whatever does a persona's work."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -47,6 +47,9 @@ class EngineResult(msgspec.Struct, frozen=True, kw_only=True):
     edits: EditPlan | None = None
     """Changes that the runtime is to make in the workspace, all or none, before it looks what is
     there. If one does not fit, the call has failed with malformed output."""
+    decisions: Mapping[str, Any] = {}
+    """What was chosen on the way, as JSON has it (a blueprint, a stack ...): kept with the task,
+    and shown in the context of the team engine."""
 
 
 def _nothing() -> None:

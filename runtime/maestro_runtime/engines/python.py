@@ -37,6 +37,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     seed: int
     scope: tuple[str, ...] = ()
+    inputs: dict[str, Any] = {}
 
 
 class _Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,8 @@ class Answer(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
     message: str = ""
     edits: Any = None
     """An `EditPlan`, or a list of dictionaries with `kind` and the fields of that kind of edit."""
+    decisions: dict[str, Any] = {}
+    """What was chosen on the way; see `EngineResult`."""
 
 
 class PythonEngine:
@@ -175,6 +178,7 @@ def _task_of(order: CallOrder) -> Task:
         options=order.persona.options,
         seed=order.seed,
         scope=order.scope,
+        inputs=order.inputs,
     )
 
 
@@ -205,7 +209,9 @@ def _result_of(answer: object, reserved_tokens: int) -> EngineResult:
         edits = msgspec.convert(fields.edits, EditPlan | None)
     except msgspec.ValidationError as error:
         raise MalformedOutput(f"edits returned by callable: {error}", usage) from error
-    return EngineResult(usage=usage, message=fields.message, edits=edits)
+    return EngineResult(
+        usage=usage, message=fields.message, edits=edits, decisions=fields.decisions
+    )
 
 
 def _usage_of(answer: dict[Any, Any], reserved_tokens: int) -> Usage:

@@ -346,7 +346,8 @@ NO_BUNDLES = {
     "gap": "a gap in it is not empty",
     "bit": "artifact 'note.md' must have sha256",
     "none": "it must begin with a document",
-    "schema": "schema must be 'maestro.checkpoint/1', got 'maestro.checkpoint/2'",
+    "schema": "schema must be 'maestro.checkpoint/1' or 'maestro.checkpoint/2', got "
+    "'maestro.checkpoint/3'",
     "digest": "sha256 of the content must be",
     "json": "must be JSON",
     "deep": "must be JSON",
@@ -389,7 +390,7 @@ def test_a_file_that_is_no_bundle_is_refused_before_anything_is_written(
         "bit": flipped(whole, note_at + 5),
         "none": b"",
         "schema": tar_of(
-            member("checkpoint_write.json", forged(content, "maestro.checkpoint/2")), note
+            member("checkpoint_write.json", forged(content, "maestro.checkpoint/3")), note
         ),
         "digest": tar_of(member("checkpoint_write.json", forged(content, digest="0" * 64)), note),
         "json": tar_of(member("checkpoint_write.json", b"{"), note),

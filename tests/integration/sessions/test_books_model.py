@@ -75,7 +75,7 @@ class BooksMachine(RuleBasedStateMachine):
     def settle_down(self) -> None:
         """Wait until all that was sent is durable."""
         self.stage.accountant.usage(SESSION).get(timeout=BOUND_SECONDS)
-        self.stage.store.journal.commit(Transition()).result(BOUND_SECONDS)
+        self.stage.store.journal.settle(BOUND_SECONDS)
 
     @rule(need=st.integers(50, 200), share=st.integers(0, 4))
     def open(self, need: int, share: int) -> None:

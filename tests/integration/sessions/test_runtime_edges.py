@@ -11,7 +11,7 @@ import msgspec
 import pykka
 import pytest
 
-from maestro_actors.coordinator import CoordinatorProxy
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.kernel import LaneActor
 from maestro_actors.session import opening_transition
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team

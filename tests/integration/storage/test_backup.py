@@ -22,7 +22,7 @@ def test_a_backup_is_a_state_directory_with_everything_committed(
     store.journal.append(make_session())
     for number in range(1, 50):
         store.journal.append(make_task(number))
-    store.journal.commit(Transition()).result(WAIT_SECONDS)
+    store.journal.settle(WAIT_SECONDS)
     target = tmp_path / "backups" / "one"
 
     store.backup(target)

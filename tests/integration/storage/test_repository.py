@@ -23,7 +23,7 @@ def filled(
         store.journal.append(make_session(name))
         for number in range(1, 11):
             store.journal.append(make_task(number, name))
-    store.journal.commit(Transition()).result(WAIT_SECONDS)
+    store.journal.settle(WAIT_SECONDS)
     return store
 
 

@@ -19,7 +19,7 @@ def test_a_finished_session_goes_whole_and_a_live_one_stays_whole(
     store.journal.append(make_session("s", "done", finished_ms=0, payload=b"own"))
     store.journal.append(make_session("s-live", "running"))
     store.journal.append(make_session("s-help", "help_needed"))
-    store.journal.commit(Transition()).result(WAIT_SECONDS)
+    store.journal.settle(WAIT_SECONDS)
     before = {name: store.tasks.count(name) for name in ("s-live", "s-help")}
 
     removed = store.retain(LATE_MS)
@@ -38,7 +38,7 @@ def test_a_shared_payload_stays_until_its_last_session_goes(
     store = open_store()
     store.journal.append(make_session("s-1", "done", finished_ms=0, payload=b"shared"))
     store.journal.append(make_session("s-2", "running", payload=b"shared"))
-    store.journal.commit(Transition()).result(WAIT_SECONDS)
+    store.journal.settle(WAIT_SECONDS)
 
     assert store.retain(LATE_MS) == ["s-1"]
     assert store.payloads.get(payload_digest(b"shared")) == b"shared"
@@ -104,7 +104,7 @@ def test_retention_by_bytes_drops_the_oldest_that_do_not_fit(
         done = make_session(f"s-{number}", "done", finished_ms=number)
         done.payloads.append(Payload(f"s-{number}", bytes([number]) * (1 << 20)))
         store.journal.append(done)
-    store.journal.commit(Transition()).result(WAIT_SECONDS)
+    store.journal.settle(WAIT_SECONDS)
 
     assert store.retain(4) == ["s-0", "s-1"]
 

@@ -1,0 +1,68 @@
+"""The verbs of a runtime that are about phases: for programs that have a plan of their own."""
+
+from collections.abc import Sequence
+
+from maestro_actors.team import Team, decode_team
+from maestro_runtime._planner import Planner
+from maestro_runtime._verbs import SessionVerbs
+from maestro_runtime.phases import PhaseRun, standing_of
+from maestro_storage.records import SessionRecord
+
+
+class PhaseVerbs(SessionVerbs):
+    """Single phases, and checkpoints between them."""
+
+    _planner: Planner
+
+    def _require_usable(self, record: SessionRecord, team: Team) -> None:
+        raise NotImplementedError  # the runtime answers
+
+    def run_phases(self, session_id: str, phases: Sequence[str]) -> PhaseRun:
+        """Run single phases of a session; durable on return.
+
+        A session at rest runs these, those that have begun, and no others; then it pauses. One
+        that runs does these besides. A phase that is done stays as it is, so that its run ends at
+        once; tasks that failed in one that cannot go on are tried again. Any thread; calls for the
+        same session take their turns.
+
+        Raises:
+            PlanInvalid: A phase is not of the team, or there is none.
+            PhaseNotReady: A phase comes after one that is neither done nor about to be.
+            PhaseConflict: A phase runs already, for another call or with the whole session.
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+            EngineNotReady, CheckNotReady, DirectoryUnusable: As `run`.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+        """
+        self._retry_failed(session_id, phases)
+        with self._starting:
+            record = self.store.require_session(session_id)
+            self._require_usable(record, decode_team(self.store.payloads.require(record.team)))
+            return self._planner.run_phases(record, tuple(dict.fromkeys(phases)))
+
+    def checkpoint(self, session_id: str, name: str) -> int:
+        """Write down where a session stands, also while it runs; durable on return.
+
+        It can be listed, shown, exported and forked by its name or number like that of a phase, but
+        ends none. Of several with the same name, the name means the last.
+
+        Returns:
+            Its number.
+
+        Raises:
+            CheckpointNameInvalid: The name is not one, or that of a phase.
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+        """
+        with self._starting:
+            return self._planner.checkpoint(self.store.require_session(session_id), name)
+
+    def _retry_failed(self, session_id: str, phases: Sequence[str]) -> None:
+        """Try again what has failed in phases that nothing goes on in."""
+        record = self.store.require_session(session_id)
+        team = decode_team(self.store.payloads.require(record.team))
+        going_on = standing_of(self.store, record).going_on(team)
+        for task in list(self.store.tasks.scan(session_id)):
+            if task.state == "failed" and task.phase in phases and task.phase not in going_on:
+                self.retry(session_id, task.task_id)

@@ -1,0 +1,41 @@
+"""`maestro-runtime session checkpoint`."""
+
+import time
+from typing import Any
+
+import click
+
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._output import print_json, say
+from maestro_runtime.cli._sessions import find_session
+
+
+@click.command(
+    "checkpoint", epilog="Example: maestro-runtime session checkpoint @last --name before-review"
+)
+@click.argument("session_id", metavar="SESSION")
+@click.option("--name", required=True, help="Name of the checkpoint; that of no phase.")
+@state_dir_option
+@json_option
+def command(session_id: str, name: str, state_dir: str | None, **options: Any) -> None:
+    """Write down where a session stands now, under a name.
+
+    It ends no phase. The checkpoint commands, and fork, find it by its name.
+    """
+    from maestro_runtime.checkpoints import checkpoint_at_rest
+    from maestro_storage import Store
+
+    with Store.open(state_path(state_dir)) as store:
+        session_id = find_session(store, session_id)
+        number = checkpoint_at_rest(store, session_id, name, time.time_ns() // 1_000_000)
+    if options["as_json"]:
+        print_json(
+            {
+                "schema": "maestro.checkpoint-taken/1",
+                "session_id": session_id,
+                "number": number,
+                "name": name,
+            }
+        )
+    else:
+        say(f"checkpoint {number} of session {session_id} taken as {name}")

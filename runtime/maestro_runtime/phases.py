@@ -1,0 +1,125 @@
+"""Phases of a session as programs see them: asked for, and waited for, one by one."""
+
+import threading
+from collections.abc import Collection, Generator
+from typing import Any, Final
+
+from maestro_actors.kernel import LaneFuture
+from maestro_actors.plan import Standing, recorded_phases
+from maestro_actors.team import decode_team
+from maestro_runtime.report import SessionReport, session_report
+from maestro_storage import StateView, Store
+from maestro_storage.records import EventRecord, SessionRecord
+
+_KINDS: Final = frozenset({"phase_finished", "task_failed", "task_help_needed"})
+
+
+class PhaseRun:
+    """Phases that are on their way. Await it, or block for its result; as often as you like."""
+
+    def __init__(
+        self, session_id: str, phases: tuple[str, ...], store: Store, ended: LaneFuture[None]
+    ) -> None:
+        self.session_id = session_id
+        self.phases = phases
+        self._store = store
+        self._ended = ended
+
+    def result(self, timeout: float | None = None) -> SessionReport:
+        """Block until each of the phases is done, or cannot go on by itself; return the session.
+
+        Whether they are done is in the checkpoints; other phases of the session may still run.
+
+        Raises:
+            pykka.Timeout: They are still on their way after `timeout` seconds.
+            RuntimeStopped: The runtime was closed before.
+            StorageError: The store failed; what was acknowledged is safe.
+        """
+        self._ended.get(timeout=timeout)
+        return session_report(self._store, self.session_id)
+
+    def __await__(self) -> Generator[Any, None, SessionReport]:
+        """Wait for it without blocking the loop; otherwise as `result`."""
+        yield from self._ended.__await__()
+        return session_report(self._store, self.session_id)
+
+
+class PhaseWatch:
+    """Knows who waits for which phases, and wakes them by the events that tell. Any thread."""
+
+    def __init__(self, store: StateView) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._waiting: dict[str, list[tuple[frozenset[str], LaneFuture[None]]]] = {}
+        """By session."""
+
+    def expect(
+        self, session_id: str, phases: Collection[str], ended: LaneFuture[None]
+    ) -> LaneFuture[None]:
+        """Return what is resolved once none of the phases goes on.
+
+        Args:
+            session_id: A session that this runtime runs, or has run.
+            phases: What is waited for.
+            ended: The end of the session, by which all its phases end; a failure is passed on.
+        """
+        settled = LaneFuture[None]()
+        wait = (frozenset(phases), settled)
+        with self._lock:
+            self._waiting.setdefault(session_id, []).append(wait)
+
+        def end(ended: LaneFuture[None]) -> None:
+            try:
+                ended.get(timeout=0)
+            except Exception as error:  # noqa: BLE001 - passed on to who waits
+                self._settle(session_id, wait, error)
+            else:
+                self._settle(session_id, wait, None)
+
+        # What happened before this is seen by looking, what happens after it by events.
+        self._look(session_id)
+        ended.add_done_callback(end)
+        return settled
+
+    def note(self, event: EventRecord) -> None:
+        """Take notice of a durable event of any kind."""
+        if event.kind in _KINDS and event.session_id in self._waiting:
+            self._look(event.session_id)
+
+    def _look(self, session_id: str) -> None:
+        record = self._store.require_session(session_id)
+        team = decode_team(self._store.payloads.require(record.team))
+        going_on = standing_of(self._store, record).going_on(team)
+        with self._lock:
+            waits = list(self._waiting.get(session_id, ()))
+        for wait in waits:
+            # If nothing goes on, the session is about to end: then its state is durable, too.
+            if going_on and going_on.isdisjoint(wait[0]):
+                self._settle(session_id, wait, None)
+
+    def _settle(
+        self,
+        session_id: str,
+        wait: tuple[frozenset[str], LaneFuture[None]],
+        error: Exception | None,
+    ) -> None:
+        with self._lock:
+            waits = self._waiting.get(session_id, [])
+            if wait not in waits:
+                return
+            waits.remove(wait)
+            if not waits:
+                del self._waiting[session_id]
+        if error is None:
+            wait[1].set(None)
+        else:
+            wait[1].set_exception((type(error), error, None))
+
+
+def standing_of(store: StateView, session: SessionRecord) -> Standing:
+    """Read how far a session has come, as far as it is durable."""
+    return Standing(
+        states={task.task_id: task.state for task in store.tasks.scan(session.session_id)},
+        recorded=recorded_phases(store.checkpoints.scan(session.session_id)),
+        plan=session.plan,
+    )
