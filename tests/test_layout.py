@@ -17,6 +17,7 @@ PLATFORM = {
     "maestro_hive",
     "parallel_coordinator_v2",
     "persona_executor_v2",
+    "team_execution_v2",
 }
 """Import names of the Maestro platform."""
 SOURCES = [path for folder in SOURCE_ROOTS for path in sorted((ROOT / folder).rglob("*.py"))]

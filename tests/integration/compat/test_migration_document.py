@@ -30,7 +30,7 @@ def test_the_blocks_of_the_document_run_one_after_the_other() -> None:
 
     asyncio.run(read())
 
-    assert [language for language, _ in blocks] == ["python"] * 5
+    assert [language for language, _ in blocks] == ["python"] * 6
     assert names["result"].success
 
 
