@@ -15,7 +15,7 @@ from maestro_storage._retention import RetentionPolicy
 from maestro_storage._scan import Damage
 from maestro_storage._store import Store, StoreOptions
 from maestro_storage._verify import VerifyReport, verify
-from maestro_storage._view import StateView, StoreInfo
+from maestro_storage._view import Records, StateView, StoreInfo
 
 __all__ = [
     "PAYLOAD_BYTES_MAX",
@@ -24,6 +24,7 @@ __all__ = [
     "Damage",
     "Journal",
     "Payloads",
+    "Records",
     "Repository",
     "RetentionPolicy",
     "StateView",

@@ -7,10 +7,11 @@ refers to; and under "d", digest, session, to find who else refers to a payload.
 from collections.abc import Mapping
 from typing import Final
 
-from maestro_storage._environment import Database, Environment, Transaction, keys_under
+from maestro_storage._environment import Database, Transaction, keys_under
 from maestro_storage._seal import seal, unseal
 from maestro_storage.errors import NotFound
 from maestro_storage.records import key_of
+from maestro_storage.rows import Rows
 from maestro_storage.transition import Payload, payload_digest
 
 PAYLOAD_VERSION: Final = 1
@@ -67,8 +68,8 @@ def digests_of(txn: Transaction, databases: Databases, session_id: str) -> list[
 class Payloads:
     """Read side of the payloads. Any thread."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def get(self, digest: bytes) -> bytes | None:
         """Return the content with this digest, verified; None if it is not stored.
@@ -77,9 +78,7 @@ class Payloads:
             RecordDamaged: The content does not match its digest.
             StoreClosed: The store is closed.
         """
-        with self._environment.read() as txn:
-            database = self._environment.databases.get("payloads")
-            sealed = None if database is None else txn.get(digest, db=database)
+        sealed = self._rows.get("payloads", digest)
         if sealed is None:
             return None
         return unseal("payloads", digest, sealed, PAYLOAD_VERSION)[1]

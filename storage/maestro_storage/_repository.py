@@ -1,15 +1,14 @@
 """Reading records: one repository per kind, every record verified on its way out."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice, takewhile
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from maestro_storage._environment import Environment, keys_under
 from maestro_storage._seal import session_of, unseal
 from maestro_storage.errors import RecordDamaged, SessionQuarantined
 from maestro_storage.records import Record, key_of
+from maestro_storage.rows import Rows
 
 PAGE_RECORDS: Final = 256
 """Records read in one transaction; a slow reader holds no page back from reuse."""
@@ -53,21 +52,17 @@ class Repository(Generic[R]):
     """
 
     def __init__(
-        self, environment: Environment, kind: type[R], quarantined: Mapping[str, tuple[str, ...]]
+        self, rows: Rows, kind: type[R], quarantined: Mapping[str, tuple[str, ...]]
     ) -> None:
-        self._environment = environment
+        self._rows = rows
         self._decode = Decoder(kind)
-        self._database_name = kind.DATABASE
-        self._database = environment.databases.get(kind.DATABASE)
+        self._database = kind.DATABASE
         self._quarantined = quarantined
 
     def get(self, *parts: KeyPart) -> R | None:
         """Return the record with exactly this key, None if there is none."""
         key = self._key(*parts)
-        if self._database is None:
-            return None
-        with self._environment.read() as txn:
-            sealed = txn.get(key, db=self._database)
+        sealed = self._rows.get(self._database, key)
         return None if sealed is None else self._decode(key, sealed)
 
     def scan(
@@ -88,9 +83,9 @@ class Repository(Generic[R]):
         left = limit
         while left is None or left > 0:
             wanted = PAGE_RECORDS if left is None else min(left, PAGE_RECORDS)
-            page = self._page(begin, position, wanted)
+            page = self._rows.page(self._database, begin, position, wanted)
             for key, sealed in page:
-                if prefix or session_of(self._database_name, key) not in self._quarantined:
+                if prefix or session_of(self._database, key) not in self._quarantined:
                     yield self._decode(key, sealed)
                     left = None if left is None else left - 1
             if len(page) < wanted:
@@ -99,24 +94,7 @@ class Repository(Generic[R]):
 
     def count(self, *prefix: KeyPart) -> int:
         """Return how many records have a key that begins with `prefix`, unverified."""
-        begin = self._key(*prefix)
-        if self._database is None:
-            return 0
-        with self._environment.read() as txn:
-            if not begin:
-                return txn.stat(self._database)["entries"]
-            return sum(1 for _ in keys_under(txn, self._database, begin))
-
-    def _page(self, begin: bytes, position: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return the next rows under `begin` from `position` on, as they are stored."""
-        if self._database is None:
-            return []
-        with self._environment.read() as txn:
-            cursor = txn.cursor(db=self._database)
-            if not cursor.set_range(position):
-                return []
-            # What follows may be other sessions, by the thousand: it is not even read.
-            return list(islice(takewhile(lambda row: row[0].startswith(begin), cursor), limit))
+        return self._rows.count(self._database, self._key(*prefix))
 
     def _key(self, *parts: KeyPart) -> bytes:
         """Return the key of these parts; refuse a quarantined session."""

@@ -32,6 +32,7 @@ from maestro_storage.records import (
     UsageRecord,
     ValueRecord,
 )
+from maestro_storage.rows import EnvironmentRows, Rows
 
 R = TypeVar("R", bound=Record)
 
@@ -60,30 +61,16 @@ class StoreInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether LMDB is the hardened build that comes with its Python package."""
 
 
-class StateView:
-    """A verified state directory: repositories by kind, payloads, figures. Any thread.
+class Records:
+    """What is on record in a state, verified as it is read: repositories by kind, payloads.
 
     Attributes:
-        path: The state directory.
-        epoch: Owner epoch; of the last owner, if the state is only looked at.
-        state_id: 32 hex digits, drawn when the state was created; a backup has the same.
         quarantined: Sessions with damaged records, and what is damaged in each.
     """
 
-    def __init__(
-        self,
-        environment: Environment,
-        quarantined: dict[str, tuple[str, ...]],
-        resources: contextlib.ExitStack,
-    ) -> None:
-        """Used by `Store.open` and `Store.inspect`; `resources` is closed with the view."""
-        self._environment = environment
-        self._resources = resources
-        self.path = environment.path
+    def __init__(self, rows: Rows, quarantined: dict[str, tuple[str, ...]]) -> None:
+        self._rows = rows
         self.quarantined = quarantined
-        with environment.read() as txn:
-            self.state_id = environment.meta(txn, "state_id")
-            self.epoch = int(environment.meta(txn, "epoch"))
         self.sessions = self._repository(SessionRecord)
         self.tasks = self._repository(TaskRecord)
         self.attempts = self._repository(AttemptRecord)
@@ -97,17 +84,7 @@ class StateView:
         self.checkpoints = self._repository(CheckpointRecord)
         self.outbox = self._repository(OutboxRecord)
         self.values = self._repository(ValueRecord)
-        self.payloads = Payloads(environment)
-
-    @property
-    def degraded(self) -> str:
-        """Why the store is short of room; empty if it is not."""
-        return ""
-
-    @property
-    def quota_bytes(self) -> int | None:
-        """Size at which no new session is admitted; None if none ever is."""
-        return None
+        self.payloads = Payloads(rows)
 
     def require_session(self, session_id: str) -> SessionRecord:
         """Return a session's record.
@@ -120,6 +97,45 @@ class StateView:
         if record is None:
             raise NotFound("session", session_id)
         return record
+
+    def _repository(self, kind: type[R]) -> Repository[R]:
+        quarantined = {} if kind.DATABASE in SESSIONLESS else self.quarantined
+        return Repository(self._rows, kind, quarantined)
+
+
+class StateView(Records):
+    """A verified state directory that this process has open. Any thread.
+
+    Attributes:
+        path: The state directory.
+        epoch: Owner epoch; of the last owner, if the state is only looked at.
+        state_id: 32 hex digits, drawn when the state was created; a backup has the same.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        quarantined: dict[str, tuple[str, ...]],
+        resources: contextlib.ExitStack,
+    ) -> None:
+        """Used by `Store.open` and `Store.inspect`; `resources` is closed with the view."""
+        super().__init__(EnvironmentRows(environment), quarantined)
+        self._environment = environment
+        self._resources = resources
+        self.path = environment.path
+        with environment.read() as txn:
+            self.state_id = environment.meta(txn, "state_id")
+            self.epoch = int(environment.meta(txn, "epoch"))
+
+    @property
+    def degraded(self) -> str:
+        """Why the store is short of room; empty if it is not."""
+        return ""
+
+    @property
+    def quota_bytes(self) -> int | None:
+        """Size at which no new session is admitted; None if none ever is."""
+        return None
 
     def info(self) -> StoreInfo:
         """Return figures as of now."""
@@ -169,10 +185,6 @@ class StateView:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _repository(self, kind: type[R]) -> Repository[R]:
-        quarantined = {} if kind.DATABASE in SESSIONLESS else self.quarantined
-        return Repository(self._environment, kind, quarantined)
 
 
 def inspect(path: str | Path, *, map_bytes: int = MAP_BYTES_DEFAULT) -> StateView:

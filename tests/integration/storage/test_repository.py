@@ -5,6 +5,7 @@ import pytest
 from maestro_storage import Store, _repository
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
+from maestro_storage.rows import Row
 from maestro_storage.transition import Transition, payload_digest
 
 WAIT_SECONDS = 20
@@ -85,13 +86,13 @@ def test_a_scan_of_few_records_reads_once_and_no_record_of_others(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages = []
-    read = filled.tasks._page
+    read = filled.tasks._rows.page
 
-    def counted(begin: bytes, position: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        pages.append(read(begin, position, limit))
+    def counted(database: str, prefix: bytes, position: bytes, limit: int) -> list[Row]:
+        pages.append(read(database, prefix, position, limit))
         return pages[-1]
 
-    monkeypatch.setattr(filled.tasks, "_page", counted)
+    monkeypatch.setattr(filled.tasks._rows, "page", counted)
 
     found = list(filled.tasks.scan("a"))
 
