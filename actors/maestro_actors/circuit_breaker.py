@@ -8,7 +8,6 @@ call that moved it, so breaker, attempt and ledger become durable together.
 from typing import ClassVar, Final, assert_never
 
 import msgspec
-import pykka
 
 from maestro_actors.breaker import Breaker
 from maestro_actors.identity import breaker_address
@@ -31,7 +30,7 @@ from maestro_actors.messages import (
     TripBreaker,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.proxy import Channel, LocalChannel, Proxy, asks, encoded
 from maestro_actors.team import BreakerPolicy
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.transition import Transition
@@ -209,6 +208,4 @@ class BreakerProxy(Proxy):
         """Have it follow another policy; a delay that has begun stays as it is."""
         self._tell(GovernBreaker(policy=policy))
 
-    def status(self) -> pykka.Future[BreakerStatus]:
-        """Ask for the state of the breaker."""
-        return self._ask(GetBreaker(), BreakerStatus)
+    status = asks(GetBreaker)

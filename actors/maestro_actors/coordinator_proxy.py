@@ -14,7 +14,7 @@ from maestro_actors.messages import (
     TakeCheckpoint,
     WishSession,
 )
-from maestro_actors.proxy import Channel, Proxy
+from maestro_actors.proxy import Channel, Proxy, asks
 from maestro_actors.wish import Asked
 
 
@@ -24,9 +24,7 @@ class CoordinatorProxy(Proxy):
     def __init__(self, channel: Channel, session_id: str) -> None:
         super().__init__(channel, coordinator_address(session_id))
 
-    def status(self) -> pykka.Future[SessionStatus]:
-        """Ask where the session stands."""
-        return self._ask(GetSession(), SessionStatus)
+    status = asks(GetSession)
 
     def wish(self, asked: Asked) -> pykka.Future[OrderTaken]:
         """Ask the session to run, pause or be cancelled; durable after the answer, not with it.

@@ -4,16 +4,18 @@ A proxy builds the message, encodes it and hands it to a channel. The channel of
 to the actors of this process; one that leads through a socket serves the same proxies elsewhere.
 """
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 import pykka
 
 from maestro_actors.errors import MessageTooLarge
 from maestro_actors.kernel import ActorSystem
-from maestro_actors.messages import MESSAGE_BYTES_MAX, Message, encode
+from maestro_actors.messages import MESSAGE_BYTES_MAX, Message, Request, encode, reply_of
 
 ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
+P = ParamSpec("P")
 
 
 class Channel(Protocol):
@@ -71,9 +73,30 @@ class Proxy:
         self._channel = channel
         self.address = address
 
+    def ask(self, message: bytes) -> pykka.Future[bytes]:
+        """Send an encoded request and return the future of its encoded reply."""
+        return self._channel.ask(self.address, message)
+
     def _tell(self, message: Message) -> None:
         self._channel.tell(self.address, encoded(message))
 
     def _ask(self, message: Message, reply: type[ReplyT]) -> pykka.Future[ReplyT]:
         decode = msgspec.msgpack.Decoder(reply).decode
         return self._channel.ask(self.address, encoded(message)).map(decode)
+
+
+def asks(
+    request: Callable[P, Request[ReplyT]],
+) -> Callable[Concatenate[Proxy, P], pykka.Future[ReplyT]]:
+    """Return the method of a proxy that sends a request made of its arguments.
+
+    The message is the one definition: of the arguments, of the reply, and of what it means.
+    """
+    kind: type[Request[ReplyT]] = request  # type: ignore[assignment] # a class, seen as its call
+    decode = msgspec.msgpack.Decoder(reply_of(kind)).decode
+
+    def ask(proxy: Proxy, /, *args: P.args, **fields: P.kwargs) -> pykka.Future[ReplyT]:
+        return proxy.ask(encoded(request(*args, **fields))).map(decode)
+
+    ask.__name__, ask.__doc__ = kind.__name__, kind.__doc__
+    return ask

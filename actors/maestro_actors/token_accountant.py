@@ -58,7 +58,7 @@ from maestro_actors.messages import (
 )
 from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, Proxy, encoded
+from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_storage.bookings import CounterKey, Hold
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
@@ -439,6 +439,4 @@ class AccountantProxy(Proxy):
         """Drop a finished session from memory."""
         self._tell(ForgetSession(session_id=session_id))
 
-    def usage(self, session_id: str) -> pykka.Future[SessionUsage]:
-        """Ask for the counters of the personas that have made a call since this start."""
-        return self._ask(GetUsage(session_id=session_id), SessionUsage)
+    usage = asks(GetUsage)

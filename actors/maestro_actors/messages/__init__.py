@@ -72,7 +72,9 @@ from maestro_actors.messages._help_desk import (
 from maestro_actors.messages._message import (
     MESSAGE_BYTES_MAX,
     Message,
+    Request,
     encode,
+    reply_of,
 )
 from maestro_actors.messages._persona import (
     AttemptClosed,
@@ -148,6 +150,7 @@ __all__ = [
     "RecordProcess",
     "RecoverTask",
     "ReportCall",
+    "Request",
     "ResetBreaker",
     "RetryTask",
     "ReturnProbe",
@@ -173,4 +176,5 @@ __all__ = [
     "WishRecorded",
     "WishSession",
     "encode",
+    "reply_of",
 ]

@@ -6,12 +6,37 @@ from maestro_actors.answer import Answer
 from maestro_actors.engine import ProcessIdentity, Usage
 from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget, Caller
-from maestro_actors.messages._message import Message
+from maestro_actors.messages._message import Message, Request
 from maestro_storage.records import (
     CallState,
     TaskRecord,
 )
 from maestro_storage.transition import Transition
+
+
+class CallCorrected(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction is valid and on its way to the journal."""
+
+    call_id: bytes
+    tokens: int
+    """Of the call, as it counts now."""
+
+
+class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one persona in one session."""
+
+    persona_id: str
+    limit_tokens: int
+    spent_tokens: int
+    held_tokens: int
+    """Reserved by calls in flight."""
+
+
+class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of a session, by persona, in the order of the persona ids."""
+
+    session_id: str
+    personas: tuple[PersonaUsage, ...]
 
 
 class OpenCall(Message, frozen=True, kw_only=True):
@@ -139,7 +164,7 @@ class TopUp(Message, frozen=True, kw_only=True):
     at_ms: int
 
 
-class GetUsage(Message, frozen=True, kw_only=True):
+class GetUsage(Request[SessionUsage], frozen=True):
     """Ask what the personas of a session have spent; answered by `SessionUsage`."""
 
     session_id: str
@@ -168,28 +193,3 @@ AccountantMessage = (
     | GetUsage
     | AppendDraft
 )
-
-
-class CallCorrected(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction is valid and on its way to the journal."""
-
-    call_id: bytes
-    tokens: int
-    """Of the call, as it counts now."""
-
-
-class PersonaUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one persona in one session."""
-
-    persona_id: str
-    limit_tokens: int
-    spent_tokens: int
-    held_tokens: int
-    """Reserved by calls in flight."""
-
-
-class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of a session, by persona, in the order of the persona ids."""
-
-    session_id: str
-    personas: tuple[PersonaUsage, ...]

@@ -3,9 +3,26 @@
 import msgspec
 
 from maestro_actors.messages._accountant import AppendDraft
-from maestro_actors.messages._message import Message
+from maestro_actors.messages._message import Message, Request
 from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerState
+
+
+class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The circuit breaker of one engine."""
+
+    engine: str
+    state: BreakerState
+    failures: int
+    """Consecutive failures of the engine."""
+    retry_at_ms: int | None
+    """When an open breaker lets a probe through, on the wall clock."""
+    opened_total: int = 0
+    """Times it has opened, in all."""
+    failed_total: int = 0
+    """Calls that failed by the engine's fault, in all."""
+    refused_total: int = 0
+    """Calls that were refused, in all."""
 
 
 class AcquireCall(Message, frozen=True, kw_only=True, tag="OpenCall"):
@@ -72,7 +89,7 @@ class BreakerChanged(Message, frozen=True, kw_only=True):
     """Who changed it by hand; empty if a call did."""
 
 
-class GetBreaker(Message, frozen=True, kw_only=True):
+class GetBreaker(Request[BreakerStatus], frozen=True, kw_only=True):
     """Ask for the state of the breaker; answered by `BreakerStatus`."""
 
 
@@ -87,20 +104,3 @@ BreakerMessage = (
     | BreakerChanged
     | GetBreaker
 )
-
-
-class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The circuit breaker of one engine."""
-
-    engine: str
-    state: BreakerState
-    failures: int
-    """Consecutive failures of the engine."""
-    retry_at_ms: int | None
-    """When an open breaker lets a probe through, on the wall clock."""
-    opened_total: int = 0
-    """Times it has opened, in all."""
-    failed_total: int = 0
-    """Calls that failed by the engine's fault, in all."""
-    refused_total: int = 0
-    """Calls that were refused, in all."""

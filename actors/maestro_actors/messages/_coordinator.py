@@ -2,13 +2,36 @@
 
 import msgspec
 
-from maestro_actors.messages._message import Message
+from maestro_actors.messages._message import Message, Request
 from maestro_actors.wish import Asked
 from maestro_storage.records import (
     SessionState,
     TaskState,
     WaitsFor,
 )
+
+
+class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one task stands, and what it waits for."""
+
+    task_id: str
+    phase: str
+    persona_id: str
+    state: TaskState
+    waits_for: WaitsFor
+    detail: str = ""
+    """The contract, or the position in the queue, the task waits for; that it is recovered; what
+    the session is to do."""
+
+
+class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a session stands."""
+
+    session_id: str
+    state: SessionState
+    in_flight: int
+    """Tasks that hold a slot."""
+    tasks: tuple[TaskStatus, ...]
 
 
 class TaskWaiting(Message, frozen=True, kw_only=True):
@@ -79,7 +102,7 @@ class HaltSession(Message, frozen=True, kw_only=True):
     """Start nothing more; what is in flight may end. Answered by `SessionStatus`."""
 
 
-class GetSession(Message, frozen=True, kw_only=True):
+class GetSession(Request[SessionStatus], frozen=True, kw_only=True):
     """Ask where the session stands; answered by `SessionStatus`."""
 
 
@@ -127,26 +150,3 @@ class CheckpointTaken(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     """0: the session was about to end, and none was written."""
-
-
-class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one task stands, and what it waits for."""
-
-    task_id: str
-    phase: str
-    persona_id: str
-    state: TaskState
-    waits_for: WaitsFor
-    detail: str = ""
-    """The contract, or the position in the queue, the task waits for; that it is recovered; what
-    the session is to do."""
-
-
-class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a session stands."""
-
-    session_id: str
-    state: SessionState
-    in_flight: int
-    """Tasks that hold a slot."""
-    tasks: tuple[TaskStatus, ...]

@@ -1,8 +1,10 @@
 """What all messages have in common."""
 
-from typing import Final
+from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 MESSAGE_BYTES_MAX: Final = 4 << 20
 """Largest encoded message an actor accepts (4 MiB); a bigger one raises MessageTooLarge."""
@@ -16,3 +18,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
 
     Who knows only the first fields of a message can read those.
     """
+
+
+class Request(Message, Generic[ReplyT], frozen=True, kw_only=True):
+    """A message that may come from another process, too; answered by what it is a request for."""
+
+
+def reply_of(request: type[Request[ReplyT]]) -> type[ReplyT]:
+    """Return the type that answers a kind of request."""
+    reply: type[ReplyT]
+    (reply,) = get_args(request.__orig_bases__[0])  # type: ignore[attr-defined] # of Generic
+    return reply
