@@ -17,7 +17,7 @@ from maestro_runtime.errors import (
 )
 from maestro_runtime.labels import checked_labels
 from maestro_runtime.session import SessionOrder
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import SessionRecord
 
 KEY: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
@@ -27,7 +27,7 @@ KEY: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
 class Admission:
     """Finds the session of an order. One caller at a time."""
 
-    def __init__(self, store: StateView) -> None:
+    def __init__(self, store: Records) -> None:
         self._store = store
         self._sessions_by_key: dict[str, str] | None = None
         """Read when the first key is given. Only says where to look: a session may be gone."""

@@ -9,7 +9,7 @@ import msgspec
 
 from maestro_actors.breaker import Breaker
 from maestro_actors.team import BreakerPolicy, Team, decode_team
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, BreakerState, SessionRecord
 from maestro_storage.transition import Transition
@@ -41,14 +41,14 @@ class BreakerReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of the session started last that uses it, or the built-in one."""
 
 
-def breaker_reports(store: StateView) -> list[BreakerReport]:
+def breaker_reports(store: Records) -> list[BreakerReport]:
     """Read all breakers that have ever moved, or that a session which is kept uses, by name."""
     uses = _Uses(store)
     recorded = {record.engine for record in store.breakers.scan()}
     return [_report(store, uses, name) for name in sorted(recorded | uses.sessions.keys())]
 
 
-def breaker_report(store: StateView, name: str) -> BreakerReport:
+def breaker_report(store: Records, name: str) -> BreakerReport:
     """Read one breaker.
 
     Raises:
@@ -84,7 +84,7 @@ def reset_at_rest(store: Store, name: str, by: str) -> BreakerReport:
 class _Uses:
     """Who uses which breaker, as the sessions that are kept know it."""
 
-    def __init__(self, store: StateView) -> None:
+    def __init__(self, store: Records) -> None:
         teams: dict[bytes, Team] = {}
         self.sessions: dict[str, list[SessionRecord]] = {}
         """By breaker, those started last at the end."""
@@ -102,12 +102,12 @@ class _Uses:
                 self.policies[name] = team.breaker_policy(name, BreakerPolicy())
 
 
-def _require(store: StateView, uses: _Uses, name: str) -> None:
+def _require(store: Records, uses: _Uses, name: str) -> None:
     if name not in uses.sessions and store.breakers.get(name) is None:
         raise NotFound("breaker", name)
 
 
-def _breaker(store: StateView, uses: _Uses, name: str) -> Breaker:
+def _breaker(store: Records, uses: _Uses, name: str) -> Breaker:
     breaker = Breaker(name, uses.policies.get(name, BreakerPolicy()))
     record = store.breakers.get(name)
     if record is not None:
@@ -115,7 +115,7 @@ def _breaker(store: StateView, uses: _Uses, name: str) -> Breaker:
     return breaker
 
 
-def _report(store: StateView, uses: _Uses, name: str) -> BreakerReport:
+def _report(store: Records, uses: _Uses, name: str) -> BreakerReport:
     breaker = _breaker(store, uses, name)
     outcomes: Counter[str] = Counter()
     for row in store.usage.scan(""):

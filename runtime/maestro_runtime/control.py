@@ -6,7 +6,7 @@ What also stops work in flight is a method of `Runtime`: `pause` and `cancel`.
 from maestro_actors.errors import VerbRefused
 from maestro_actors.rework import Rerun, plan_rerun, rerun, retried
 from maestro_actors.team import decode_team
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.records import SESSION_FINAL
 
 
@@ -32,7 +32,7 @@ def retry_at_rest(store: Store, session_id: str, task_id: str, now_ms: int) -> t
     return tuple(task.task_id for task in changed[1:])
 
 
-def rerun_plan(store: StateView, session_id: str, phase: str) -> Rerun:
+def rerun_plan(store: Records, session_id: str, phase: str) -> Rerun:
     """Say what a rerun from a phase would do; nothing is changed.
 
     Raises:

@@ -13,7 +13,7 @@ from maestro_actors.team import decode_team
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.report import TicketReport, ticket_report
 from maestro_runtime.tickets.text import body_of
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import TaskRecord
 
@@ -32,7 +32,7 @@ class HelpRequest(msgspec.Struct, frozen=True, kw_only=True):
     ticket: TicketReport | None
 
 
-def waiting_for_help(store: StateView, session_id: str | None = None) -> list[HelpRequest]:
+def waiting_for_help(store: Records, session_id: str | None = None) -> list[HelpRequest]:
     """Read what waits for a person in one session, or in all, longest first.
 
     Raises:
@@ -45,7 +45,7 @@ def waiting_for_help(store: StateView, session_id: str | None = None) -> list[He
     return [_request(store, task) for task in waiting]
 
 
-def ticket_text(store: StateView, session_id: str, task_id: str) -> str:
+def ticket_text(store: Records, session_id: str, task_id: str) -> str:
     """Return the ticket of a task that has failed for good, as a person reads it.
 
     Raises:
@@ -94,14 +94,14 @@ def answer_at_rest(store: Store, session_id: str, task_id: str, answer: Answer) 
     store.journal.commit(draft).result()
 
 
-def _task(store: StateView, session_id: str, task_id: str) -> TaskRecord:
+def _task(store: Records, session_id: str, task_id: str) -> TaskRecord:
     task = store.tasks.get(store.require_session(session_id).session_id, task_id)
     if task is None:
         raise NotFound("task", f"{session_id}/{task_id}")
     return task
 
 
-def _request(store: StateView, task: TaskRecord) -> HelpRequest:
+def _request(store: Records, task: TaskRecord) -> HelpRequest:
     return HelpRequest(
         session_id=task.session_id,
         task_id=task.task_id,

@@ -11,7 +11,7 @@ import msgspec
 
 from maestro_runtime.errors import CursorInvalid
 from maestro_runtime.statements.booked import cost_of_call
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import SessionRecord, SessionState, TaskRecord, Wish
 
 SCHEMA: Final = "maestro.sessions/1"
@@ -95,7 +95,7 @@ _BLOCKERS: Final[dict[str, Blocker]] = {
 
 
 def list_sessions(
-    store: StateView,
+    store: Records,
     wanted: SessionFilter = _ALL,
     *,
     limit: int = LIMIT_DEFAULT,
@@ -124,7 +124,7 @@ def list_sessions(
 
 
 def _summaries(
-    store: StateView, wanted: SessionFilter, after: _Place | None
+    store: Records, wanted: SessionFilter, after: _Place | None
 ) -> Iterator[SessionSummary]:
     candidates = [
         record
@@ -164,9 +164,7 @@ def _is_wanted_task(task: TaskRecord, wanted: SessionFilter) -> bool:
     )
 
 
-def _summary(
-    store: StateView, session: SessionRecord, tasks: Sequence[TaskRecord]
-) -> SessionSummary:
+def _summary(store: Records, session: SessionRecord, tasks: Sequence[TaskRecord]) -> SessionSummary:
     calls = store.calls.scan(session.session_id)
     blockers = {_BLOCKERS[task.waits_for] for task in tasks if task.waits_for in _BLOCKERS}
     return SessionSummary(

@@ -8,7 +8,7 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import Standing, recorded_phases
 from maestro_actors.team import decode_team
 from maestro_runtime.report import SessionReport, session_report
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.records import EventRecord, SessionRecord
 
 _KINDS: Final = frozenset({"phase_finished", "task_failed", "task_help_needed"})
@@ -47,7 +47,7 @@ class PhaseRun:
 class PhaseWatch:
     """Knows who waits for which phases, and wakes them by the events that tell. Any thread."""
 
-    def __init__(self, store: StateView) -> None:
+    def __init__(self, store: Records) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: dict[str, list[tuple[frozenset[str], LaneFuture[None]]]] = {}
@@ -116,7 +116,7 @@ class PhaseWatch:
             wait[1].set_exception((type(error), error, None))
 
 
-def standing_of(store: StateView, session: SessionRecord) -> Standing:
+def standing_of(store: Records, session: SessionRecord) -> Standing:
     """Read how far a session has come, as far as it is durable."""
     return Standing(
         states={task.task_id: task.state for task in store.tasks.scan(session.session_id)},

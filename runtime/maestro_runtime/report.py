@@ -12,9 +12,10 @@ from maestro_actors.plan import recorded_phases
 from maestro_actors.posting import posting_id_of
 from maestro_actors.team import Team, decode_team
 from maestro_actors.versions import Version, decode_versions
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import (
     TASK_FINAL,
+    TASK_PASSED,
     AttemptRecord,
     OutboxState,
     SessionRecord,
@@ -143,7 +144,7 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def session_report(store: StateView, session_id: str) -> SessionReport:
+def session_report(store: Records, session_id: str) -> SessionReport:
     """Read one session whole.
 
     Raises:
@@ -190,7 +191,7 @@ def session_report(store: StateView, session_id: str) -> SessionReport:
     )
 
 
-def session_versions(store: StateView, session: SessionRecord) -> tuple[Version, ...]:
+def session_versions(store: Records, session: SessionRecord) -> tuple[Version, ...]:
     """Read the versions of a session; none for one that has not run yet."""
     if session.versions is None:
         return ()
@@ -198,12 +199,12 @@ def session_versions(store: StateView, session: SessionRecord) -> tuple[Version,
 
 
 def _startable(
-    store: StateView, session: SessionRecord, team: Team, tasks: Collection[TaskRecord]
+    store: Records, session: SessionRecord, team: Team, tasks: Collection[TaskRecord]
 ) -> tuple[str, ...]:
-    """Return the tasks whose predecessors are all done."""
+    """Return the tasks whose predecessors are all done or skipped."""
     graph = SessionGraph(
         team,
-        done=(record.task_id for record in tasks if record.state == "done"),
+        done=(record.task_id for record in tasks if record.state in TASK_PASSED),
         recorded=recorded_phases(store.checkpoints.scan(session.session_id)),
         stretch=session.plan[0].phases if session.plan else None,
     )
@@ -211,7 +212,7 @@ def _startable(
 
 
 def _task_report(
-    store: StateView,
+    store: Records,
     session: SessionRecord,
     record: TaskRecord,
     contract: str,
@@ -246,7 +247,7 @@ def _task_report(
     )
 
 
-def ticket_report(store: StateView, record: TaskRecord) -> TicketReport | None:
+def ticket_report(store: Records, record: TaskRecord) -> TicketReport | None:
     """Read where the ticket of a task's final failure is; None if it has not failed for good."""
     if record.state not in ("failed", "help_needed"):
         return None
@@ -327,7 +328,7 @@ class PersonaTokens(msgspec.Struct, frozen=True, kw_only=True):
     """Booked for calls whose end nobody knows: a part of `spent_tokens`."""
 
 
-def persona_tokens(store: StateView, session_id: str | None) -> list[PersonaTokens]:
+def persona_tokens(store: Records, session_id: str | None) -> list[PersonaTokens]:
     """Read the budgets of one session, or of all, by session and persona.
 
     Raises:

@@ -17,7 +17,7 @@ from maestro_runtime.statements.counters import (
     counter_book,
     metric_of,
 )
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionRecord, TaskRecord
@@ -138,7 +138,7 @@ def _found(book: CounterBook, order: TopUpOrder) -> Counter:
     return found[0]
 
 
-def _historian(store: StateView, key: CounterKey, counted: list[Counted]) -> str:
+def _historian(store: Records, key: CounterKey, counted: list[Counted]) -> str:
     """Return the session whose history holds the entry.
 
     Its own, or the newest of those the budget counts that has not ended, or the newest of all.
@@ -161,7 +161,7 @@ def _entry(session_id: str, order: TopUpOrder, amount: int, now_ms: int) -> Even
     return Event(session_id, "budget_topped_up", now_ms, data=data)
 
 
-def _stopped(store: StateView, counted: list[Counted]) -> list[tuple[SessionRecord, TaskRecord]]:
+def _stopped(store: Records, counted: list[Counted]) -> list[tuple[SessionRecord, TaskRecord]]:
     """Return the tasks that wait for a person because a budget could not pay for another call."""
     callers = {item.caller: item.session for item in counted}
     tasks = (
@@ -175,7 +175,7 @@ def _stopped(store: StateView, counted: list[Counted]) -> list[tuple[SessionReco
     ]
 
 
-def _over_budget(store: StateView, task: TaskRecord) -> bool:
+def _over_budget(store: Records, task: TaskRecord) -> bool:
     # An attempt that was made and ran into a limit hit another one: that of its workspace.
     return task.failure == "limit" and all(
         attempt.failure != "limit" for attempt in store.attempts.scan(task.session_id, task.task_id)

@@ -65,11 +65,14 @@ class Records:
     """What is on record in a state, verified as it is read: repositories by kind, payloads.
 
     Attributes:
+        rows: What is read.
+        epoch: Of the owner, the last one if there is none.
         quarantined: Sessions with damaged records, and what is damaged in each.
     """
 
-    def __init__(self, rows: Rows, quarantined: dict[str, tuple[str, ...]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, *, epoch: int, quarantined: dict[str, tuple[str, ...]]) -> None:
+        self.rows = rows
+        self.epoch = epoch
         self.quarantined = quarantined
         self.sessions = self._repository(SessionRecord)
         self.tasks = self._repository(TaskRecord)
@@ -100,7 +103,7 @@ class Records:
 
     def _repository(self, kind: type[R]) -> Repository[R]:
         quarantined = {} if kind.DATABASE in SESSIONLESS else self.quarantined
-        return Repository(self._rows, kind, quarantined)
+        return Repository(self.rows, kind, quarantined)
 
 
 class StateView(Records):
@@ -108,7 +111,6 @@ class StateView(Records):
 
     Attributes:
         path: The state directory.
-        epoch: Owner epoch; of the last owner, if the state is only looked at.
         state_id: 32 hex digits, drawn when the state was created; a backup has the same.
     """
 
@@ -119,13 +121,13 @@ class StateView(Records):
         resources: contextlib.ExitStack,
     ) -> None:
         """Used by `Store.open` and `Store.inspect`; `resources` is closed with the view."""
-        super().__init__(EnvironmentRows(environment), quarantined)
+        with environment.read() as txn:
+            self.state_id = environment.meta(txn, "state_id")
+            epoch = int(environment.meta(txn, "epoch"))
+        super().__init__(EnvironmentRows(environment), epoch=epoch, quarantined=quarantined)
         self._environment = environment
         self._resources = resources
         self.path = environment.path
-        with environment.read() as txn:
-            self.state_id = environment.meta(txn, "state_id")
-            self.epoch = int(environment.meta(txn, "epoch"))
 
     @property
     def degraded(self) -> str:

@@ -14,7 +14,7 @@ from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints.errors import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable
 from maestro_runtime.workspace import DRAFT_NAME, PathEscapes, Workspace
-from maestro_storage import StateView
+from maestro_storage import Records
 
 VERIFY_SCHEMA: Final = "maestro.checkpoint-verification/1"
 """Name and version of the JSON shape; a field is only ever added."""
@@ -95,7 +95,7 @@ def content_of(workspace: Workspace, session_id: str, artifact: Artifact) -> byt
 
 
 def fill(
-    store: StateView,
+    store: Records,
     output_dir: Path,
     session_id: str,
     files: Mapping[str, Artifact],

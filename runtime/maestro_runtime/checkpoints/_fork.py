@@ -20,7 +20,7 @@ from maestro_runtime.errors import SessionExists, SessionNameInvalid
 from maestro_runtime.report import session_versions
 from maestro_runtime.session import SESSION_ID
 from maestro_runtime.workspace import Workspace
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.records import TaskRecord
 
 SCHEMA: Final = "maestro.fork/1"
@@ -82,7 +82,7 @@ class ForkPlan(msgspec.Struct, frozen=True, kw_only=True):
         return sum(phase.tokens for phase in self.again)
 
 
-def fork_plan(store: StateView, order: ForkOrder) -> ForkPlan:
+def fork_plan(store: Records, order: ForkOrder) -> ForkPlan:
     """Return what a fork would be; nothing is changed.
 
     Raises:
@@ -110,7 +110,7 @@ def fork_plan(store: StateView, order: ForkOrder) -> ForkPlan:
     )
 
 
-def forked_team(store: StateView, order: ForkOrder) -> Team:
+def forked_team(store: Records, order: ForkOrder) -> Team:
     """Return the team that a fork runs. Raises as `fork_plan`, but for the new name."""
     return _original(store, order)[1]
 
@@ -157,7 +157,7 @@ def fork(store: Store, order: ForkOrder, now_ms: int) -> str:
     return session_id
 
 
-def _original(store: StateView, order: ForkOrder) -> tuple[CheckpointReport, Team]:
+def _original(store: Records, order: ForkOrder) -> tuple[CheckpointReport, Team]:
     """Return the checkpoint, and the team as the fork runs it."""
     session = store.require_session(order.session_id)
     report = checkpoint_report(store, find_checkpoint(store, order.session_id, order.checkpoint))
@@ -167,7 +167,7 @@ def _original(store: StateView, order: ForkOrder) -> tuple[CheckpointReport, Tea
     return report, team
 
 
-def _free_id(store: StateView, order: ForkOrder) -> str:
+def _free_id(store: Records, order: ForkOrder) -> str:
     if order.new_id is None:
         number = 1
         while _exists(store, name := f"{order.session_id[:BASE_CHARACTERS_MAX]}-fork-{number}"):
@@ -180,7 +180,7 @@ def _free_id(store: StateView, order: ForkOrder) -> str:
     return order.new_id
 
 
-def _exists(store: StateView, session_id: str) -> bool:
+def _exists(store: Records, session_id: str) -> bool:
     return session_id in store.quarantined or store.sessions.get(session_id) is not None
 
 

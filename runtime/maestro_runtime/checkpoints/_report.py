@@ -17,7 +17,7 @@ from maestro_actors.session import (
     finished_task,
 )
 from maestro_actors.team import decode_team
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.errors import NotFound
 from maestro_storage.records import TASK_FINAL, TASK_PASSED, CheckpointRecord, TaskState
 
@@ -88,7 +88,7 @@ def latest_files(tasks: Mapping[str, CheckpointTask | KeptTask]) -> dict[str, Ar
     return {file.path: file for task_id in in_order for file in tasks[task_id].artifacts}
 
 
-def find_checkpoint(store: StateView, session_id: str, which: str | None) -> CheckpointRecord:
+def find_checkpoint(store: Records, session_id: str, which: str | None) -> CheckpointRecord:
     """Return a checkpoint by its phase, else by its number; the last one for None.
 
     Raises:
@@ -105,7 +105,7 @@ def find_checkpoint(store: StateView, session_id: str, which: str | None) -> Che
     raise NotFound("checkpoint", f"{session_id}/{which}")
 
 
-def checkpoint_report(store: StateView, record: CheckpointRecord) -> CheckpointReport:
+def checkpoint_report(store: Records, record: CheckpointRecord) -> CheckpointReport:
     """Read one checkpoint whole.
 
     Raises:
@@ -115,7 +115,7 @@ def checkpoint_report(store: StateView, record: CheckpointRecord) -> CheckpointR
     return _report(store, record, finished)
 
 
-def report_of_now(store: StateView, session_id: str) -> CheckpointReport:
+def report_of_now(store: Records, session_id: str) -> CheckpointReport:
     """Read where a session stands, as if it were a checkpoint.
 
     Raises:
@@ -139,7 +139,7 @@ def report_of_now(store: StateView, session_id: str) -> CheckpointReport:
 
 
 def _report(
-    store: StateView, record: CheckpointRecord, finished: dict[str, FinishedTask]
+    store: Records, record: CheckpointRecord, finished: dict[str, FinishedTask]
 ) -> CheckpointReport:
     session = store.require_session(record.session_id)
     team = decode_team(store.payloads.require(session.team))
@@ -169,13 +169,13 @@ def _report(
     )
 
 
-def _artifacts(store: StateView, manifest: str | None) -> tuple[Artifact, ...]:
+def _artifacts(store: Records, manifest: str | None) -> tuple[Artifact, ...]:
     if manifest is None:
         return ()
     return _decode_manifest(store.payloads.require(bytes.fromhex(manifest)))
 
 
-def _decisions(store: StateView, decisions: str | None) -> dict[str, Any]:
+def _decisions(store: Records, decisions: str | None) -> dict[str, Any]:
     if decisions is None:
         return {}
     return decode_decisions(store.payloads.require(bytes.fromhex(decisions)))

@@ -24,7 +24,7 @@ from maestro_runtime.checkpoints._report import checkpoint_report, latest_files
 from maestro_runtime.checkpoints.errors import ExportFailed
 from maestro_runtime.errors import SessionExists
 from maestro_runtime.workspace import Workspace
-from maestro_storage import StateView, Store
+from maestro_storage import Records, Store
 from maestro_storage.records import CheckpointRecord
 
 EXPORT_SCHEMA: Final = "maestro.checkpoint-export/1"
@@ -58,7 +58,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     files: int
 
 
-def export(store: StateView, record: CheckpointRecord, output: Path) -> Exported:
+def export(store: Records, record: CheckpointRecord, output: Path) -> Exported:
     """Write a checkpoint for another machine; durable on return.
 
     Args:

@@ -57,6 +57,7 @@ def _code_of(error: Exception) -> ExitCode | None:
     from maestro_runtime.cli._output import OutputFailed
     from maestro_runtime.engines import errors as engines
     from maestro_runtime.team_engine import errors as team_engine
+    from maestro_runtime.wire import errors as wire
     from maestro_storage import errors as storage
 
     table: dict[ExitCode, tuple[type[Exception], ...]] = {
@@ -93,6 +94,9 @@ def _code_of(error: Exception) -> ExitCode | None:
             storage.RecordTooNew,
             team_engine.ContextTooNew,
             storage.NetworkFileSystem,
+            wire.DaemonUnreachable,
+            wire.ProtocolMismatch,
+            wire.PeerRefused,
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),

@@ -9,9 +9,9 @@ from maestro_runtime.cli._options import (
     InstantType,
     json_option,
     state_dir_option,
-    state_path,
 )
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._records import open_records
 
 if TYPE_CHECKING:
     from maestro_runtime.listing import SessionPage
@@ -102,12 +102,11 @@ def command(
     Persona, contract, phase and what it waits for are those of one task.
     """
     from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
-    from maestro_storage import Store
     from maestro_storage.errors import NotFound
 
     wanted = SessionFilter(labels=tuple(_label(text) for text in labels), **conditions)
     try:
-        with Store.inspect(state_path(state_dir)) as store:
+        with open_records(state_dir) as store:
             page = list_sessions(store, wanted, limit=limit, cursor=cursor)
             quarantined = dict(store.quarantined)
     except NotFound:

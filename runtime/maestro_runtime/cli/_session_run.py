@@ -16,6 +16,7 @@ from maestro_runtime.cli._output import say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
 from maestro_runtime.config.tickets import resolve_ticket_settings
+from maestro_runtime.daemon import reachable
 from maestro_runtime.errors import TeamChanged
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
@@ -53,7 +54,11 @@ def run_in_foreground(
         try:
             sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
             options = RuntimeOptions(tickets=sink)
-            with stdout_reserved(), open_runtime(state_dir, options) as runtime:
+            with (
+                stdout_reserved(),
+                open_runtime(state_dir, options) as runtime,
+                reachable(runtime),
+            ):
                 # Subscribed before the session starts, so that no event of it is missed.
                 feed = Feed()
                 runtime.subscribe(feed)

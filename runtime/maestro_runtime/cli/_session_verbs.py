@@ -45,7 +45,7 @@ def pause(session_id: str, reason: str, state_dir: str | None, **options: Any) -
 @state_dir_option
 @json_option
 def cancel(session_id: str, reason: str, state_dir: str | None, **options: Any) -> None:
-    """End a session, and each of its tasks that has not ended, for good."""
+    """End a session and the tasks that have not ended, for good."""
     _stop(
         session_id,
         state_path(state_dir),
@@ -89,7 +89,7 @@ def retry(session_id: str, task_id: str, state_dir: str | None, **options: Any) 
 def rerun(
     session_id: str, phase: str, state_dir: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
-    """Run a phase and all after it again, when the session is resumed.
+    """Run a phase and all after it again, at the next resume.
 
     Results of other phases are kept. Files stay as they are.
     """
@@ -116,7 +116,7 @@ def rerun(
 @state_dir_option
 @json_option
 def remove(session_id: str, state_dir: str | None, **options: Any) -> None:
-    """Delete all records of a session that has ended; its files stay."""
+    """Delete the records of a session that has ended; files stay."""
     from maestro_runtime.control import remove_at_rest
 
     found, _ = _change(session_id, state_path(state_dir), remove_at_rest)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from maestro_storage import StateView
+    from maestro_storage import Records
 
 LAST: Final = "@last"
 """Stands for the session that was started last."""
@@ -14,7 +14,7 @@ CANDIDATES_NAMED: Final = 10
 """Most sessions that the message about an ambiguous prefix lists."""
 
 
-def find_session(store: "StateView", given: str) -> str:
+def find_session(store: "Records", given: str) -> str:
     """Return the id of the session that `given` stands for.
 
     Args:

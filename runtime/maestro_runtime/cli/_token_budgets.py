@@ -8,6 +8,7 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
@@ -53,10 +54,9 @@ def _budget(
     token budget of a persona is called persona/NAME.
     """
     from maestro_runtime.statements.budgets import budgets
-    from maestro_storage import Store
     from maestro_storage.errors import NotFound
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         session_id = None if session is None else find_session(store, session)
         rows = budgets(store, _now_ms(), hours, budget_id=budget_id, session_id=session_id)
     if budget_id is not None and not rows:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import instant, print_json, print_lines, print_table, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 
@@ -18,9 +19,8 @@ def _alerts(session_id: str | None, state_dir: str | None, **options: Any) -> No
     """List the shares of budgets that were reached, oldest first."""
     from maestro_runtime.statements.alerts import alerts
     from maestro_runtime.statements.money import figure
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         rows = alerts(store, None if session_id is None else find_session(store, session_id))
     if options["as_json"]:
         print_json({"schema": "maestro.alerts/1", "alerts": rows})
@@ -57,9 +57,8 @@ def _lost(session_id: str | None, state_dir: str | None, **options: Any) -> None
     """
     from maestro_runtime.statements.calls import lost_calls
     from maestro_runtime.statements.money import cost_text
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         rows = lost_calls(store, None if session_id is None else find_session(store, session_id))
     if options["as_json"]:
         print_json({"schema": "maestro.lost/1", "calls": rows})
@@ -111,9 +110,8 @@ def _export(
     """
     from maestro_runtime.cli._export import csv_lines, json_lines, write_file
     from maestro_runtime.statements.calls import calls
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         rows = calls(store, None if session_id is None else find_session(store, session_id))
         lines = csv_lines(rows) if format_ == "csv" else json_lines(rows)
         if output is None:

@@ -9,7 +9,7 @@ from maestro_runtime.cli._options import json_option, state_dir_option, state_pa
 from maestro_runtime.cli._output import print_json, say
 
 if TYPE_CHECKING:
-    from maestro_storage import StateView
+    from maestro_storage import Records
     from maestro_storage.records import CallRecord
 
 CALL_DIGITS_MIN = 8
@@ -71,7 +71,7 @@ def command(call: str, reason: str, state_dir: str | None, **options: Any) -> No
     say(f"call {report.call_id} is booked with {report.tokens} tokens")
 
 
-def _find_call(store: "StateView", given: str) -> "CallRecord":
+def _find_call(store: "Records", given: str) -> "CallRecord":
     """Return the call whose id begins as given.
 
     Raises:

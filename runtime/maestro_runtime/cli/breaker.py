@@ -6,6 +6,7 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._records import open_records
 
 if TYPE_CHECKING:
     from maestro_runtime.breakers import BreakerReport
@@ -27,9 +28,8 @@ def command() -> None:
 def list_breakers(state_dir: str | None, **options: Any) -> None:
     """List breakers that have ever moved, or that a session uses."""
     from maestro_runtime.breakers import breaker_reports
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         reports = breaker_reports(store)
     if options["as_json"]:
         print_json({"schema": "maestro.breakers/1", "breakers": reports})
@@ -59,9 +59,8 @@ def list_breakers(state_dir: str | None, **options: Any) -> None:
 def show(name: str, state_dir: str | None, **options: Any) -> None:
     """Show a breaker: state, counters, ends of calls, policy."""
     from maestro_runtime.breakers import breaker_report
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         report = breaker_report(store, name)
     if options["as_json"]:
         _print_json(report)

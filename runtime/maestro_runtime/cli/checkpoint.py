@@ -10,11 +10,12 @@ import click
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
     from maestro_runtime.checkpoints import CheckpointReport
-    from maestro_storage import StateView
+    from maestro_storage import Records
 
 
 @click.group("checkpoint", epilog="Example: maestro-runtime checkpoint list @last")
@@ -31,9 +32,7 @@ def command() -> None:
 @json_option
 def list_checkpoints(session_id: str, state_dir: str | None, **options: Any) -> None:
     """List the checkpoints of a session, oldest first."""
-    from maestro_storage import Store
-
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         session_id = store.require_session(find_session(store, session_id)).session_id
         records = list(store.checkpoints.scan(session_id))
     if options["as_json"]:
@@ -79,9 +78,7 @@ def list_checkpoints(session_id: str, state_dir: str | None, **options: Any) -> 
 @json_option
 def show(session_id: str, phase: str | None, state_dir: str | None, **options: Any) -> None:
     """Show the finished tasks of a checkpoint with their files."""
-    from maestro_storage import Store
-
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         report = _report(store, find_session(store, session_id), phase)
     if options["as_json"]:
         print_json(report)
@@ -117,9 +114,8 @@ def show(session_id: str, phase: str | None, state_dir: str | None, **options: A
 def verify(session_id: str, phase: str | None, state_dir: str | None, **options: Any) -> None:
     """Compare files with a checkpoint; exit code 9 if they differ."""
     from maestro_runtime.checkpoints import verified
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         report = _report(store, find_session(store, session_id), phase)
         output_dir = store.require_session(report.session_id).output_dir
     found = verified(report, output_dir)
@@ -151,9 +147,8 @@ def diff(
 ) -> None:
     """Show what changed from a checkpoint to another, or to now."""
     from maestro_runtime.checkpoints import compared, report_of_now
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         session_id = find_session(store, session_id)
         first = _report(store, session_id, before)
         then = (
@@ -222,9 +217,8 @@ def export(
     """
     from maestro_runtime.checkpoints import export as export_checkpoint
     from maestro_runtime.checkpoints import find_checkpoint
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         record = find_checkpoint(store, find_session(store, session_id), phase)
         exported = export_checkpoint(store, record, output)
     if options["as_json"]:
@@ -279,7 +273,7 @@ def import_checkpoint(
     )
 
 
-def _report(store: "StateView", session_id: str, phase: str | None) -> "CheckpointReport":
+def _report(store: "Records", session_id: str, phase: str | None) -> "CheckpointReport":
     from maestro_runtime.checkpoints import checkpoint_report, find_checkpoint
 
     return checkpoint_report(store, find_checkpoint(store, session_id, phase))

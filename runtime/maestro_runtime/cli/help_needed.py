@@ -6,6 +6,7 @@ import click
 
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 
@@ -24,9 +25,8 @@ def command() -> None:
 def list_requests(session_id: str | None, state_dir: str | None, **options: Any) -> None:
     """List what waits for a person, longest first."""
     from maestro_runtime.help import waiting_for_help
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         named = None if session_id is None else find_session(store, session_id)
         requests = waiting_for_help(store, named)
     if options["as_json"]:
@@ -57,9 +57,8 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
 def show(session_id: str, task_id: str, state_dir: str | None) -> None:
     """Print a ticket: what was tried and seen, what to answer."""
     from maestro_runtime.help import ticket_text
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         text = ticket_text(store, find_session(store, session_id), task_id)
     for line in text.splitlines():
         click.echo(printable(line))
@@ -107,7 +106,7 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
         by=user_name(),
     )
     # Nothing is created for an answer: a directory without a state has no session to answer.
-    with Store.inspect(state_path(state_dir)) as view:
+    with open_records(state_dir) as view:
         session_id = view.require_session(find_session(view, session_id)).session_id
     with Store.open(state_path(state_dir)) as store:
         answer_at_rest(store, session_id, task_id, given)

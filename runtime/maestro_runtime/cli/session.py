@@ -13,10 +13,10 @@ from maestro_runtime.cli._options import (
     accept_changes_option,
     json_option,
     state_dir_option,
-    state_path,
     stop_options,
 )
 from maestro_runtime.cli._output import instant, print_table, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
@@ -42,17 +42,18 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Show the tasks of a session and what each waits for."""
     from maestro_runtime.cli._report import print_report
     from maestro_runtime.report import session_report
-    from maestro_storage import Store
+    from maestro_storage import StateView
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         report = session_report(store, find_session(store, session_id))
         history = store.events.scan(report.session_id)
         alarms = [event for event in history if event.kind == "session_stuck"]
+        unowned = isinstance(store, StateView)
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
-    if report.state == "running":
-        # Looking takes the ownership, so nobody else has it.
+    if report.state == "running" and unowned:
+        # Looking took the ownership, so nobody else has it.
         wish = "" if report.wish == "run" else f", and it is to {report.wish}"
         resume = f"maestro-runtime session resume {report.session_id}"
         say(f"no process runs it{wish}; to go on: {resume}")
@@ -134,9 +135,8 @@ def result(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Print what a session delivered, with the exit code of its run."""
     from maestro_runtime.cli._report import exit_code, print_report
     from maestro_runtime.report import session_report
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         report = session_report(store, find_session(store, session_id))
     if options["as_json"]:
         print_report(report, as_json=True)

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maestro_runtime.cli import _token_budgets, _token_calls, _token_correction
-from maestro_runtime.cli._options import json_option, period_options, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, period_options, state_dir_option
 from maestro_runtime.cli._output import print_json, print_table, say
+from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
     from maestro_runtime.statements.usage import Dimension
-    from maestro_storage import StateView
+    from maestro_storage import Records
 
 DIMENSIONS = (
     "session",
@@ -59,13 +60,12 @@ def report(
     or --until: what was used, also by sessions that are dropped, in whole hours.
     """
     from maestro_runtime.report import persona_tokens
-    from maestro_storage import Store
 
     if by or since_ms is not None or until_ms is not None:
         by = by or ("session", "persona")
         _print_usage(session_id, by, since_ms, until_ms, state_dir, as_json=options["as_json"])
         return
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         named = None if session_id is None else find_session(store, session_id)
         rows = persona_tokens(store, named)
     if options["as_json"]:
@@ -125,9 +125,8 @@ def waste(session_id: str | None, state_dir: str | None, **options: Any) -> None
     """
     from maestro_runtime.statements.money import cost_text
     from maestro_runtime.statements.waste import waste as wasted
-    from maestro_storage import Store
 
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         named = None if session_id is None else find_session(store, session_id)
         rows = wasted(store, named)
     if options["as_json"]:
@@ -162,11 +161,10 @@ def _print_usage(
 ) -> None:
     from maestro_runtime.statements.money import cost_text
     from maestro_runtime.statements.usage import UsageQuery, total, usage
-    from maestro_storage import Store
 
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
         raise click.UsageError("--until must be later than --since")
-    with Store.inspect(state_path(state_dir)) as store:
+    with open_records(state_dir) as store:
         session_id = None if given is None else _session_with_usage(store, given)
         query = UsageQuery(by=by, session_id=session_id, since_ms=since_ms, until_ms=until_ms)
         rows = usage(store, query)
@@ -196,7 +194,7 @@ def _print_usage(
         say(f"in all {whole.calls} calls{lost}, {whole.tokens} tokens, USD {cost}")
 
 
-def _session_with_usage(store: "StateView", given: str) -> str:
+def _session_with_usage(store: "Records", given: str) -> str:
     """Return the id of the session that is meant; what was used outlives it."""
     from maestro_storage.errors import NotFound
 

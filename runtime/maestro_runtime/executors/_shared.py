@@ -12,14 +12,16 @@ from typing import Final
 
 from maestro_runtime.config import Flags, resolve_settings
 from maestro_runtime.config.tickets import resolve_ticket_settings
+from maestro_runtime.daemon import reachable
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.tickets import configured_sink
 
 _lock: Final = threading.Lock()
-_runtimes: Final[dict[tuple[int, Path], Runtime]] = {}
-"""By process, because a forked child must leave those of its parent alone, and directory."""
+_runtimes: Final[dict[tuple[int, Path], tuple[Runtime, contextlib.ExitStack]]] = {}
+"""Each with what ends it, by directory, and by process: a forked child must leave those of its
+parent alone."""
 
 
 def resolved_state_dir(state_dir: Path | str | None = None) -> Path:
@@ -54,8 +56,12 @@ def shared_runtime(state_dir: Path | str | None = None) -> Runtime:
         if place not in _runtimes:
             _close_at_exit()
             tickets = configured_sink(resolve_ticket_settings(os.environ), path)
-            _runtimes[place] = open_runtime(path, RuntimeOptions(tickets=tickets))
-        return _runtimes[place]
+            with contextlib.ExitStack() as opened:
+                options = RuntimeOptions(tickets=tickets)
+                runtime = opened.enter_context(open_runtime(path, options))
+                opened.enter_context(reachable(runtime))
+                _runtimes[place] = runtime, opened.pop_all()
+        return _runtimes[place][0]
 
 
 async def started(order: SessionOrder, state_dir: Path | str | None) -> Session:
@@ -70,7 +76,7 @@ def close_shared_runtimes() -> None:
     # A stack, so that one that cannot be closed in order does not keep the others open.
     with _lock, contextlib.ExitStack() as closing:
         for place in [place for place in _runtimes if place[0] == os.getpid()]:
-            closing.callback(_runtimes.pop(place).close)
+            closing.callback(_runtimes.pop(place)[1].close)
 
 
 @functools.cache

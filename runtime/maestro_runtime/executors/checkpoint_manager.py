@@ -12,7 +12,7 @@ from maestro_runtime.checkpoints import (
     verified,
 )
 from maestro_runtime.executors._shared import resolved_state_dir, shared_runtime
-from maestro_storage import StateView
+from maestro_storage import Records
 
 
 class CheckpointManager:
@@ -62,5 +62,5 @@ class CheckpointManager:
         return export(store, find_checkpoint(store, session_id, phase), output)
 
     @property
-    def _store(self) -> StateView:
+    def _store(self) -> Records:
         return shared_runtime(self.state_dir).store

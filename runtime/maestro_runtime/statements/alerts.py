@@ -3,7 +3,7 @@
 import msgspec
 
 from maestro_runtime.statements.counters import metric_of, window_of
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.bookings import CounterKey
 
 
@@ -28,7 +28,7 @@ class AlertReport(msgspec.Struct, frozen=True, kw_only=True):
     persona_id: str
 
 
-def alerts(store: StateView, session_id: str | None = None) -> list[AlertReport]:
+def alerts(store: Records, session_id: str | None = None) -> list[AlertReport]:
     """Read the alerts that calls of one session, or of all, have raised, oldest first."""
     found = [
         AlertReport(

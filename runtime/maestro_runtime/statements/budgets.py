@@ -14,7 +14,7 @@ from maestro_runtime.statements.counters import (
     resets_at_ms,
     window_of,
 )
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import SESSION_FINAL
 
@@ -71,7 +71,7 @@ class _Calls(NamedTuple):
 
 
 def budgets(
-    store: StateView,
+    store: Records,
     now_ms: int,
     burn_hours: int,
     *,
@@ -143,7 +143,7 @@ def _state(counter: Counter, calls: _Calls, now_ms: int) -> BudgetState:
     )
 
 
-def _calls(store: StateView, book: CounterBook, since_ms: int) -> dict[CounterKey, _Calls]:
+def _calls(store: Records, book: CounterBook, since_ms: int) -> dict[CounterKey, _Calls]:
     """Read every closed call once, for all counters."""
     found: dict[CounterKey, _Calls] = {}
     priced = _priced_by(book)

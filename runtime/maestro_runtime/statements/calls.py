@@ -6,7 +6,7 @@ import msgspec
 
 from maestro_actors.ledger.rows import figures_of
 from maestro_runtime.statements.booked import cost_of_call, tokens_of
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import CallRecord, CallState
 
 
@@ -47,13 +47,13 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
     """How often its figures were corrected; they are those of the last time."""
 
 
-def calls(store: StateView, session_id: str | None = None) -> Iterator[CallReport]:
+def calls(store: Records, session_id: str | None = None) -> Iterator[CallReport]:
     """Yield the calls of one session, or of all that are kept, by session and call id."""
     prefix = () if session_id is None else (session_id,)
     return (report_of(call) for call in store.calls.scan(*prefix))
 
 
-def lost_calls(store: StateView, session_id: str | None = None) -> list[CallReport]:
+def lost_calls(store: Records, session_id: str | None = None) -> list[CallReport]:
     """Read the calls of which nobody knows what they used, oldest first."""
     lost = [call for call in calls(store, session_id) if call.state == "lost"]
     return sorted(lost, key=lambda call: (call.opened_ms, call.session_id, call.call_id))

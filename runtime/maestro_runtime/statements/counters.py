@@ -8,7 +8,7 @@ from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_budget
 from maestro_actors.team import Contract, Team, decode_team
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 
@@ -43,7 +43,7 @@ def metric_of(key: CounterKey) -> str:
     return key.rule.partition("/")[2]
 
 
-def counter_book(store: StateView, now_ms: int) -> CounterBook:
+def counter_book(store: Records, now_ms: int) -> CounterBook:
     """Read all counters, and the teams of all sessions that are kept."""
     recorded = _recorded(store)
     # As the accountant has it: if the clock steps back, no earlier window is opened.
@@ -74,7 +74,7 @@ def resets_at_ms(counter: Counter) -> int | None:
     return span_of(window, counter.key.start_ms).end_ms
 
 
-def _recorded(store: StateView) -> dict[CounterKey, Counter]:
+def _recorded(store: Records) -> dict[CounterKey, Counter]:
     counters: dict[CounterKey, Counter] = {}
     for row in store.budgets.scan():
         budget = persona_budget(row.persona_id, row.limit_tokens)
@@ -85,7 +85,7 @@ def _recorded(store: StateView) -> dict[CounterKey, Counter]:
     return counters
 
 
-def _runs(store: StateView, key: CounterKey, now_ms: int) -> bool:
+def _runs(store: Records, key: CounterKey, now_ms: int) -> bool:
     if key.session_id:
         session = store.sessions.get(key.session_id)
         # Books without a session, those of a `TokenTracker`, have no end.
@@ -96,7 +96,7 @@ def _runs(store: StateView, key: CounterKey, now_ms: int) -> bool:
     return end_ms is None or now_ms < end_ms
 
 
-def _counted(store: StateView) -> Iterator[Counted]:
+def _counted(store: Records) -> Iterator[Counted]:
     """Yield the contracts of sessions with each budget that counts them, the newest session last.
 
     Of a session that has ended, only with budgets that outlive it: its team may be started again.

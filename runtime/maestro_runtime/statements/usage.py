@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 import msgspec
 
 from maestro_actors.ledger.budget import DAY_MS, HOUR_MS
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import UsageRecord
 
 Dimension = Literal[
@@ -86,7 +86,7 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int
 
 
-def usage(store: StateView, query: UsageQuery) -> list[UsageRow]:
+def usage(store: Records, query: UsageQuery) -> list[UsageRow]:
     """Add up what was used, by group; the rows are sorted by their groups.
 
     Cells are read one after the other: what is held is one row for each group.
@@ -109,7 +109,7 @@ def total(rows: Iterable[UsageRow]) -> UsageRow:
     return _row({}, sums)
 
 
-def _cells(store: StateView, query: UsageQuery) -> Iterator[UsageRecord]:
+def _cells(store: Records, query: UsageQuery) -> Iterator[UsageRecord]:
     # A cell in which the time begins counts whole, be it that of an hour or of a day.
     since_ms = max(0, query.since_ms or 0)
     first_ms = since_ms - since_ms % DAY_MS

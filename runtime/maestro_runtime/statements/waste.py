@@ -5,7 +5,7 @@ from itertools import groupby
 import msgspec
 
 from maestro_runtime.statements.booked import cost_of_call, tokens_of
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import TASK_FINAL, AttemptRecord, CallRecord, TaskRecord
 
 
@@ -30,7 +30,7 @@ class WasteRow(msgspec.Struct, frozen=True, kw_only=True):
     that went well in a task that did not."""
 
 
-def waste(store: StateView, session_id: str | None = None) -> list[WasteRow]:
+def waste(store: Records, session_id: str | None = None) -> list[WasteRow]:
     """Read what was wasted in one session, or in all that are kept, by persona.
 
     Calls that belong to no task, those of a `TokenTracker`, are left out: nobody judges them.

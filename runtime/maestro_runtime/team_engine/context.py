@@ -13,7 +13,7 @@ from maestro_actors.team import decode_team
 from maestro_runtime.checkpoints import report_of_now
 from maestro_runtime.report import SessionReport, TaskReport, session_report
 from maestro_runtime.team_engine.errors import ContextTooNew, ContextUnreadable
-from maestro_storage import StateView
+from maestro_storage import Records
 from maestro_storage.records import SessionState, TaskState
 
 SCHEMA_VERSION: Final = 1
@@ -90,7 +90,7 @@ class _Version(msgspec.Struct):
     schema_version: int
 
 
-def context_of(store: StateView, session_id: str) -> TeamExecutionContext:
+def context_of(store: Records, session_id: str) -> TeamExecutionContext:
     """Read where a session stands.
 
     Raises:

@@ -16,6 +16,7 @@ from maestro_runtime import config, errors, workspace
 from maestro_runtime.cli._exit import ExitCode, _code_of, explain_error
 from maestro_runtime.cli._output import OutputFailed
 from maestro_runtime.engines import errors as engines
+from maestro_runtime.wire import errors as wire
 from maestro_storage import Store
 from maestro_storage import errors as storage
 
@@ -50,6 +51,12 @@ INTERNAL: Final = (
     engines.CallInFlight,
     engines.HostClosed,
     storage.StoreClosed,
+    # Mistakes of either end of a socket.
+    wire.FrameInvalid,
+    wire.FrameTooLarge,
+    wire.RequestInvalid,
+    wire.TooManyRequests,
+    wire.RemoteFailure,
 )
 
 
@@ -106,8 +113,8 @@ def test_a_result_that_cannot_be_written_exits_with_74(past: CommandLine) -> Non
 
 def _classes() -> Iterator[type[Exception]]:
     """Yield every error class that the packages below the command line define."""
-    roots = (errors.RuntimeFault, storage.StorageError, workspace.WorkspaceError)
-    for module in (config, errors, workspace, engines, storage):
+    roots = (errors.RuntimeFault, storage.StorageError, workspace.WorkspaceError, wire.WireError)
+    for module in (config, errors, workspace, engines, storage, wire):
         for item in vars(module).values():
             if isinstance(item, type) and issubclass(item, Exception) and item not in roots:
                 yield item
@@ -134,6 +141,9 @@ def test_every_error_of_the_packages_has_an_exit_code_or_is_internal(
         (storage.BackupTargetNotEmpty("/x"), ExitCode.USAGE),
         (storage.StateNotWritable("/x", "denied"), ExitCode.CANNOT_START),
         (storage.NetworkFileSystem("/x", "nfs"), ExitCode.CANNOT_START),
+        (wire.DaemonUnreachable("/x", "gone"), ExitCode.CANNOT_START),
+        (wire.ProtocolMismatch(1, 2, "3.0.0"), ExitCode.CANNOT_START),
+        (wire.PeerRefused(7), ExitCode.CANNOT_START),
         (storage.StateTooNew("/x", 2, 1), ExitCode.CANNOT_START),
         (storage.RecordTooNew("tasks", "00", 2, 1), ExitCode.CANNOT_START),
         (storage.StateOwned("/x", 1, "here", "now"), ExitCode.OWNED),

@@ -2,8 +2,10 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from maestro_actors.answer import Answer
@@ -62,6 +64,20 @@ class BrokenSink(DownSink):
 @pytest.fixture
 def order(tmp_path: Path) -> SessionOrder:
     return SessionOrder(TEAM, "s1", tmp_path / "out")
+
+
+def test_a_task_after_a_skipped_one_waits_for_nothing_but_a_slot(
+    tmp_path: Path, order: SessionOrder
+) -> None:
+    [note] = TEAM.contracts
+    after = msgspec.structs.replace(note, id="after", after=("note",))
+    team = msgspec.structs.replace(TEAM, contracts=(note, after))
+    with open_runtime(tmp_path / "state") as runtime:
+        session = runtime.run(replace(order, team=team))
+        assert session.result(BOUND_SECONDS).tasks[1].waits_for == "contract"
+        runtime.answer("s1", "note", Answer(decision="skip"))
+
+        assert session.report().tasks[1].waits_for == "slot"
 
 
 def test_a_program_that_requires_its_contracts_gets_an_error_with_the_ticket(

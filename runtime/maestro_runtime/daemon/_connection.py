@@ -1,0 +1,202 @@
+"""One client of the daemon: its handshake, its requests, the events it follows."""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
+from typing import Final, Protocol, assert_never
+
+from maestro_runtime.wire.errors import (
+    FrameInvalid,
+    FrameTooLarge,
+    PeerRefused,
+    ProtocolMismatch,
+    TooManyRequests,
+    WireError,
+)
+from maestro_runtime.wire.faults import refusal
+from maestro_runtime.wire.frames import (
+    LENGTH,
+    PROTOCOL,
+    REQUESTS_MAX,
+    UNDECODABLE,
+    Ask,
+    ClientFrame,
+    Events,
+    Follow,
+    Frame,
+    Hello,
+    Leave,
+    Reply,
+    Welcome,
+    decode_client_frame,
+    length_of,
+    packed,
+)
+
+HANDSHAKE_SECONDS: Final = 5.0
+"""How long a client may take to say hello."""
+
+FRAME_SECONDS: Final = 30.0
+"""How long a frame may take to arrive once it has begun, and to be taken by its reader."""
+
+RETRY_SECONDS: Final = 0.1
+"""When a client with too many requests is told to try again."""
+
+_UCRED: Final = struct.Struct("3i")
+"""Process, user and group of a peer; see unix(7)."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+_Work = Callable[[], Coroutine[None, None, None]]
+"""What answers a request; a coroutine that never began would complain."""
+
+
+class Gate(Protocol):
+    """What a client reaches. Called on the loop of the connections; must not block it."""
+
+    def welcome(self) -> Welcome:
+        """Say who answers."""
+
+    async def ask(self, address: str, message: bytes) -> bytes:
+        """Return the reply to a message; raises what the client is to raise."""
+
+    async def events(self, session_id: str, since: int) -> tuple[bytes, ...]:
+        """Return the next events of a session from `since` on, at least one, waiting for it."""
+
+
+class Connection:
+    """Serves one client until it goes."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._gate = gate
+        self._sending = asyncio.Lock()
+        self._requests: dict[int, asyncio.Task[None]] = {}
+
+    async def serve(self, users: Collection[int]) -> None:
+        """Greet the client if it is one of `users`, and answer it until it goes."""
+        try:
+            self._admit(users)
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                greeted = await self._greet()
+            while greeted and (frame := await self._next()) is not None:
+                await self._take(frame)
+        except WireError as error:
+            await self._say(refusal(0, error))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            # It is gone, or as good as gone.
+            pass
+        finally:
+            left = list(self._requests.values())
+            for request in left:
+                request.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def _admit(self, users: Collection[int]) -> None:
+        """Look at who the kernel says it is; what it says of itself does not count."""
+        peer: socket.socket = self._writer.get_extra_info("socket")
+        size = struct.calcsize("3i")
+        _, uid, _ = struct.unpack(
+            "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        if uid not in users:
+            raise PeerRefused(uid)
+
+    async def _greet(self) -> bool:
+        hello = await self._next()
+        if hello is None:
+            return False
+        if not isinstance(hello, Hello):
+            raise FrameInvalid(f"the first frame must be Hello, got {type(hello).__name__}")
+        if hello.protocol != PROTOCOL:
+            raise ProtocolMismatch(PROTOCOL, hello.protocol, hello.version)
+        await self._send(self._gate.welcome())
+        return True
+
+    async def _next(self) -> ClientFrame | None:
+        """Return the next frame, for which an idle client may be waited for ever."""
+        first = await self._reader.read(1)
+        if not first:
+            return None
+        async with asyncio.timeout(FRAME_SECONDS):
+            head = first + await self._reader.readexactly(LENGTH.size - 1)
+            body = await self._reader.readexactly(length_of(head))
+        try:
+            frame: ClientFrame = decode_client_frame(body)
+        except UNDECODABLE as error:
+            raise FrameInvalid(str(error)) from error
+        return frame
+
+    async def _take(self, frame: ClientFrame) -> None:
+        match frame:
+            case Ask():
+                await self._begin(frame.id, partial(self._answer, frame))
+            case Follow():
+                await self._begin(frame.id, partial(self._follow, frame))
+            case Leave():
+                request = self._requests.get(frame.id)
+                if request is not None:
+                    request.cancel()
+                    # Its number is free once it is gone.
+                    await asyncio.gather(request, return_exceptions=True)
+            case Hello():
+                raise FrameInvalid("Hello was said before")
+            case _:
+                assert_never(frame)
+
+    async def _begin(self, request_id: int, work: _Work) -> None:
+        if len(self._requests) >= REQUESTS_MAX:
+            await self._send(refusal(request_id, TooManyRequests(REQUESTS_MAX, RETRY_SECONDS)))
+            return
+        if request_id in self._requests:
+            raise FrameInvalid(f"request {request_id} is under way")
+        self._requests[request_id] = asyncio.create_task(self._finish(request_id, work))
+
+    async def _finish(self, request_id: int, work: _Work) -> None:
+        try:
+            await work()
+        except (OSError, TimeoutError):
+            # It does not read: what else it asks is not worth answering.
+            self._writer.close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
+            if not isinstance(error, WireError):
+                _log.debug("a request failed", exc_info=True)
+            await self._say(refusal(request_id, error))
+        finally:
+            self._requests.pop(request_id, None)
+
+    async def _answer(self, ask: Ask) -> None:
+        body = await self._gate.ask(ask.address, ask.message)
+        await self._send(Reply(id=ask.id, body=body))
+
+    async def _follow(self, follow: Follow) -> None:
+        sequence = follow.since
+        while True:
+            events = await self._gate.events(follow.session_id, sequence)
+            await self._send(Events(id=follow.id, events=events))
+            sequence += len(events)
+
+    async def _send(self, frame: Frame) -> None:
+        """Send a frame once the one before has been taken, so that little waits here.
+
+        Raises:
+            FrameTooLarge: It is longer than a frame may be; nothing was sent.
+        """
+        data = packed(frame)
+        async with self._sending, asyncio.timeout(FRAME_SECONDS):
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def _say(self, frame: Frame) -> None:
+        """Send a frame to a client that may be gone."""
+        try:
+            await self._send(frame)
+        except (OSError, TimeoutError, FrameTooLarge):
+            self._writer.close()

@@ -1,0 +1,118 @@
+"""What the daemon lets its clients reach: stored rows, events, and the requests of the actors."""
+
+import os
+from functools import reduce
+from operator import or_
+from typing import Any, Final, get_args
+
+import msgspec
+
+from maestro_actors.identity import (
+    ACCOUNTANT_ADDRESS,
+    breaker_address,
+    coordinator_address,
+)
+from maestro_actors.messages import (
+    AccountantMessage,
+    BreakerMessage,
+    CoordinatorMessage,
+    Request,
+    encode,
+)
+from maestro_actors.proxy import LocalChannel
+from maestro_runtime._version import __version__
+from maestro_runtime.daemon._news import News
+from maestro_runtime.runtime import Runtime
+from maestro_runtime.wire.errors import RequestInvalid
+from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
+from maestro_runtime.wire.records import RECORDS_ADDRESS, RowReader
+
+EVENTS_MAX: Final = 256
+"""Events in one frame."""
+
+EVENT_BYTES_MAX: Final = 256 << 10
+"""Of the events in one frame together; one alone may have more."""
+
+
+def _public(messages: Any) -> msgspec.msgpack.Decoder[Any]:
+    """Return the decoder of those messages of an actor that may come from another process."""
+    requests = [kind for kind in get_args(messages) if issubclass(kind, Request)]
+    return msgspec.msgpack.Decoder(reduce(or_, requests))
+
+
+_PUBLIC: Final = (
+    (ACCOUNTANT_ADDRESS, _public(AccountantMessage)),
+    (breaker_address(""), _public(BreakerMessage)),
+    (coordinator_address(""), _public(CoordinatorMessage)),
+)
+"""Beginnings of addresses, and what is taken there."""
+
+
+class RuntimeGate:
+    """The gate to one runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime: Final = runtime
+        self._rows = RowReader(runtime.store.rows)
+        self._channel = LocalChannel(runtime.system)
+        self._news = News()
+        runtime.subscribe(self._news.note)
+
+    def welcome(self) -> Welcome:
+        """Say which state this is, and who has it open."""
+        store = self._runtime.store
+        return Welcome(
+            protocol=PROTOCOL,
+            version=__version__,
+            state_id=store.state_id,
+            epoch=store.epoch,
+            pid=os.getpid(),
+            quarantined=store.quarantined,
+        )
+
+    async def ask(self, address: str, message: bytes) -> bytes:
+        """Return the reply of whoever lives at `address`.
+
+        Raises:
+            RequestInvalid: It takes no such request from outside.
+            pykka.ActorDeadError: Nobody lives there.
+            Exception: What the actor raises.
+        """
+        if address == RECORDS_ADDRESS:
+            return self._rows.answer(message)
+        decoder = next((known for begin, known in _PUBLIC if address.startswith(begin)), None)
+        if decoder is None:
+            raise RequestInvalid(address, "there is nobody of this kind")
+        try:
+            decoder.decode(message)
+        except UNDECODABLE as error:
+            raise RequestInvalid(address, str(error)) from error
+        return await self._channel.ask(address, message)
+
+    async def events(self, session_id: str, since: int) -> tuple[bytes, ...]:
+        """Return the next events of a session from `since` on, at least one, waiting for it.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+        """
+        while True:
+            # First this, so that none can come in between.
+            next_one = self._news.expect(session_id)
+            try:
+                if found := self._stored(session_id, max(1, since)):
+                    return found
+                self._runtime.store.require_session(session_id)
+                await next_one
+            finally:
+                next_one.cancel()
+
+    def _stored(self, session_id: str, since: int) -> tuple[bytes, ...]:
+        room = EVENT_BYTES_MAX
+        found: list[bytes] = []
+        for event in self._runtime.store.events.scan(session_id, after=since - 1, limit=EVENTS_MAX):
+            found.append(encode(event))
+            room -= len(found[-1])
+            if room < 0:
+                break
+        return tuple(found)

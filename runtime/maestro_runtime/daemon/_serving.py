@@ -1,0 +1,35 @@
+"""A runtime that others can look at."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from maestro_runtime.daemon._gate import RuntimeGate
+from maestro_runtime.daemon._server import SocketServer
+from maestro_runtime.daemon.errors import SocketUnusable
+from maestro_runtime.runtime import Runtime
+from maestro_runtime.wire.line import SOCKET_NAME
+
+_log: Final = logging.getLogger(__name__)
+
+
+@contextmanager
+def reachable(runtime: Runtime) -> Iterator[None]:
+    """Let other processes of this user look at a runtime, through the socket in its state.
+
+    Where no socket can be made, the runtime works without: that is logged.
+    """
+    try:
+        server = SocketServer(
+            runtime.store.path / SOCKET_NAME, RuntimeGate(runtime), users=(os.getuid(),)
+        )
+    except SocketUnusable as error:
+        _log.warning("others cannot look at this state: %s", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.close()

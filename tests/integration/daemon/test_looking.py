@@ -1,0 +1,79 @@
+"""Commands that look work while another process runs a session, and say what they say alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from command_line import CommandLine
+
+BOUND_SECONDS = 50.0
+LOOKING = (
+    "session list",
+    "session show hello",
+    "checkpoint list hello",
+    "checkpoint show hello",
+    "tokens report",
+    "tokens history",
+    "tokens alerts",
+    "tokens lost",
+    "tokens waste",
+    "breaker list",
+    "breaker show rehearsal",
+    "help-needed list",
+)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def running(cli: CommandLine) -> Iterator[Popen[str]]:
+    """A run whose first task is done, and whose second one takes longer than any test."""
+    team = cli.team()
+    slow = "[personas.reviewer]\nlatency_seconds = 600"
+    team.write_text(team.read_text().replace("[personas.reviewer]", slow))
+    with cli.start("run", team, "--session", "hello") as process:
+        for line in process.stderr or ():
+            # Printed once it is durable.
+            if "review: attempt 1 of round 1 started" in line:
+                break
+        yield process
+        process.kill()
+        process.communicate(timeout=BOUND_SECONDS)
+
+
+def test_a_command_that_looks_prints_the_same_beside_a_run_and_after_it(
+    cli: CommandLine, running: Popen[str]
+) -> None:
+    beside = {command: cli(*command.split(), "--json") for command in LOOKING}
+    running.kill()
+    running.communicate(timeout=BOUND_SECONDS)
+    after = {command: cli(*command.split(), "--json") for command in LOOKING}
+
+    assert {command: result.stderr for command, result in beside.items() if result.stderr} == {}
+    for command in LOOKING:
+        assert beside[command].stdout == after[command].stdout != ""
+
+
+def test_show_says_how_to_go_on_only_if_nobody_runs_the_session(
+    cli: CommandLine, running: Popen[str]
+) -> None:
+    beside = cli("session", "show", "hello").stderr
+    running.kill()
+    running.communicate(timeout=BOUND_SECONDS)
+
+    assert "session resume" not in beside
+    assert "session resume hello" in cli("session", "show", "hello").stderr
+
+
+def test_an_owner_without_a_socket_is_named(cli: CommandLine, running: Popen[str]) -> None:
+    (cli.state_dir / "maestro.sock").unlink()
+
+    result = cli("session", "list")
+
+    assert result.returncode == 4
+    assert f"is owned by pid {running.pid}" in result.stderr
