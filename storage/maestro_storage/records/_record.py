@@ -1,8 +1,14 @@
 """What all kinds of records have in common: a database, a key, and how keys are built."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import msgspec
+
+KEY_BYTES_MAX: Final = 511
+"""LMDB's limit for a key."""
+
+NAME_BYTES_MAX: Final = 120
+"""Longest session, contract, persona, phase or engine name in a key, in UTF-8 bytes."""
 
 
 def key_of(*parts: str | bytes | int) -> bytes:
