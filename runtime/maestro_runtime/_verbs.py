@@ -17,11 +17,9 @@ from maestro_actors.wish import Asked, stands, wished
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, retry_at_rest
 from maestro_runtime.session import Session
+from maestro_runtime.wire.orders import CANCEL_SECONDS
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
-
-CANCEL_SECONDS: Final = 5.0
-"""How long engines in flight may take to stop when a session is cancelled."""
 
 ORDER_SECONDS: Final = 30.0
 """Longest wait for an order to become durable."""

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
     InstantType,
     json_option,
     state_dir_option,
 )
 from maestro_runtime.cli._output import instant, print_json, print_table, say
-from maestro_runtime.cli._records import open_records
 
 if TYPE_CHECKING:
     from maestro_runtime.listing import SessionPage

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from maestro_runtime.cli._access import open_owner
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session
@@ -13,9 +14,11 @@ from maestro_runtime.cli._sessions import find_session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from maestro_actors.messages import Request
     from maestro_actors.rework import Rerun
     from maestro_runtime.runtime import Runtime
     from maestro_runtime.session import Session
+    from maestro_runtime.wire.orders import Done
     from maestro_storage import Store
     from maestro_storage.records import SessionState
 
@@ -29,11 +32,14 @@ T = TypeVar("T")
 @json_option
 def pause(session_id: str, reason: str, state_dir: str | None, **options: Any) -> None:
     """Let a session run only when it is resumed by name."""
+    from maestro_runtime.wire.orders import PauseSession
+
     why = reason or f"asked for by {user_name() or 'somebody'}"
     _stop(
         session_id,
-        state_path(state_dir),
+        state_dir,
         "paused",
+        lambda found: PauseSession(session_id=found, reason=why),
         lambda runtime, found: runtime.pause(found, reason=why),
         as_json=options["as_json"],
     )
@@ -46,10 +52,13 @@ def pause(session_id: str, reason: str, state_dir: str | None, **options: Any) -
 @json_option
 def cancel(session_id: str, reason: str, state_dir: str | None, **options: Any) -> None:
     """End a session and the tasks that have not ended, for good."""
+    from maestro_runtime.wire.orders import CancelSession
+
     _stop(
         session_id,
-        state_path(state_dir),
+        state_dir,
         "cancelled",
+        lambda found: CancelSession(session_id=found, reason=reason),
         lambda runtime, found: runtime.cancel(found, reason=reason),
         as_json=options["as_json"],
     )
@@ -61,22 +70,23 @@ def cancel(session_id: str, reason: str, state_dir: str | None, **options: Any) 
 @state_dir_option
 @json_option
 def retry(session_id: str, task_id: str, state_dir: str | None, **options: Any) -> None:
-    """Try a failed task again when the session is resumed."""
+    """Try a failed task again, at the next resume if nobody runs it."""
     from maestro_runtime.control import retry_at_rest
+    from maestro_runtime.wire.orders import RetryFailed
+
+    with open_owner(state_dir) as owner:
+        if owner is not None:
+            found = find_session(owner.records, session_id)
+            owner.carry_out(RetryFailed(session_id=found, task_id=task_id))
+            _print_retry(found, task_id, (), as_json=options["as_json"])
+            say(f"queued: {task_id}")
+            return
 
     def do(store: "Store", found: str) -> tuple[str, ...]:
         return retry_at_rest(store, found, task_id, _now_ms())
 
     found, unblocked = _change(session_id, state_path(state_dir), do)
-    if options["as_json"]:
-        print_json(
-            {
-                "schema": "maestro.retry/1",
-                "session_id": found,
-                "task_id": task_id,
-                "unblocked": unblocked,
-            }
-        )
+    _print_retry(found, task_id, unblocked, as_json=options["as_json"])
     _say_resume(f"queued: {', '.join((task_id, *unblocked))}", found)
 
 
@@ -127,15 +137,25 @@ def remove(session_id: str, state_dir: str | None, **options: Any) -> None:
 
 def _stop(
     session_id: str,
-    path: Path,
+    state_dir: str | None,
     state: "SessionState",
+    order: "Callable[[str], Request[Done]]",
     wish: "Callable[[Runtime, str], Session]",
     *,
     as_json: bool,
 ) -> None:
-    """Open the state, have a session stop, print its report and exit."""
+    """Have a session stop: by who runs it, and at its leisure, or else here, with a report."""
     from maestro_runtime.cli._session_run import run_in_foreground
 
+    with open_owner(state_dir) as owner:
+        if owner is not None:
+            found = find_session(owner.records, session_id)
+            owner.carry_out(order(found))
+            if as_json:
+                print_json({"schema": "maestro.wish/1", "session_id": found, "wished": state})
+            say(f"session {found} is to be {state}; what is in flight is brought to its end")
+            return
+    path = state_path(state_dir)
     found = _looked_up(session_id, path)
     run_in_foreground(path, lambda runtime: wish(runtime, found), as_json=as_json, wanted=state)
 
@@ -154,6 +174,20 @@ def _looked_up(session_id: str, path: Path) -> str:
 
     with Store.inspect(path) as view:
         return view.require_session(find_session(view, session_id)).session_id
+
+
+def _print_retry(
+    session_id: str, task_id: str, unblocked: tuple[str, ...], *, as_json: bool
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "schema": "maestro.retry/1",
+                "session_id": session_id,
+                "task_id": task_id,
+                "unblocked": unblocked,
+            }
+        )
 
 
 def _now_ms() -> int:

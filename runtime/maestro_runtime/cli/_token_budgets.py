@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
-from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:

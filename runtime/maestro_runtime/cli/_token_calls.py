@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import instant, print_json, print_lines, print_table, say
-from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 

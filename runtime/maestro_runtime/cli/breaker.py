@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, say
-from maestro_runtime.cli._records import open_records
 
 if TYPE_CHECKING:
     from maestro_runtime.breakers import BreakerReport

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from maestro_runtime.cli import _session_checkpoint, _session_fork, _session_list, _session_verbs
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
     accept_changes_option,
     json_option,
@@ -16,7 +17,6 @@ from maestro_runtime.cli._options import (
     stop_options,
 )
 from maestro_runtime.cli._output import instant, print_table, say
-from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:

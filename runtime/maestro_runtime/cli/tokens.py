@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maestro_runtime.cli import _token_budgets, _token_calls, _token_correction
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, period_options, state_dir_option
 from maestro_runtime.cli._output import print_json, print_table, say
-from maestro_runtime.cli._records import open_records
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:

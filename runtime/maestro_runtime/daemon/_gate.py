@@ -1,5 +1,6 @@
-"""What the daemon lets its clients reach: stored rows, events, and the requests of the actors."""
+"""What clients reach: stored rows, events, orders, and the requests of the actors."""
 
+import asyncio
 import os
 from functools import reduce
 from operator import or_
@@ -22,9 +23,11 @@ from maestro_actors.messages import (
 from maestro_actors.proxy import LocalChannel
 from maestro_runtime._version import __version__
 from maestro_runtime.daemon._news import News
+from maestro_runtime.daemon._supervisor import Supervisor
 from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import RequestInvalid
 from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
+from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 from maestro_runtime.wire.records import RECORDS_ADDRESS, RowReader
 
 EVENTS_MAX: Final = 256
@@ -54,6 +57,7 @@ class RuntimeGate:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime: Final = runtime
         self._rows = RowReader(runtime.store.rows)
+        self._supervisor = Supervisor(runtime)
         self._channel = LocalChannel(runtime.system)
         self._news = News()
         runtime.subscribe(self._news.note)
@@ -80,6 +84,9 @@ class RuntimeGate:
         """
         if address == RECORDS_ADDRESS:
             return self._rows.answer(message)
+        if address == SUPERVISOR_ADDRESS:
+            # It waits for the disk, which the loop must not.
+            return await asyncio.to_thread(self._supervisor.carry_out, message)
         decoder = next((known for begin, known in _PUBLIC if address.startswith(begin)), None)
         if decoder is None:
             raise RequestInvalid(address, "there is nobody of this kind")

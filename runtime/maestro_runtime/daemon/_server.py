@@ -66,6 +66,7 @@ class SocketServer:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._listen())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:
             self._loop.close()
 

@@ -1,14 +1,10 @@
 """Commands that look work while another process runs a session, and say what they say alone."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from subprocess import Popen
 
-import pytest
-
 from command_line import CommandLine
+from running import BOUND_SECONDS
 
-BOUND_SECONDS = 50.0
 LOOKING = (
     "session list",
     "session show hello",
@@ -23,27 +19,6 @@ LOOKING = (
     "breaker show rehearsal",
     "help-needed list",
 )
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path)
-
-
-@pytest.fixture
-def running(cli: CommandLine) -> Iterator[Popen[str]]:
-    """A run whose first task is done, and whose second one takes longer than any test."""
-    team = cli.team()
-    slow = "[personas.reviewer]\nlatency_seconds = 600"
-    team.write_text(team.read_text().replace("[personas.reviewer]", slow))
-    with cli.start("run", team, "--session", "hello") as process:
-        for line in process.stderr or ():
-            # Printed once it is durable.
-            if "review: attempt 1 of round 1 started" in line:
-                break
-        yield process
-        process.kill()
-        process.communicate(timeout=BOUND_SECONDS)
 
 
 def test_a_command_that_looks_prints_the_same_beside_a_run_and_after_it(
