@@ -22,19 +22,18 @@ from maestro_actors.circuit_breaker import CircuitBreaker
 from maestro_actors.errors import PhaseConflict, PhaseNotReady
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address
 from maestro_actors.kernel import ActorDump, VirtualClock
-from maestro_actors.team import BreakerPolicy, Contract, Phase, RetryPolicy, Team
+from maestro_actors.team import BreakerPolicy, Phase, Team
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_actors.wish import Asked, wished
 from maestro_runtime._planner import Planner
 from maestro_runtime._running import RunningSessions
 from maestro_storage.plan import Stretch
 from maestro_storage.records import SessionRecord
+from phase_teams import PATIENT, phase_teams
 from session_play import MortalJournal
 from staging import BOUND_SECONDS, SESSION, contract, open_stage, team
 
 ROUNDS_MAX: Final = 1_000
-PATIENT: Final = RetryPolicy(max_attempts=50)
-"""A call that a crash interrupts is repeated at once, as long as its round goes on."""
 ENDS: Final = ("session_done", "session_paused")
 
 
@@ -258,20 +257,6 @@ class Play:
         raise AssertionError("the session does not come to its end")
 
 
-@st.composite
-def teams(draw: st.DrawFn) -> Team:
-    """Draw a DAG of phases with up to two contracts each."""
-    phases: list[Phase] = []
-    contracts: list[Contract] = []
-    for place in range(draw(st.integers(2, 5))):
-        earlier = [phase.name for phase in phases]
-        after = draw(st.sets(st.sampled_from(earlier), max_size=2)) if earlier else ()
-        name = f"p{place}"
-        phases.append(Phase(name=name, after=tuple(sorted(after))))
-        contracts += [contract(f"{name}c{i}", phase=name) for i in range(draw(st.integers(1, 2)))]
-    return team(*contracts, phases=tuple(phases), token_budget=1_000_000, retry=PATIENT)
-
-
 THREE: Final = tuple(Phase(name=name) for name in "abc")
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.builds(Ask, places=st.frozensets(st.integers(0, 4), min_size=1, max_size=2)),
@@ -285,7 +270,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 @pytest.mark.timeout(60)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(wanted=teams(), steps=st.lists(STEPS, min_size=2, max_size=14))
+@given(wanted=phase_teams(), steps=st.lists(STEPS, min_size=2, max_size=14))
 # What is done by the time of a crash is not planned again: nothing would ever end that.
 @example(
     team(*(contract(name, phase=name) for name in "abc"), phases=THREE, retry=PATIENT),
