@@ -3,6 +3,7 @@
 import random
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
 from mortal import SESSION, Places
 from outside import Outside, outside
+from person import random_deeds
 from program import random_program
 
 COMMITS_MAX: Final = 8
@@ -36,14 +38,19 @@ class Storm:
 
     def __init__(self, directory: Path, seed: int, world: Outside) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - not for secrets
-        self._program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX)
+        self._program = random_program(
+            seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX, asks=True
+        )
         self._program.write(directory, world.provider.socket)
-        self._places = Places.of(directory, world)
+        self._places = replace(Places.of(directory, world), answers=self._program.answers)
+        self._deeds: Counter[str] = Counter()
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX, rounds_max=ROUNDS_MAX)
         self._done: frozenset[str] = frozenset()
         # A provider that cannot tell what it billed leaves calls that are lost.
         world.provider.arm("never", tells=self._chance.random() < 3 / 4)
+        # If it cannot, nobody knows what a call has cost that was cut short by hand.
+        self._is_gentle = not world.provider.tells
 
     def rage(self) -> Counter[str]:
         """Kill until the run is through; return what was done."""
@@ -57,9 +64,11 @@ class Storm:
             raise RuntimeError("the run that nobody killed did not end well")
         self._observe()
         states = check_over(self._places.state_dir, SESSION, self._observed, self._done)
-        self._program.check_end(states)
+        self._program.check_end(states, was_cancelled=self._deeds["cancel"] > 0)
         check_all_settled(self._places.state_dir, SESSION, self._world.look())
-        return Counter(kills=kills, runs=1, tasks=len(self._program.tasks))
+        return Counter(
+            kills=kills, runs=1, tasks=len(self._program.tasks), deeds=self._deeds.total()
+        )
 
     def _observe(self) -> None:
         seen = self._world.look()
@@ -69,12 +78,14 @@ class Storm:
 
     def _lived(self) -> bool:
         """Let the run live until its end or a random one; True if it was its own."""
+        deeds = random_deeds(self._chance, gentle=self._is_gentle)
+        self._deeds.update(deed.verb for deed in deeds)
         if self._chance.random() < 3 / 4:
             when = self._chance.choice(("before", "after"))
             number = self._chance.randint(1, COMMITS_MAX)
-            code = forked.run(mortal.main, self._places, when, number)
+            code = forked.run(mortal.main, self._places, when, number, deeds)
         else:
-            process = forked.start(mortal.main, self._places)
+            process = forked.start(mortal.main, self._places, "never", 0, deeds)
             process.join(self._chance.random() * LIFE_SECONDS_MAX)
             process.kill()
             code = forked.finish(process)

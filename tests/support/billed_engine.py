@@ -41,6 +41,11 @@ class BilledEngine:
             usage = await _usage(order, {**request, "ordinal": order.ordinal})
         except ConnectionError as error:
             raise Transient(f"no answer: {error}", await self.recover(order)) from error
+        except asyncio.CancelledError:
+            # It may have been billed without an answer.
+            context.usage = await self.recover(order) or Usage()
+            raise
+        context.usage = usage or Usage()
         options = order.persona.options
         if order.task_id in options.get("fails", ()):
             raise Permanent("scripted", usage)

@@ -1,7 +1,7 @@
 """One life of a run whose provider, ticket sink and observer are processes of their own: `main`."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from maestro_runtime.tickets import WebhookSink
 from maestro_storage import StoreOptions
 from observer import Teller
 from outside import SECRET, Outside
+from person import Decision, Deed, Person
 
 SESSION: Final = "mortal"
 RUN_SECONDS_MAX: Final = 20.0
@@ -29,6 +30,8 @@ class Places:
     sink_url: str
     observer: str
     """Its socket."""
+    answers: dict[str, Decision] = field(default_factory=dict)
+    """What a person says of each task that may need help."""
 
     @classmethod
     def of(cls, directory: Path, world: Outside) -> "Places":
@@ -47,14 +50,16 @@ class Places:
         return Path(self.state)
 
 
-def main(places: Places, when: str = "never", number: int = 0) -> None:
+def main(
+    places: Places, when: str = "never", number: int = 0, deeds: tuple[Deed, ...] = ()
+) -> None:
     """Run the session until the commit where it dies, or to its end, and tell how it ended.
 
     `when` is "before" (everything is written, nothing durable), "after" (durable, nothing
     delivered) or "never".
     """
     with opened(places, when, number) as runtime:
-        run(places, runtime)
+        run(places, runtime, deeds)
 
 
 def opened(places: Places, when: str = "never", number: int = 0) -> Runtime:
@@ -68,13 +73,20 @@ def opened(places: Places, when: str = "never", number: int = 0) -> Runtime:
     return open_runtime(places.state, options)
 
 
-def run(places: Places, runtime: Runtime) -> None:
-    """Run the session to its end."""
+def run(places: Places, runtime: Runtime, deeds: tuple[Deed, ...] = ()) -> None:
+    """Run the session to its end, with what a person does to it by the way.
+
+    One that had ended is left alone: how it ended may have been told. So is one that the life
+    before had paused, until it is resumed.
+    """
     loaded = load_team(places.team, settings=resolve_settings(Flags(), {}))
     with Teller(Path(places.observer)) as teller:
         runtime.subscribe(teller.event)
+        person = Person(runtime, SESSION, places.answers)
         session = runtime.run(SessionOrder(loaded.team, SESSION, Path(places.output)))
-        report = session.result(RUN_SECONDS_MAX)
+        if session.report().state == "running":
+            person.act(deeds)
+        report = person.see_through()
         if not runtime.settle_tickets(SESSION, RUN_SECONDS_MAX):
             sys.exit("not all tickets and alerts are delivered")
         teller.result(report)

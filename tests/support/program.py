@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from person import Decision
+
 PHASES_MAX: Final = 3
 TASKS_OF_A_PHASE_MAX: Final = 4
 FAILURES_MAX: Final = 3
@@ -64,6 +66,8 @@ class Task:
     """Attempts that fail before one goes well."""
     doomed: bool = False
     """None goes well, and the first that is answered says so."""
+    answer: Decision | None = None
+    """What a person says if it has failed for good; None: nobody is asked."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Program:
     max_attempts: int = 3
     """A crash counts as an attempt too: this and the next say how many kills a task survives."""
     max_rounds: int = 2
+    asking: frozenset[str] = frozenset()
+    """Personas that ask a person instead of giving up."""
 
     def write(self, directory: Path, socket: Path) -> Path:
         """Write the team file; `socket` is that of the provider."""
@@ -97,6 +103,7 @@ class Program:
         )
         for name, tokens in self.personas.items():
             text += f"[personas.{name}]\ntoken_budget = {tokens}\n"
+            text += f"give_up_on_failure = {json.dumps(name not in self.asking)}\n"
         for name, after in self.phases.items():
             text += f'[[phases]]\nname = "{name}"\nafter = {json.dumps(after)}\n'
         for task in self.tasks.values():
@@ -115,20 +122,27 @@ class Program:
         path.write_text(text)
         return path
 
-    def check_end(self, states: dict[str, str]) -> None:
+    @property
+    def answers(self) -> dict[str, Decision]:
+        """What a person says of each task that needs help."""
+        return {name: task.answer for name, task in self.tasks.items() if task.answer is not None}
+
+    def check_end(self, states: dict[str, str], *, was_cancelled: bool = False) -> None:
         """Hold the states in which the tasks have ended against what the program says."""
         assert set(states) == set(self.tasks)
         for task in self.tasks.values():
-            ready = all(states[name] == "done" for name in self._before(task))
+            ready = all(states[name] in {"done", "skipped"} for name in self._before(task))
             if not ready:
                 allowed = {"blocked"}
             elif task.doomed:
-                allowed = {"failed"}
+                allowed = {"skipped" if task.answer == "skip" else "failed"}
             elif self.personas[task.persona] == POOR_TOKENS:
                 # How much is left for it hangs on what crashes have cost.
                 allowed = {"done", "failed"}
             else:
                 allowed = {"done"}
+            if was_cancelled:
+                allowed.add("cancelled")
             assert states[task.task_id] in allowed, f"{task} is {states[task.task_id]}"
 
     def _before(self, task: Task) -> list[str]:
@@ -138,26 +152,30 @@ class Program:
         return [*task.after, *others]
 
 
-def random_program(seed: int, *, max_attempts: int, max_rounds: int) -> Program:
-    """Make a program from a seed, the same each time."""
+def random_program(seed: int, *, max_attempts: int, max_rounds: int, asks: bool = False) -> Program:
+    """Make a program from a seed, the same each time; it may ask for help only if that is given."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     names = [f"phase{number}" for number in range(chance.randint(1, PHASES_MAX))]
     personas = {
         f"p{number}": POOR_TOKENS if chance.random() < 1 / 8 else RICH_TOKENS
         for number in range(chance.randint(1, 3))
     }
+    rich = [name for name, tokens in personas.items() if tokens == RICH_TOKENS]
+    asking = frozenset(name for name in rich if asks and chance.random() < 1 / 2)
     tasks: dict[str, Task] = {}
     for phase in names:
         beside: list[str] = []
         for _ in range(chance.randint(1, TASKS_OF_A_PHASE_MAX)):
             name = f"t{len(tasks)}"
+            persona = chance.choice(list(personas))
             tasks[name] = Task(
                 task_id=name,
                 phase=phase,
-                persona=chance.choice(list(personas)),
+                persona=persona,
                 after=tuple(other for other in beside if chance.random() < 1 / 4),
                 failures=chance.choice((0, chance.randint(1, FAILURES_MAX))),
                 doomed=chance.random() < 1 / 12,
+                answer=chance.choice(("skip", "give_up")) if persona in asking else None,
             )
             beside.append(name)
     return Program(
@@ -171,4 +189,5 @@ def random_program(seed: int, *, max_attempts: int, max_rounds: int) -> Program:
         failures_max=chance.randint(1, 3),
         max_attempts=max_attempts,
         max_rounds=max_rounds,
+        asking=asking,
     )
