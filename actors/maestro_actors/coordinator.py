@@ -303,6 +303,9 @@ class Coordinator(MessageActor):
         now_ms, epoch = self._ports.now_ms(), self._ports.epoch
         changed, draft = retried(self._session, tasks, self._team, task_id, now_ms, epoch)
         self._retrying.add(task_id)
+        if self._claimed is not None:
+            # Whoever waited for a phase that could not go on any more has been told so.
+            self._claimed &= self._standing().going_on(self._team)
         for record in changed[1:]:
             # They cannot begin before the first one is done.
             self._entries[record.task_id].record = record
@@ -315,11 +318,7 @@ class Coordinator(MessageActor):
         """Let phases run, too. Their attempts follow the plan into the journal."""
         if self._ended or self._dismissed or self._halted or self._session.wish != "run":
             return OrderTaken(taken=False)
-        standing = Standing(
-            states={task_id: entry.state for task_id, entry in self._entries.items()},
-            recorded=self._graph.recorded,
-            plan=self._session.plan,
-        )
+        standing = self._standing()
         phases = tuple(name for name in phases if name not in standing.recorded)
         require_free(self._session_id, standing.going_on(self._team), self._claimed, phases)
         plan = standing.joined_by(self._team, phases)
@@ -332,6 +331,10 @@ class Coordinator(MessageActor):
             self._claimed.update(phases)
         self._advance()
         return OrderTaken(taken=True)
+
+    def _standing(self) -> Standing:
+        states = {task_id: entry.state for task_id, entry in self._entries.items()}
+        return Standing(states=states, recorded=self._graph.recorded, plan=self._session.plan)
 
     def _take_checkpoint(self, name: str) -> CheckpointTaken:
         if self._ended or self._dismissed:

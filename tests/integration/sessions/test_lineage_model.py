@@ -105,11 +105,23 @@ class FamilyMachine(RuleBasedStateMachine):
     @rule(who=PLACE, places=PLACES.filter(bool))
     def run_phases(self, who: int, places: list[int]) -> None:
         member, phases = self.member(who), self.phases(places)
+        if self.is_live(member) and self.is_hindered(member, phases):
+            return
         before = set(member.asked)
         # Asked for even if nobody survives to hear the answer.
         member.asked |= set(phases)
         if not self.taken(lambda: self.runtime.run_phases(member.session_id, phases)):
             member.asked = before
+
+    def is_hindered(self, member: Member, phases: list[str]) -> bool:
+        """Whether phases are not to be asked for while the session runs.
+
+        Once it is to stop, whoever asks waits until it has stopped, calls in flight included. And
+        if a task of them has failed, it is tried again even if the call is then refused.
+        """
+        tasks = self.store.tasks.scan(member.session_id)
+        failed = any(task.state == "failed" and task.phase in phases for task in tasks)
+        return failed or self.store.require_session(member.session_id).wish != "run"
 
     @rule(who=PLACE, places=PLACES)
     def resume(self, who: int, places: list[int]) -> None:

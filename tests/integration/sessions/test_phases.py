@@ -267,6 +267,25 @@ def test_a_phase_that_fails_ends_the_wait_of_its_caller_and_of_nobody_else(
     assert {task.phase: task.state for task in of_tests.tasks}["tests"] == "done"
 
 
+def test_a_phase_that_has_failed_may_be_asked_for_again_while_others_run(
+    runtime: Runtime, tmp_path: Path, desk: Desk
+) -> None:
+    runtime.run(order(tmp_path, Stretch(("requirements",)), after=PARALLEL)).result(BOUND_SECONDS)
+    desk.hold("tests")
+    desk.failing.add("design")
+    tests = runtime.run_phases("s", ["tests"])
+    desk.wait_for("tests")
+    runtime.run_phases("s", ["design"]).result(BOUND_SECONDS)
+    desk.failing.clear()
+
+    of_design = runtime.run_phases("s", ["design"]).result(BOUND_SECONDS)
+    desk.release("tests")
+    tests.result(BOUND_SECONDS)
+
+    assert {task.phase: task.state for task in of_design.tasks}["design"] == "done"
+    assert {task.phase: task.state for task in of_design.tasks}["tests"] == "running"
+
+
 def test_a_checkpoint_on_demand_ends_no_phase(runtime: Runtime, tmp_path: Path, desk: Desk) -> None:
     runtime.run(order(tmp_path, Stretch(("requirements",)))).result(BOUND_SECONDS)
     at_rest = runtime.checkpoint("s", "before-design")
