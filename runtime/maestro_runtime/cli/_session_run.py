@@ -86,7 +86,9 @@ def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> 
         runtime.settle_tickets(session.session_id, TICKET_SECONDS)
         return session.report()
     if report.state == "paused":
-        return report
+        # It may be about to be cancelled.
+        _wait(session)
+        return session.report()
     first = next(runtime.store.events.scan(session.session_id, limit=1))
     # Not "has attempts": a new session may have begun some by now.
     verb = "started" if first.epoch == runtime.store.epoch else "resumed"

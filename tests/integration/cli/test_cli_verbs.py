@@ -58,6 +58,15 @@ def test_a_cancelled_session_is_over(cli: CommandLine) -> None:
     assert "cannot pause session 's1': it must not have ended" in refused.stderr
 
 
+def test_a_session_that_is_paused_is_cancelled_when_the_command_ends(cli: CommandLine) -> None:
+    cli("run", cli.team(), "--session", "s1", "--until", "write")
+
+    cancelled = cli("session", "cancel", "s1", "--json")
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert json.loads(cancelled.stdout)["state"] == "cancelled"
+
+
 def test_a_failed_task_is_tried_again(cli: CommandLine) -> None:
     assert cli("run", cli.team(FAILS), "--session", "s1").returncode == 1
 
