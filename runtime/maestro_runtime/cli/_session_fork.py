@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session
@@ -57,13 +58,11 @@ def command(
     from maestro_runtime.config import read_requirement
     from maestro_runtime.runtime import Runtime
     from maestro_runtime.session import Session
-    from maestro_storage import Store
 
     requirement = None if requirement_file is None else read_requirement(f"@{requirement_file}")
     order = ForkOrder(session_id, phase, new_id, output_dir, requirement)
-    path = state_path(state_dir)
     # Looked at first: a directory without a state is not made one.
-    with Store.inspect(path) as store:
+    with open_records(state_dir) as store:
         order = replace(order, session_id=find_session(store, session_id))
         plan = fork_plan(store, order)
     _say_plan(plan)
@@ -75,7 +74,7 @@ def command(
     def start(runtime: Runtime) -> Session:
         return runtime.fork(replace(order, new_id=plan.session_id))
 
-    run_in_foreground(path, start, as_json=as_json)
+    run_in_foreground(state_path(state_dir), start, as_json=as_json)
 
 
 def _say_plan(plan: "ForkPlan") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from maestro_runtime.cli._access import open_owner
+from maestro_runtime.cli._access import open_owner, open_records
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
 from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session
@@ -104,15 +104,15 @@ def rerun(
     Results of other phases are kept. Files stay as they are.
     """
     from maestro_runtime.control import rerun_at_rest, rerun_plan
-    from maestro_storage import Store
 
-    path = state_path(state_dir)
     if dry_run:
-        with Store.inspect(path) as view:
+        with open_records(state_dir) as view:
             plan = rerun_plan(view, find_session(view, session_id), phase)
     else:
         _, plan = _change(
-            session_id, path, lambda store, found: rerun_at_rest(store, found, phase, _now_ms())
+            session_id,
+            state_path(state_dir),
+            lambda store, found: rerun_at_rest(store, found, phase, _now_ms()),
         )
     if as_json:
         print_json({"schema": "maestro.rerun/1", "dry_run": dry_run, "plan": plan})

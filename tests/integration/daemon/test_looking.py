@@ -34,6 +34,19 @@ def test_a_command_that_looks_prints_the_same_beside_a_run_and_after_it(
         assert beside[command].stdout == after[command].stdout != ""
 
 
+def test_what_a_fork_or_a_rerun_would_cost_is_said_beside_a_run(
+    cli: CommandLine, running: Popen[str]
+) -> None:
+    forked = cli("session", "fork", "hello", "--from", "write", "--dry-run")
+    rerun = cli("session", "rerun", "hello", "--from", "write", "--dry-run")
+
+    assert forked.returncode == 0, forked.stderr
+    assert "phase check runs review" in forked.stderr
+    assert rerun.returncode == 6
+    assert "cannot rerun session 'hello'" in rerun.stderr
+    assert running.poll() is None
+
+
 def test_show_says_how_to_go_on_only_if_nobody_runs_the_session(
     cli: CommandLine, running: Popen[str]
 ) -> None:
