@@ -78,6 +78,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     tasks: dict[str, KeptTask]
     """By task id; the others are queued."""
+    given: str = ""
+    """What tells the files that were given from others; empty if none were."""
 
     @property
     def tokens_kept(self) -> int:
@@ -236,6 +238,8 @@ def _started(
             "tasks_kept": len(origin.tasks),
             "tokens_kept": origin.tokens_kept,
         }
+        if origin.given:
+            data["given"] = origin.given
     if particulars.labels:
         labels = particulars.labels.items()
         data["labels"] = ", ".join(f"{key}={value}" for key, value in labels)

@@ -67,6 +67,8 @@ class Admission:
         record = self._store.require_session(session_id)
         team = self.team_of(record)
         _require_same(record, order)
+        if order.start_at is not None:
+            self._require_same_start(record, order)
         if not order.accept_changes:
             require_team(record, team, order.team)
         return record, team
@@ -106,10 +108,24 @@ class Admission:
             raise IdempotencyConflict(key, record.session_id, f"the name {order.session_id!r}")
         try:
             _require_same(record, order)
+            self._require_same_start(record, order)
             if not order.accept_changes:
                 require_team(record, self.team_of(record), order.team)
         except SessionConflict as error:
             raise IdempotencyConflict(key, record.session_id, str(error)) from error
+
+    def _require_same_start(self, record: SessionRecord, order: SessionOrder) -> None:
+        """Refuse an order that starts at another phase, or with other files."""
+        started = next(self._store.events.scan(record.session_id, limit=1)).data
+        # Only what a caller has given comes from no session.
+        phase = "" if started.get("from_session") else str(started.get("from_phase", ""))
+        start_at = order.start_at or ""
+        if phase != start_at:
+            raise SessionConflict(record.session_id, "the first phase", phase, start_at)
+        before, given = str(started.get("given", "")), order.given.name().hex()
+        if before and before != given:
+            what = "given files of the digest"
+            raise SessionConflict(record.session_id, what, before[:12], given[:12])
 
     def team_of(self, record: SessionRecord) -> Team:
         """Return the team of a session on record."""

@@ -43,7 +43,8 @@ def opened(
     else:
         kept, contents = _taken(team, start_at, order.given, session_id, now_ms)
         place = fill(store, output_dir, session_id, latest_files(kept), contents)
-        origin = Origin(session_id="", phase=start_at, number=0, tasks=kept)
+        given = order.given.name().hex()
+        origin = Origin(session_id="", phase=start_at, number=0, tasks=kept, given=given)
     transition = opening_transition(
         session_id,
         team,

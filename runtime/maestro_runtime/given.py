@@ -48,9 +48,9 @@ class Given:
             raise InputsInvalid("context", f"be a JSON object: {error}") from error
 
     def name(self) -> bytes:
-        """Return what tells the files from others: where they are, or what they are."""
+        """Return a digest of what tells the files from others: where they are, or what they are."""
         if isinstance(self.files, Path):
-            return os.fsencode(self.files.absolute())
+            return hashlib.sha256(os.fsencode(self.files.absolute())).digest()
         digest = hashlib.sha256()
         for path in sorted(self.files):
             digest.update(path.encode() + b"\0" + hashlib.sha256(self.files[path]).digest())

@@ -188,7 +188,8 @@ class Runtime(PhaseVerbs, BookVerbs):
         returned, too; one that is to be paused, or cancelled, is brought to that.
 
         Raises:
-            SessionConflict: It exists and was started with another directory, key or labels.
+            SessionConflict: It exists and was started with another directory, key or labels, at
+                another phase, or with other given files.
             TeamChanged: It exists and has another team, and the order does not accept changes.
             TeamChangeRefused, SessionBusy: As `resume`.
             IdempotencyConflict: A session was started under the key with another input.

@@ -53,7 +53,8 @@ class SessionOrder:
     """The first phase to run: what all phases before it would have delivered is `given`. None: all
     run."""
     given: Given = field(default_factory=Given)
-    """Files in place of the phases before `start_at`, and a context for all personas."""
+    """Files in place of the phases before `start_at`, and a context for all personas. A session
+    that exists must have begun with them."""
     plan: Plan = ()
     """What runs before the session stops; empty: everything. For a session that exists and does
     not run: what it runs from now on, empty for what is left of its plan."""

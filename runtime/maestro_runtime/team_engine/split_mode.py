@@ -14,7 +14,8 @@ class TeamExecutionEngineV2SplitMode(TeamExecutionEngineV2):
     """Executes single phases, batches of them, and plans with stops.
 
     In all methods `requirement`, `session_id` and `given` are as in `execute`. `given` with files
-    starts a new session at the first phase asked for, in place of all that come before it.
+    starts a new session at the first phase asked for, in place of all that come before it; for one
+    that began otherwise it is a `SessionConflict`.
     """
 
     async def execute_phase(

@@ -110,6 +110,18 @@ def test_the_context_is_in_every_order_and_survives_with_the_session(
         runtime.run(order(tmp_path, Given(context={"stack": []}), start_at=None))
 
 
+def test_a_session_that_began_otherwise_does_not_take_files_for_given(
+    runtime: Runtime, tmp_path: Path, desk: Desk
+) -> None:
+    """They would not be used."""
+    runtime.run(order(tmp_path, Given(), start_at=None)).result(BOUND_SECONDS)
+
+    with pytest.raises(SessionConflict, match="with the first phase '', got 'build'"):
+        runtime.run(order(tmp_path, Given(NOTES)))
+
+    assert dict(desk.calls) == dict.fromkeys(LINE, 1)
+
+
 def test_what_is_given_makes_another_session(tmp_path: Path) -> None:
     orders = [
         SessionOrder(team_of(), start_at=start_at, given=given)

@@ -16,6 +16,7 @@ from maestro_runtime.errors import (
     LabelInvalid,
     SessionConflict,
 )
+from maestro_runtime.given import Given
 from two_phases import BOUND_SECONDS, two_phases
 
 LATE_MS = 1 << 50
@@ -78,6 +79,18 @@ def test_another_input_under_a_key_is_a_conflict_that_says_what_differs(tmp_path
 
         assert runtime.store.sessions.count() == 1
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_another_start_under_a_key_is_a_conflict_that_says_what_differs(tmp_path: Path) -> None:
+    given = Given({"note.md": b"by hand"})
+    late = order(tmp_path, start_at="check", given=given)
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(late).result(BOUND_SECONDS)
+        assert runtime.run(late).report().state == "done"
+        with pytest.raises(IdempotencyConflict, match="with the first phase 'check', got ''"):
+            runtime.run(replace(late, start_at=None, given=Given()))
+        with pytest.raises(IdempotencyConflict, match="with given files of the digest"):
+            runtime.run(replace(late, given=Given({"note.md": b"by another hand"})))
 
 
 def test_a_named_session_is_not_found_by_a_key_it_has_not(tmp_path: Path) -> None:
