@@ -10,11 +10,19 @@ from typing import Final, Literal
 
 import msgspec
 
-from maestro_actors.errors import TeamChangeRefused
+from maestro_actors.errors import PhaseNotReady, PlanInvalid, TeamChangeRefused
 from maestro_actors.messages import encode
+from maestro_actors.plan import Standing, require_plan
 from maestro_actors.session import INIT_PHASE, queued_task
 from maestro_actors.team import Contract, Team
-from maestro_storage.records import TASK_FINAL, TASK_PASSED, SessionRecord, TaskRecord
+from maestro_storage.plan import Plan
+from maestro_storage.records import (
+    TASK_FINAL,
+    TASK_PASSED,
+    SessionRecord,
+    TaskRecord,
+    TaskState,
+)
 from maestro_storage.transition import Event, Transition
 
 SUMMARY_CHARACTERS: Final = 2_000
@@ -63,6 +71,7 @@ def change_transition(
     tasks: Iterable[TaskRecord],
     tried: Iterable[str],
     recorded: Iterable[str],
+    plan: Plan,
     now_ms: int,
     epoch: int,
 ) -> tuple[SessionRecord, Transition]:
@@ -77,15 +86,17 @@ def change_transition(
         tasks: All of the session.
         tried: Contracts that have attempts.
         recorded: Phases that have their checkpoint.
+        plan: What the session runs from now on; empty for everything.
         now_ms: Wall clock.
         epoch: Start of the state directory that writes the records.
 
     Raises:
-        TeamChangeRefused: It would touch what has ended, or a call in flight.
+        TeamChangeRefused: It would touch what has ended, or a call in flight, or the plan could
+            not be kept with it.
     """
     session_id = session.session_id
     known = {task.task_id: task for task in tasks}
-    progress = _Progress(known, set(tried), set(recorded))
+    progress = _Progress(known, set(tried), set(recorded), plan)
     for reason in progress.hindrances(before, after):
         raise TeamChangeRefused(session_id, reason)
     draft = Transition()
@@ -141,6 +152,7 @@ class _Progress:
     """Contracts that have attempts; some may have been removed from the team."""
     recorded: set[str]
     """Phases that are over."""
+    plan: Plan
 
     def hindrances(self, before: Team, after: Team) -> Iterator[str]:
         """Yield why the team cannot be changed."""
@@ -161,6 +173,11 @@ class _Progress:
             if name in self.tried:
                 # Its calls would have the ids of those of the other.
                 yield f"contract {name!r} must have another id: one that was removed has had it"
+        try:
+            require_plan(after, self.plan, self._over(after))
+        except (PlanInvalid, PhaseNotReady) as error:
+            # The session would stop before it, and nothing could ever begin again.
+            yield f"{error}, and the session must be given another plan"
 
     def _of_task(
         self, before: Team, after: Team, task: TaskRecord, contract: Contract
@@ -174,6 +191,11 @@ class _Progress:
                 yield f"contract {task.task_id!r} has begun and can wait only for what is over"
         if task.state == "running" and not _keeps_engine(before, after, contract, task):
             yield f"contract {task.task_id!r} has a call in flight and must keep its engine"
+
+    def _over(self, team: Team) -> set[str]:
+        states: dict[str, TaskState] = dict.fromkeys(_contracts(team), "queued")
+        states |= {name: task.state for name, task in self.tasks.items()}
+        return Standing(states, self.recorded, self.plan).over(team)
 
     def _is_open(self, team: Team, name: str) -> bool:
         """Whether all phases before one are over."""

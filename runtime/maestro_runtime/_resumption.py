@@ -4,11 +4,13 @@ import msgspec
 
 from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
+from maestro_actors.plan import recorded_phases
 from maestro_actors.team import Team
 from maestro_actors.team_change import change_transition
 from maestro_actors.versions import Version
 from maestro_runtime.report import session_versions
 from maestro_storage import Store
+from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 from maestro_storage.transition import Event, Transition
 
@@ -30,6 +32,7 @@ def note_changes(
     after: Team,
     *,
     versions: tuple[Version, ...],
+    plan: Plan,
     now_ms: int,
 ) -> None:
     """Write down with what a session goes on, if that is not what it has had; durable on return.
@@ -43,10 +46,11 @@ def note_changes(
         before: Its team.
         after: The team it goes on with; the same if that has not changed.
         versions: Of that team, as they are now.
+        plan: What it runs from now on; empty for everything.
         now_ms: Wall clock.
 
     Raises:
-        TeamChangeRefused: What has ended would change with the team.
+        TeamChangeRefused: What has ended would change with the team, or the plan cannot be kept.
         StorageError: It could not be written.
     """
     session_id, draft, changed = record.session_id, Transition(), record
@@ -58,7 +62,8 @@ def note_changes(
             after,
             tasks=store.tasks.scan(session_id),
             tried={attempt.task_id for attempt in attempts},
-            recorded={checkpoint.phase for checkpoint in store.checkpoints.scan(session_id)},
+            recorded=recorded_phases(store.checkpoints.scan(session_id)),
+            plan=plan,
             now_ms=now_ms,
             epoch=store.epoch,
         )

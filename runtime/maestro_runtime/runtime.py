@@ -281,7 +281,8 @@ class Runtime(PhaseVerbs, BookVerbs):
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             TeamChanged: The team is another one, and that is not accepted.
-            TeamChangeRefused: What has ended would change with the team.
+            TeamChangeRefused: What has ended would change with the team, or the plan cannot be
+                kept with it.
             SessionBusy: Its team is to change while it runs.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
@@ -408,8 +409,7 @@ class Runtime(PhaseVerbs, BookVerbs):
             return self._start(session_id, stored)
         self._require_usable(record, team)
         stays = record.state == "paused" and not by_name
-        if not stays and plan is None and not self._goes_on(session_id):
-            return self._as_it_is(session_id)
+        # Before a pause is taken back: what is refused changes nothing.
         if not self._running.is_under_way(session_id):
             note_changes(
                 self.store,
@@ -417,8 +417,11 @@ class Runtime(PhaseVerbs, BookVerbs):
                 stored,
                 team,
                 versions=current_versions(team, self.registry),
+                plan=record.plan if plan is None else plan,
                 now_ms=self.system.clock.now_ms(),
             )
+        if not stays and plan is None and not self._goes_on(session_id):
+            return self._as_it_is(session_id)
         if plan is not None:
             stays = not self._planner.resumed(self.store.require_session(session_id), plan)
         return self._as_it_is(session_id) if stays else self._start(session_id, team)

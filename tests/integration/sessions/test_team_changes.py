@@ -13,6 +13,7 @@ from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import SessionBusy, TeamChanged
 from maestro_runtime.report import session_versions
 from maestro_storage import verify
+from maestro_storage.plan import Stretch
 from maestro_storage.records import EventRecord
 from two_phases import BOUND_SECONDS, two_phases
 
@@ -121,6 +122,43 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
 
         assert list(runtime.store.sessions.scan()) == before
         assert kinds(runtime, "team_changed") == []
+
+
+def renamed(team: Team) -> Team:
+    """Return the team with its second phase under another name."""
+    first, second = team.phases
+    note, review = team.contracts
+    replace = msgspec.structs.replace
+    phases = (first, replace(second, name="judge"))
+    return replace(team, phases=phases, contracts=(note, replace(review, phase="judge")))
+
+
+def test_a_plan_that_a_change_would_break_is_replaced_or_nothing_changes(tmp_path: Path) -> None:
+    team = two_phases()
+    plan = (Stretch(("write",), "look"), Stretch(("check",)))
+    with open_runtime(tmp_path / "state") as runtime:
+        order = SessionOrder(team, "s1", tmp_path / "out", plan=plan)
+        assert runtime.run(order).result(BOUND_SECONDS).pause_reason == "look"
+        before = list(runtime.store.sessions.scan())
+
+        with pytest.raises(TeamChangeRefused, match="phase 'check' of a plan must be one of"):
+            runtime.resume("s1", team=renamed(team), accept_changes=True)
+        assert list(runtime.store.sessions.scan()) == before
+        session = runtime.resume("s1", (), team=renamed(team), accept_changes=True)
+
+        assert session.result(BOUND_SECONDS).state == "done"
+
+
+def test_a_checkpoint_on_demand_does_not_keep_a_team_from_changing(tmp_path: Path) -> None:
+    team = two_phases()
+    with open_runtime(tmp_path / "state") as runtime:
+        order = SessionOrder(team, "s1", tmp_path / "out", plan=(Stretch(("write",)),))
+        runtime.run(order).result(BOUND_SECONDS)
+        runtime.checkpoint("s1", "looked-at")
+
+        session = runtime.resume("s1", team=renamed(team), accept_changes=True)
+
+        assert session.result(BOUND_SECONDS).state == "done"
 
 
 def test_a_session_that_has_ended_takes_no_other_team(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from maestro_actors.messages import encode
 from maestro_actors.session import opening_transition
 from maestro_actors.team import Contract, Persona, Phase, Team
 from maestro_actors.team_change import change_transition, differences
+from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState, key_of
 from maestro_storage.transition import Transition, payload_digest
 
@@ -74,6 +75,7 @@ def changed(
     *,
     tried: Iterable[str] = ("a", "b"),
     recorded: Iterable[str] = ("init", "plan"),
+    plan: Plan = (),
     **states: TaskState,
 ) -> tuple[SessionRecord, Transition]:
     return change_transition(
@@ -83,6 +85,7 @@ def changed(
         tasks=tasks(**states),
         tried=tried,
         recorded=recorded,
+        plan=plan,
         now_ms=9,
         epoch=3,
     )
@@ -232,3 +235,24 @@ def test_a_phase_that_is_over_cannot_go() -> None:
 
     with pytest.raises(TeamChangeRefused, match="phase 'plan' is over"):
         changed(after)
+
+
+@pytest.mark.parametrize(
+    ("phases", "reason"),
+    [
+        (TEAM.phases[:2], "phase 'ship' of a plan must be one of 'plan', 'build', and the session"),
+        (
+            (*TEAM.phases[:2], Phase(name="look"), Phase(name="ship", after=("look",))),
+            "phase 'ship' must come after 'look', neither done nor planned by then, and the",
+        ),
+    ],
+)
+def test_a_change_with_which_the_plan_could_not_be_kept_is_refused(
+    phases: tuple[Phase, ...], reason: str
+) -> None:
+    d = contract("d", phases[-1].name)
+    after = with_contracts(A, B, C, d, phases=phases)
+
+    with pytest.raises(TeamChangeRefused, match=reason):
+        changed(after, plan=(Stretch(("build",)), Stretch(("ship",))))
+    changed(after, plan=(Stretch(("build",)),))
