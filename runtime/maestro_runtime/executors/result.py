@@ -106,5 +106,6 @@ def _duration_seconds(tasks: Sequence[TaskReport]) -> float:
 
 def _errors(task: TaskReport) -> list[str]:
     """Say why a task is not done, one line for each thing that was wrong."""
-    reasons: tuple[Any, ...] = task.evidence or (task.failure or task.detail or task.state,)
+    waits = f"waits for {task.detail}" if task.detail else task.state
+    reasons: tuple[Any, ...] = task.evidence or (task.failure or waits,)
     return [f"contract {task.task_id!r}: {reason}" for reason in reasons]

@@ -142,6 +142,24 @@ def test_contracts_wait_for_those_they_depend_on_and_what_depends_on_a_failure_i
     assert result.tokens_used == sum(item.tokens_used for item in result.persona_results.values())
 
 
+def test_work_that_is_not_done_yet_says_what_it_waits_for() -> None:
+    coordinator = ParallelCoordinatorV2(
+        "output",
+        persona_config={"script": ["permanent"], "give_up_on_failure": False},
+        personas={"qa_engineer": {}},
+    )
+    contracts = [
+        contract("api", "src/*.py", provider_persona_id="backend_developer"),
+        contract("tests", "tests/*.py", provider_persona_id="qa_engineer", after=("api",)),
+    ]
+
+    result = coordinator.execute_parallel_sync("Build X", contracts, {})
+
+    waits = result.persona_results["qa_engineer"]
+    assert (waits.success, waits.state) == (False, "help_needed")
+    assert waits.errors == ["contract 'tests': waits for contracts or phases before it"]
+
+
 def test_phases_that_contracts_name_run_one_after_the_other(state_dir: Path) -> None:
     contracts = [
         contract("story", "story.md", provider_persona_id="analyst", phase="requirements"),
