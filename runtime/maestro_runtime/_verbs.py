@@ -117,7 +117,7 @@ class SessionVerbs:
             NotFound, SessionQuarantined, StorageError: As `rerun_at_rest`.
         """
         with self._starting:
-            self._require_rest(session_id, "rerun")
+            self._require_rest(session_id, "rerun", "it must not run: pause it first")
             return rerun_at_rest(self.store, session_id, phase, self.system.clock.now_ms())
 
     def remove(self, session_id: str) -> None:
@@ -126,7 +126,7 @@ class SessionVerbs:
         Raises as `maestro_runtime.control.remove_at_rest`.
         """
         with self._starting:
-            self._require_rest(session_id, "remove")
+            self._require_rest(session_id, "remove", "it must have ended")
             remove_at_rest(self.store, session_id)
 
     def _wish(self, session_id: str, asked: Asked) -> Session:
@@ -177,10 +177,10 @@ class SessionVerbs:
         self._running.ended(session_id).get(timeout=ORDER_SECONDS)
         return False
 
-    def _require_rest(self, session_id: str, verb: str) -> None:
+    def _require_rest(self, session_id: str, verb: str, rule: str) -> None:
         record = self.store.require_session(session_id)
         if self._running.is_under_way(session_id):
-            raise VerbRefused(verb, session_id, record.state, "it must not run: pause it first")
+            raise VerbRefused(verb, session_id, record.state, rule)
 
     def _as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:
         if ended is None:

@@ -205,7 +205,7 @@ def test_only_a_session_that_has_ended_is_removed(
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
-    with pytest.raises(VerbRefused, match="cannot remove session 's-1': it must not run"):
+    with pytest.raises(VerbRefused, match="cannot remove session 's-1': it must have ended"):
         runtime.remove("s-1")
     runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
 
