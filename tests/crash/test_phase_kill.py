@@ -32,7 +32,7 @@ def test_a_failure_in_design_is_resumed_without_the_requirements(tmp_path: Path)
     with Store.inspect(tmp_path / "state") as store:
         assert [row.phase for row in store.checkpoints.scan("s")] == ["init", "requirements"]
 
-    assert run(tmp_path, how="resume") == 0
+    assert run(tmp_path, how="resume", kill="design") == 0
 
     context = phase_run.context_in(tmp_path)
     assert context.state == "done"

@@ -19,7 +19,7 @@ def main(directory: str, how: str, kill: str, number: str) -> None:
     Args:
         directory: Has state, workspace, exported checkpoints, and a line for each call.
         how: "phases" for one call for each, "resume" for one call for the session.
-        kill: The task in whose call the process dies; empty: none.
+        kill: The task in whose first call the process dies; empty: none.
         number: After which commit it dies; 0: never.
     """
     place = Path(directory)

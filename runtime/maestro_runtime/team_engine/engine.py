@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from maestro_actors.team import Team
+from maestro_actors.team import Team, decode_team
 from maestro_runtime.checkpoints import export
 from maestro_runtime.given import Given
 from maestro_runtime.runtime import Runtime
@@ -86,8 +86,9 @@ class TeamExecutionEngineV2:
 
         One that came to a stop of its plan goes on to the next one. What has failed is tried again.
 
-        Raises: as `Runtime.resume`.
+        Raises: as `Runtime.resume`, and TeamChanged if it has another team than this engine.
         """
+        await asyncio.to_thread(self._require_team, session_id)
         self.session_id = session_id
         session = await asyncio.to_thread(self._resumed, session_id, None)
         return await self._finished(session_id, session)
@@ -144,11 +145,21 @@ class TeamExecutionEngineV2:
         return order
 
     def _created(self, order: SessionOrder, *, as_it_is: bool) -> str:
-        """Return the session of an order; one that exists is only compared if it says anything."""
+        """Return the session of an order; one that exists is compared in what the order says."""
         session_id = order.resolved_id()
         if as_it_is and self._runtime.store.sessions.get(session_id) is not None:
+            self._require_team(session_id)
             return session_id
         return self._runtime.create(order)
+
+    def _require_team(self, session_id: str) -> None:
+        """Refuse a session of another team; its requirement and its inputs are its own."""
+        store = self._runtime.store
+        stored = decode_team(store.payloads.require(store.require_session(session_id).team))
+        team = msgspec.structs.replace(
+            self._team, requirement=stored.requirement, inputs=stored.inputs
+        )
+        self._runtime.create(SessionOrder(team, session_id))
 
     async def _finished(self, session_id: str, run: Awaitable[Any]) -> TeamExecutionContext:
         """Wait for a run, and keep the exported checkpoints up to date meanwhile."""

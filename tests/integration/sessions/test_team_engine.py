@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import phased
 from maestro_actors.errors import PhaseConflict, PhaseNotReady
 from maestro_runtime import Runtime, open_runtime
+from maestro_runtime.errors import TeamChanged
 from maestro_runtime.given import Given
 from maestro_runtime.team_engine import (
     ContextTooNew,
@@ -137,6 +139,24 @@ def test_first_phases_may_be_asked_for_at_once_before_there_is_a_session(
     for context, name in zip(contexts, after, strict=True):
         assert context.phase_results[name].success
     assert dict(desk.calls) == dict.fromkeys(after, 1)
+
+
+def test_a_session_of_another_team_is_shown_and_not_executed(
+    engine: TeamExecutionEngineV2SplitMode, runtime: Runtime, desk: Desk
+) -> None:
+    asyncio.run(engine.execute_phase("requirements", "Build it", session_id="s"))
+    first, *others = team_of().contracts
+    contracts = (first, *(msgspec.structs.replace(item, name="changed") for item in others))
+    changed = msgspec.structs.replace(team_of(), contracts=contracts)
+    other = TeamExecutionEngineV2SplitMode(changed, runtime)
+
+    with pytest.raises(TeamChanged, match="contract 'design': name changed from"):
+        asyncio.run(other.execute_phase("design", session_id="s"))
+    with pytest.raises(TeamChanged):
+        asyncio.run(other.resume("s"))
+
+    assert dict(desk.calls) == {"requirements": 1}
+    assert asyncio.run(engine.resume("s")).state == "done"
 
 
 def test_a_batch_is_a_stretch_without_a_stop(
