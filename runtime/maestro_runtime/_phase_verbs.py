@@ -4,14 +4,19 @@ from collections.abc import Sequence
 
 from maestro_actors.team import Team, decode_team
 from maestro_runtime._planner import Planner
+from maestro_runtime._readiness import current_versions
+from maestro_runtime._resumption import note_changes
 from maestro_runtime._verbs import SessionVerbs
+from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.phases import PhaseRun, standing_of
-from maestro_storage.records import SessionRecord
+from maestro_storage.plan import Plan
+from maestro_storage.records import SESSION_FINAL, SessionRecord
 
 
 class PhaseVerbs(SessionVerbs):
     """Single phases, and checkpoints between them."""
 
+    registry: EngineRegistry
     _planner: Planner
 
     def _require_usable(self, record: SessionRecord, team: Team) -> None:
@@ -37,8 +42,28 @@ class PhaseVerbs(SessionVerbs):
         self._retry_failed(session_id, phases)
         with self._starting:
             record = self.store.require_session(session_id)
-            self._require_usable(record, decode_team(self.store.payloads.require(record.team)))
+            team = decode_team(self.store.payloads.require(record.team))
+            self._require_usable(record, team)
+            if record.state not in SESSION_FINAL:
+                self._note_changes(session_id, team, team)
             return self._planner.run_phases(record, tuple(dict.fromkeys(phases)))
+
+    def _note_changes(
+        self, session_id: str, stored: Team, team: Team, plan: Plan | None = None
+    ) -> None:
+        """Write down with what a session goes on, unless it runs; `plan` is that which it gets."""
+        if self._running.is_under_way(session_id):
+            return
+        record = self.store.require_session(session_id)
+        note_changes(
+            self.store,
+            record,
+            stored,
+            team,
+            versions=current_versions(team, self.registry),
+            plan=record.plan if plan is None else plan,
+            now_ms=self.system.clock.now_ms(),
+        )
 
     def checkpoint(self, session_id: str, name: str) -> int:
         """Write down where a session stands, also while it runs; durable on return.

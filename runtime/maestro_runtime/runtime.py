@@ -46,7 +46,7 @@ from maestro_runtime._opening import opened
 from maestro_runtime._phase_verbs import PhaseVerbs
 from maestro_runtime._planner import Planner
 from maestro_runtime._readiness import current_versions, placed, require_ready
-from maestro_runtime._resumption import note_changes, require_open
+from maestro_runtime._resumption import require_open
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
@@ -410,16 +410,7 @@ class Runtime(PhaseVerbs, BookVerbs):
         self._require_usable(record, team)
         stays = record.state == "paused" and not by_name
         # Before a pause is taken back: what is refused changes nothing.
-        if not self._running.is_under_way(session_id):
-            note_changes(
-                self.store,
-                self.store.require_session(session_id),
-                stored,
-                team,
-                versions=current_versions(team, self.registry),
-                plan=record.plan if plan is None else plan,
-                now_ms=self.system.clock.now_ms(),
-            )
+        self._note_changes(session_id, stored, team, plan)
         if not stays and plan is None and not self._goes_on(session_id):
             return self._as_it_is(session_id)
         if plan is not None:

@@ -224,6 +224,22 @@ def test_an_engine_that_has_changed_is_used_and_told_in_the_history(
     assert verify(tmp_path / "state").intact
 
 
+def test_an_engine_that_has_changed_is_told_also_if_a_phase_is_asked_for(
+    tmp_path: Path, scripted: Team
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        plan = (Stretch(("write",)),)
+        runtime.run(SessionOrder(scripted, "s1", tmp_path / "out", plan=plan)).result(BOUND_SECONDS)
+        (tmp_path / "review.py").write_text("open('review.md', 'w').write('fine')\n")
+
+        report = runtime.run_phases("s1", ("check",)).result(BOUND_SECONDS)
+
+        assert report.state == "done"
+        assert [event.data["persona_id"] for event in kinds(runtime, "engine_changed")] == [
+            "reviewer"
+        ]
+
+
 def test_an_engine_that_is_the_same_is_not_mentioned(tmp_path: Path, scripted: Team) -> None:
     with open_runtime(tmp_path / "state") as runtime:
         runtime.run(SessionOrder(scripted, "s1", tmp_path / "out")).result(BOUND_SECONDS)
