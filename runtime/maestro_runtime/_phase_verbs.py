@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from maestro_actors.errors import VerbRefused
 from maestro_actors.team import Team, decode_team
 from maestro_runtime._planner import Planner
 from maestro_runtime._readiness import current_versions
@@ -34,11 +35,13 @@ class PhaseVerbs(SessionVerbs):
             PlanInvalid: A phase is not of the team, or there is none.
             PhaseNotReady: A phase comes after one that is neither done nor about to be.
             PhaseConflict: A phase runs already, for another call or with the whole session.
+            VerbRefused: The session runs, and is about to be paused or cancelled.
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             EngineNotReady, CheckNotReady, DirectoryUnusable: As `run`.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        self._require_no_wish(session_id)
         self._retry_failed(session_id, phases)
         with self._starting:
             record = self.store.require_session(session_id)
@@ -47,6 +50,14 @@ class PhaseVerbs(SessionVerbs):
             if record.state not in SESSION_FINAL:
                 self._note_changes(session_id, team, team)
             return self._planner.run_phases(record, tuple(dict.fromkeys(phases)))
+
+    def _require_no_wish(self, session_id: str) -> None:
+        """Refuse what would have to wait until a session has come to rest."""
+        with self._starting:
+            record = self.store.require_session(session_id)
+            if record.wish != "run" and self._running.live(session_id) is not None:
+                rule = f"it must not be about to {record.wish}"
+                raise VerbRefused("run phases of", session_id, record.state, rule)
 
     def _note_changes(
         self, session_id: str, stored: Team, team: Team, plan: Plan | None = None

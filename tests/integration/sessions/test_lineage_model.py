@@ -116,12 +116,10 @@ class FamilyMachine(RuleBasedStateMachine):
     def is_hindered(self, member: Member, phases: list[str]) -> bool:
         """Whether phases are not to be asked for while the session runs.
 
-        Once it is to stop, whoever asks waits until it has stopped, calls in flight included. And
-        if a task of them has failed, it is tried again even if the call is then refused.
+        If a task of them has failed, it is tried again even if the call is then refused.
         """
         tasks = self.store.tasks.scan(member.session_id)
-        failed = any(task.state == "failed" and task.phase in phases for task in tasks)
-        return failed or self.store.require_session(member.session_id).wish != "run"
+        return any(task.state == "failed" and task.phase in phases for task in tasks)
 
     @rule(who=PLACE, places=PLACES)
     def resume(self, who: int, places: list[int]) -> None:

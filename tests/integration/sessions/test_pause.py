@@ -163,6 +163,20 @@ def test_a_session_that_nobody_runs_is_paused_at_once(
     assert len(gate.calls) == 1
 
 
+def test_no_phase_is_begun_in_a_session_that_is_about_to_pause_and_nobody_waits_for_that(
+    runtime: Runtime, gated: SessionOrder, gate: Gate
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    session = runtime.pause("s-1")
+
+    with pytest.raises(VerbRefused, match="cannot run phases of session 's-1': it must not be"):
+        runtime.run_phases("s-1", ["b"])
+
+    gate.let_one_go()
+    assert session.result(BOUND_SECONDS).state == "paused"
+
+
 def test_a_session_that_has_ended_is_not_paused(runtime: Runtime, gated: SessionOrder) -> None:
     runtime.run(gated).result(BOUND_SECONDS)
 
