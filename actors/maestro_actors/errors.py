@@ -189,3 +189,16 @@ class PhaseConflict(ActorError):
 
     def __str__(self) -> str:
         return f"phase {self.phase!r} of session {self.session_id!r} runs already {self.runs}"
+
+
+class LimitInvalid(ActorError, ValueError):
+    """A limit on sessions or calls breaks its rule."""
+
+    def __init__(self, what: str, rule: str, given: int) -> None:
+        super().__init__(what, rule, given)
+        self.what = what
+        self.rule = rule
+        self.given = given
+
+    def __str__(self) -> str:
+        return f"limit {self.what} {self.rule}, got {self.given}"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from maestro_runtime.checkpoints import ForkOrder
     from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
+    from maestro_runtime.policy import RuntimePolicy
     from maestro_runtime.runtime import Runtime, open_runtime
     from maestro_runtime.session import Session, SessionOrder
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
@@ -20,6 +21,7 @@ _HOMES = {
     "ForkOrder": "checkpoints",
     "Runtime": "runtime",
     "RuntimeOptions": "options",
+    "RuntimePolicy": "policy",
     "Session": "session",
     "SessionFilter": "listing",
     "SessionOrder": "session",
@@ -35,6 +37,7 @@ __all__ = [
     "ForkOrder",
     "Runtime",
     "RuntimeOptions",
+    "RuntimePolicy",
     "Session",
     "SessionFilter",
     "SessionOrder",

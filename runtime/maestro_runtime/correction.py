@@ -12,7 +12,7 @@ from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import CorrectCall
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime.prices import PRICES_NAME, open_prices
+from maestro_runtime.prices import open_prices
 from maestro_storage import Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
@@ -42,7 +42,7 @@ def correct(store: Store, order: CorrectCall) -> CallRecord:
         raise NotFound("call", f"{order.session_id}/{order.call_id.hex()}")
     memory = StoreMemory(store)
     ledger = Ledger(loader(memory.counter), memory.counted_until_ms())
-    card = open_prices(store.path / PRICES_NAME).card(call.model or call.engine, call.opened_ms)
+    card = open_prices(store.path).card(call.model or call.engine, call.opened_ms)
     done = adjustment.correct(ledger, call, order, card, store.epoch)
     if done is None:
         return call

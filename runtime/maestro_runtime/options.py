@@ -6,6 +6,7 @@ from maestro_actors.healing import Strategy
 from maestro_actors.kernel import Clock
 from maestro_actors.team import BreakerPolicy
 from maestro_runtime.healing import Fix
+from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.tickets import TicketSink
 from maestro_storage import CommitObserver, StoreOptions
 
@@ -29,5 +30,7 @@ class RuntimeOptions:
     """Asked about failed attempts before the built-in ones."""
     fixes: tuple[Fix, ...] = ()
     """Tried on files that fail a check after the built-in ones."""
+    policy: RuntimePolicy = field(default_factory=RuntimePolicy)
+    """Limits, budgets and prices to begin with; see `Runtime.govern`."""
     stop_grace_seconds: float = 10.0
     """How long `close` lets engines and actors come to an end."""

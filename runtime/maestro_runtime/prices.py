@@ -21,16 +21,31 @@ _SAMPLE_TOKENS: Final = 1_000
 """Priced to learn a rate: few enough to stay in the first tier of every model."""
 
 
-def open_prices(path: Path) -> PriceBook:
-    """Return the prices of a table, if there is one, and of the public list, if it is installed.
+def open_prices(state_dir: Path, named: Path | None = None) -> PriceBook:
+    """Return the prices of the own table, and of the public list, if it is installed.
 
     Raises:
-        PriceTableInvalid: The table breaks its rules.
-        OSError: It exists and cannot be read.
+        PriceTableInvalid, OSError: As `own_prices`.
     """
-    table = parse_prices(path.read_text()) if path.exists() else {}
     listed = importlib.util.find_spec("genai_prices") is not None
-    return PriceBook(table, _listed_card if listed else None)
+    return PriceBook(own_prices(state_dir, named), _listed_card if listed else None)
+
+
+def own_prices(state_dir: Path, named: Path | None = None) -> dict[str, RateCard]:
+    """Return the cards of the table that is named; else of that in the state directory, if any.
+
+    Raises:
+        PriceTableInvalid: The table breaks its rules, or the one that is named cannot be read.
+        OSError: That of the state directory cannot be read.
+    """
+    if named is None:
+        path = state_dir / PRICES_NAME
+        return parse_prices(path.read_text()) if path.exists() else {}
+    try:
+        text = named.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PriceTableInvalid(str(named), "must be a readable text file", str(error)) from error
+    return parse_prices(text)
 
 
 def parse_prices(text: str) -> dict[str, RateCard]:

@@ -39,6 +39,7 @@ from maestro_runtime._admission import Admission, require_team
 from maestro_runtime._book_verbs import BookVerbs
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
+from maestro_runtime._governance import Governance
 from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
@@ -58,7 +59,7 @@ from maestro_runtime.errors import ActorFailed, SessionBusy
 from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
 from maestro_runtime.healing import FileMender
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.prices import PRICES_NAME, open_prices
+from maestro_runtime.prices import open_prices
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.tickets import AlertFile, AlertSink, FileSink, TicketDesk
 from maestro_runtime.tickets.alerts import FILE_NAME as ALERTS_NAME
@@ -76,13 +77,14 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime(PhaseVerbs, BookVerbs):
+class Runtime(PhaseVerbs, BookVerbs, Governance):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
         # First of all: a table that is not one must leave nothing open behind.
-        prices = open_prices(state_dir / PRICES_NAME)
+        prices = open_prices(state_dir, options.policy.prices)
         self._options = options
+        self._begin_to_govern(state_dir, options.policy, prices)
         self._listeners = Listeners[EventRecord]()
         self._breaker_listeners = Listeners[BreakerChanged]()
         self._starting = threading.Lock()

@@ -78,6 +78,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.CheckpointNameInvalid,
             errors.GivenMissing,
             errors.InputsInvalid,
+            actors.LimitInvalid,
             actors.PlanInvalid,
             actors.PhaseNotReady,
             team_engine.ContextUnreadable,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from maestro_runtime.config.errors import (
         ConfigError,
         ContextInvalid,
+        PolicyInvalid,
         Problem,
         RequirementInvalid,
         SettingInvalid,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         TeamFileUnreadable,
     )
     from maestro_runtime.config.execution import ExecutionContext, read_execution_context
+    from maestro_runtime.config.policy import read_policy
     from maestro_runtime.config.requirement import REQUIREMENT_BYTES_MAX, read_requirement
     from maestro_runtime.config.settings import Flags, Setting, Settings, resolve_settings
     from maestro_runtime.config.team_file import LoadedTeam, load_team, team_of
@@ -33,6 +35,7 @@ _HOMES = {
     "Flags": "settings",
     "LoadedTeam": "team_file",
     "NAME_PATTERN": "_names",
+    "PolicyInvalid": "errors",
     "Problem": "errors",
     "REQUIREMENT_BYTES_MAX": "requirement",
     "RequirementInvalid": "errors",
@@ -47,6 +50,7 @@ _HOMES = {
     "read_context": "context",
     "read_context_text": "context",
     "read_execution_context": "execution",
+    "read_policy": "policy",
     "read_requirement": "requirement",
     "resolve_settings": "settings",
     "team_of": "team_file",
@@ -62,6 +66,7 @@ __all__ = [
     "ExecutionContext",
     "Flags",
     "LoadedTeam",
+    "PolicyInvalid",
     "Problem",
     "RequirementInvalid",
     "RunContext",
@@ -75,6 +80,7 @@ __all__ = [
     "read_context",
     "read_context_text",
     "read_execution_context",
+    "read_policy",
     "read_requirement",
     "resolve_settings",
     "team_of",

@@ -1,6 +1,7 @@
 """The `[[budgets]]` of a team file."""
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -12,9 +13,6 @@ from maestro_runtime.config._names import check_name, check_unique
 from maestro_runtime.config._problems import KeyPath, Problems, shown, unknown
 from maestro_runtime.config._tables import BudgetTable, TeamFile, given
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
 _WORDS: Final = {"scope": SCOPES, "metric": METRICS, "action": ACTIONS}
 
 
@@ -23,13 +21,25 @@ def check_budgets(file: TeamFile, problems: Problems) -> None:
     policy = file.team.lost_policy
     if policy is not UNSET and policy not in LOST_POLICIES:
         problems.add(("team", "lost_policy"), unknown(policy, "lost policy", LOST_POLICIES))
-    names: list[tuple[str, KeyPath]] = []
-    for at, table in enumerate(file.budgets):
+    names: dict[object, Collection[str]] = {
+        "persona": file.personas,
+        "phase": [phase.name for phase in file.phases],
+        "contract": [contract.id for contract in file.contracts],
+    }
+    check_budget_tables(file.budgets, names, problems)
+
+
+def check_budget_tables(
+    tables: Sequence[BudgetTable], names: Mapping[object, Collection[str]], problems: Problems
+) -> None:
+    """Note everything that is wrong with budgets; `names` are the known values, by scope."""
+    ids: list[tuple[str, KeyPath]] = []
+    for at, table in enumerate(tables):
         path = ("budgets", at)
         check_name(table.id, (*path, "id"), problems)
-        names.append((table.id, (*path, "id")))
-        _check_budget(table, file, path, problems)
-    check_unique(names, problems)
+        ids.append((table.id, (*path, "id")))
+        _check_budget(table, names, path, problems)
+    check_unique(ids, problems)
 
 
 def budget_of(table: BudgetTable) -> Budget:
@@ -47,7 +57,12 @@ def budget_of(table: BudgetTable) -> Budget:
     return Budget(**keys)
 
 
-def _check_budget(table: BudgetTable, file: TeamFile, path: KeyPath, problems: Problems) -> None:
+def _check_budget(
+    table: BudgetTable,
+    names: Mapping[object, Collection[str]],
+    path: KeyPath,
+    problems: Problems,
+) -> None:
     known = True
     for key, words in _WORDS.items():
         word = getattr(table, key)
@@ -59,11 +74,6 @@ def _check_budget(table: BudgetTable, file: TeamFile, path: KeyPath, problems: P
         return
     if table.metric != "money" and table.limit != int(table.limit):
         problems.add((*path, "limit"), f"must be a whole number, got {shown(table.limit)}")
-    names: dict[object, Collection[str]] = {
-        "persona": file.personas,
-        "phase": [phase.name for phase in file.phases],
-        "contract": [contract.id for contract in file.contracts],
-    }
     entries = names.get(table.scope)
     if isinstance(table.value, str) and table.value and entries and table.value not in entries:
         problems.add((*path, "value"), unknown(table.value, str(table.scope), entries))

@@ -61,6 +61,18 @@ class ContextInvalid(ConfigError):
         )
 
 
+class PolicyInvalid(ConfigError):
+    """The policy of a runtime breaks at least one rule; all findings are in `problems`."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(source, problems)
+        self.source = source
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{self.source}: {problem}" for problem in self.problems)
+
+
 class RequirementInvalid(ConfigError):
     """The requirement given with `--requirement` cannot be used."""
 
