@@ -47,6 +47,7 @@ def test_an_init_exports_what_it_imports_sorted(init: Path) -> None:
         "maestro_runtime.config",
         "maestro_runtime.engines",
         "maestro_runtime.executors",
+        "maestro_runtime.testing",
     ],
 )
 def test_a_package_that_loads_late_exports_what_it_declares(package: str) -> None:

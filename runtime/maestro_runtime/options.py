@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from maestro_actors.healing import Strategy
 from maestro_actors.kernel import Clock
 from maestro_actors.team import BreakerPolicy
+from maestro_runtime.engines import Engine
 from maestro_runtime.healing import Fix
 from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.tickets import TicketSink
@@ -23,6 +24,9 @@ class RuntimeOptions:
     """None: the system's clock."""
     observer: CommitObserver | None = None
     """Sees every commit before and after; for tests that kill the process in between."""
+    engines: tuple[Engine, ...] = ()
+    """Engines of this program, by the names that teams use: beside the built-in ones, or instead of
+    them where they have the same name."""
     tickets: TicketSink | None = None
     """Where the tickets of final failures go; None: files in the state directory. Alerts of budgets
     go there too if it is an `AlertSink`, else into a file of the state directory."""

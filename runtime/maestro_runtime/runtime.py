@@ -110,7 +110,7 @@ class Runtime(PhaseVerbs, BookVerbs, Governance):
             ),
         )
         self._admission = Admission(self.store)
-        self.registry = EngineRegistry(builtin_engines(self.store.state_id))
+        self.registry = EngineRegistry((*builtin_engines(self.store.state_id), *options.engines))
         self._host = EngineHost(
             self.registry,
             Checks(Driver(self.store.state_id)),

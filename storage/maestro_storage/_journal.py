@@ -88,6 +88,12 @@ class Journal:
         """
         self.commit(Transition()).result(timeout_seconds)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was handed in is durable, delivered, acknowledged and told."""
+        with self._arrived:
+            return self._idle
+
     def remove(self, session_id: str) -> Future[None]:
         """Delete a session and the payloads only it refers to, if it is final by then.
 

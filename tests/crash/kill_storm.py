@@ -11,6 +11,7 @@ import forked
 import mortal
 from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
+from maestro_runtime.testing import end_of
 from mortal import SESSION, Places
 from outside import Outside, outside
 from person import random_deeds
@@ -88,7 +89,7 @@ class Storm:
             process = forked.start(mortal.main, self._places, "never", 0, deeds)
             process.join(self._chance.random() * LIFE_SECONDS_MAX)
             process.kill()
-            code = forked.finish(process)
+            code = end_of(process)
         if code not in (0, -signal.SIGKILL):
             raise RuntimeError(f"the run ended with exit code {code}")
         return code == 0

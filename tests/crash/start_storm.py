@@ -11,6 +11,7 @@ import forked
 import witnessed
 from crash_team import engine_runs, write_team
 from invariants import Observed, check_end
+from maestro_runtime.testing import end_of
 from maestro_storage import Store
 from maestro_storage.errors import StateOwned
 
@@ -30,7 +31,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
         fcntl.flock(file, fcntl.LOCK_UN)
     for process in chance.sample(started, seed % 3):
         process.kill()
-    codes = Counter(forked.finish(process) for process in started)
+    codes = Counter(end_of(process) for process in started)
     assert set(codes) <= {0, REFUSED, -9}, codes
     assert forked.run(witnessed.main, *places) == 0
     check_end(state, witnessed.SESSION, Observed(runs=engine_runs(directory)), frozenset())

@@ -17,11 +17,11 @@ PROGRAM = textwrap.dedent(
     """
     import json, sys
     sys.path.insert(0, sys.argv[1])
-    from doomed import Executioner
+    from maestro_runtime.testing import KillAtCommit
     from maestro_actors.answer import Answer
     from maestro_runtime.help import answer_at_rest
     from maestro_storage import Store, StorePorts
-    ports = StorePorts(observer=Executioner(sys.argv[3], 1))
+    ports = StorePorts(observer=KillAtCommit(1, sys.argv[3]))
     with Store.open(sys.argv[2], ports=ports) as store:
         answer_at_rest(store, "s1", "note", Answer(**json.loads(sys.argv[4])))
     """

@@ -16,6 +16,7 @@ import forked
 from maestro_hive.unified_execution import DEFAULT_STATE_PATH, StateConfig, StateManager
 from maestro_runtime.executors import close_shared_runtimes
 from maestro_runtime.report import session_report
+from maestro_runtime.testing import end_of
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_storage import Store
 
@@ -26,7 +27,7 @@ def killed(directory: Path, level: str, attempt: int, fails: str, failures_max: 
     process = forked.start(compat_run.main, str(directory), level, fails, failures_max)
     assert pipe.read_text() == "here"
     process.kill()
-    assert forked.finish(process) == -signal.SIGKILL
+    assert end_of(process) == -signal.SIGKILL
     pipe.unlink()
 
 
@@ -127,7 +128,7 @@ def test_an_open_circuit_breaker_is_still_open_after_a_kill(tmp_path: Path) -> N
     process = forked.start(compat_run.main, str(tmp_path), "2", "1", "1")
     assert pipe.read_text() == "open"
     process.kill()
-    assert forked.finish(process) == -signal.SIGKILL
+    assert end_of(process) == -signal.SIGKILL
     pipe.unlink()
 
     outcome = executed(tmp_path, "look", fails="1", failures_max="1")
@@ -140,6 +141,6 @@ def test_a_value_that_was_set_survives_a_kill(tmp_path: Path) -> None:
     """AC-1, G-1: `set_state` is durable when it returns."""
     process = forked.start(compat_run.set_and_die, str(tmp_path))
 
-    assert forked.finish(process) == -signal.SIGKILL
+    assert end_of(process) == -signal.SIGKILL
     assert StateManager(tmp_path / "state").get_state("progress") == {"done": [1, 2]}
     close_shared_runtimes()

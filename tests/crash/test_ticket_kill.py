@@ -13,6 +13,7 @@ import pytest
 
 import forked
 import ticket_run
+from maestro_runtime.testing import end_of
 from maestro_storage import Store
 from ticket_server import NoAnswer, Request, TicketServer, serving
 
@@ -35,7 +36,7 @@ def start(
 
 
 def finish(process: BaseProcess) -> int:
-    code = forked.finish(process)
+    code = end_of(process)
     assert code in (0, -signal.SIGKILL)
     return code
 

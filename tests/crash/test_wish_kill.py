@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import forked
-from maestro_runtime import open_runtime
+from maestro_runtime import RuntimeOptions, open_runtime
 from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.testing import ScriptedEngine
 from maestro_storage import Store
 from wished import SESSION, main, order
 
@@ -18,7 +19,7 @@ def killed(tmp_path: Path, verb: str, last_event: str) -> SessionReport:
     """Kill a process at an event; return what its session comes to when the same is run again."""
     places = (str(tmp_path / "state"), str(tmp_path / "out"))
     assert forked.run(main, *places, verb, last_event) == -signal.SIGKILL
-    with open_runtime(tmp_path / "state") as runtime:
+    with open_runtime(tmp_path / "state", RuntimeOptions(engines=(ScriptedEngine(),))) as runtime:
         found = session_report(runtime.store, SESSION)
         if last_event == f"{verb}_asked":
             detail = "recovery of attempt 1 of round 1; its session is to "
@@ -43,7 +44,7 @@ def test_a_killed_pause_is_a_pause(tmp_path: Path, last_event: str) -> None:
     assert (report.state, report.pause_reason, report.wish) == ("paused", "asked for", "run")
     assert [len(task.attempts) for task in report.tasks] == [1, 0, 0, 0]
     assert_sound(tmp_path)
-    with open_runtime(tmp_path / "state") as runtime:
+    with open_runtime(tmp_path / "state", RuntimeOptions(engines=(ScriptedEngine(),))) as runtime:
         runtime.resume(SESSION).result(BOUND_SECONDS)
     assert_sound(tmp_path)
 

@@ -8,12 +8,12 @@ import base64
 import sys
 from pathlib import Path
 
-from doomed import Executioner
 from maestro_actors import help_desk
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import _journal
 
@@ -39,13 +39,13 @@ TEAM = Team(
 """The one attempt uses 136 tokens, and the share is 100."""
 
 
-def main(state: str, kind: str, url: str, when: str, number: str) -> None:
+def main(state: str, kind: str, url: str, when: When, number: str) -> None:
     """Run the team, or take it up, and wait until its alert is delivered."""
     # One transition a commit: two that should have been one must not hide in the same batch.
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
     sink = WebhookSink(WebhookSettings(f"{url}/hook", SECRET)) if kind == "webhook" else None
-    options = RuntimeOptions(observer=Executioner(when, int(number)), tickets=sink)
+    options = RuntimeOptions(observer=KillAtCommit(int(number), when), tickets=sink)
     with open_runtime(state, options) as runtime:
         report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)
         if report.state != "done" or not runtime.settle_tickets("s1", SECONDS_MAX):
@@ -53,4 +53,4 @@ def main(state: str, kind: str, url: str, when: str, number: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:])  # type: ignore[arg-type] # a command line

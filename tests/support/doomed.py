@@ -5,44 +5,23 @@ Without a kill it runs the session to its end and exits with 0. With a WITNESS, 
 acknowledged event is in it the moment it is out.
 """
 
-import os
-import signal
 from pathlib import Path
 
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
+from maestro_runtime.testing import KillAtCommit, When
 from maestro_storage import _journal
 from witnessed import acknowledger
 
 
-class Executioner:
-    """Sends SIGKILL to its own process at one commit."""
-
-    def __init__(self, when: str, number: int) -> None:
-        self._when = when
-        self._number = number
-
-    def before_commit(self, number: int) -> None:
-        """Die before commit `number`, if that is the one."""
-        self._strike("before", number)
-
-    def after_commit(self, number: int) -> None:
-        """Die after commit `number`, if that is the one."""
-        self._strike("after", number)
-
-    def _strike(self, when: str, number: int) -> None:
-        if (when, number) == (self._when, self._number):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def main(  # noqa: PLR0917 - as a command line
-    team: str, state: str, output: str, when: str, number: str, witness: str = ""
+    team: str, state: str, output: str, when: When, number: str, witness: str = ""
 ) -> None:
     """Run the session until the commit where it dies."""
     # One transition a commit: two that should have been one must not hide in the same batch.
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
     loaded = load_team(team, settings=resolve_settings(Flags(), {}))
-    options = RuntimeOptions(observer=Executioner(when, int(number)))
+    options = RuntimeOptions(observer=KillAtCommit(int(number), when))
     with open_runtime(state, options) as runtime:
         if witness:
             runtime.subscribe(acknowledger(witness))

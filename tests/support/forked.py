@@ -1,6 +1,5 @@
 """Processes that begin with everything imported: a tenth of a second each, for tests that kill."""
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,41 +8,26 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-PLUGINS: Final = Path(__file__).parent / "plugins"
-BOUND_SECONDS: Final = 40.0
+from maestro_runtime.testing import end_of, start_program
+from maestro_runtime.testing.processes import preload
 
-_context = multiprocessing.get_context("forkserver")
+PLUGINS: Final = Path(__file__).parent / "plugins"
+
 # The packages load lazily: only their modules bring what a run uses.
-_context.set_forkserver_preload(
-    [
-        *("maestro_runtime.runtime", "maestro_runtime.tickets.webhook"),
-        *("maestro_runtime.config.team_file", "maestro_runtime.cli._progress"),
-    ]
+preload(
+    *("maestro_runtime.runtime", "maestro_runtime.tickets.webhook"),
+    *("maestro_runtime.config.team_file", "maestro_runtime.cli._progress"),
 )
 
 
 def start(main: Callable[..., None], *arguments: object) -> BaseProcess:
     """Start `main` of an importable module in a process that finds the engines of the tests."""
-    process = _context.Process(target=_run, args=(main, arguments))
-    process.start()
-    return process
+    return start_program(_run, main, arguments)
 
 
 def run(main: Callable[..., None], *arguments: object) -> int:
     """Run `main` to its end and return the exit code; a killed one has the negative signal."""
-    return finish(start(main, *arguments))
-
-
-def finish(process: BaseProcess) -> int:
-    """Wait for a process and return its exit code."""
-    process.join(BOUND_SECONDS)
-    code = process.exitcode
-    if code is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(f"process {process.pid} did not end within {BOUND_SECONDS} s")
-    process.close()
-    return code
+    return end_of(start(main, *arguments))
 
 
 @contextmanager

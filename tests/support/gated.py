@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import forked
 import mortal
+from maestro_runtime.testing import end_of
 from maestro_storage import Store, StoreOptions
 from mortal import Places
 from straced import STRACE
@@ -34,7 +35,7 @@ def run(part: Part, places: Places, options: list[str]) -> int:
         ours.recv_bytes()
         with _strace(process.pid or 0, options):
             ours.send_bytes(b"go")
-            return forked.finish(process)
+            return end_of(process)
 
 
 def main(gate: Connection, part: Part, places: Places) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from doomed import Executioner
 from maestro_actors import help_desk
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import StoreOptions
 from observer import Teller
@@ -51,7 +51,7 @@ class Places:
 
 
 def main(
-    places: Places, when: str = "never", number: int = 0, deeds: tuple[Deed, ...] = ()
+    places: Places, when: When = "never", number: int = 0, deeds: tuple[Deed, ...] = ()
 ) -> None:
     """Run the session until the commit where it dies, or to its end, and tell how it ended.
 
@@ -62,11 +62,11 @@ def main(
         run(places, runtime, deeds)
 
 
-def opened(places: Places, when: str = "never", number: int = 0) -> Runtime:
+def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
     """Open the runtime."""
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
     options = RuntimeOptions(
-        observer=Executioner(when, number),
+        observer=KillAtCommit(number, when),
         tickets=WebhookSink(WebhookSettings(places.sink_url, SECRET)),
         store=StoreOptions(ballast_bytes=1 << 16),
     )

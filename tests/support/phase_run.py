@@ -4,9 +4,9 @@ import asyncio
 import json
 from pathlib import Path
 
-from doomed import Executioner
 from maestro_runtime import RuntimeOptions, open_runtime
 from maestro_runtime.team_engine import TeamExecutionContext, TeamExecutionEngineV2SplitMode
+from maestro_runtime.testing import KillAtCommit
 from maestro_storage import _journal
 from phased import phased
 
@@ -24,7 +24,7 @@ def main(directory: str, how: str, kill: str, number: str) -> None:
     """
     place = Path(directory)
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
-    options = RuntimeOptions(observer=Executioner("after", int(number)))
+    options = RuntimeOptions(observer=KillAtCommit(int(number), "after"))
     with open_runtime(place / "state", options) as runtime:
         engine = TeamExecutionEngineV2SplitMode(
             phased(PAIR, witness=str(place / "calls"), kill=kill),

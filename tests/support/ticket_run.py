@@ -7,11 +7,11 @@ import base64
 import sys
 from pathlib import Path
 
-from doomed import Executioner
 from maestro_actors import help_desk
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
+from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import TicketSink, WebhookSink
 from maestro_runtime.tickets.jira import JiraSink
 from maestro_storage import _journal
@@ -36,7 +36,7 @@ TEAM = Team(
 )
 
 
-def main(state: str, kind: str, url: str, when: str, number: str) -> None:
+def main(state: str, kind: str, url: str, when: When, number: str) -> None:
     """Run the failing team, or take it up, and wait until its ticket is delivered."""
     # One transition a commit: two that should have been one must not hide in the same batch.
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
@@ -47,7 +47,7 @@ def main(state: str, kind: str, url: str, when: str, number: str) -> None:
         # The index of the test's server does not lag: there is nothing to wait for.
         else JiraSink(JiraSettings(url, "", "token", "OPS"), pause=lambda _seconds: None)
     )
-    options = RuntimeOptions(observer=Executioner(when, int(number)), tickets=sink)
+    options = RuntimeOptions(observer=KillAtCommit(int(number), when), tickets=sink)
     with open_runtime(state, options) as runtime:
         report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)
         if report.state != "failed" or not runtime.settle_tickets("s1", SECONDS_MAX):

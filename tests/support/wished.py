@@ -4,8 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from held_work import BOUND_SECONDS, GATES, Gate, gated_team
-from maestro_runtime import SessionOrder, open_runtime
+from held_work import BOUND_SECONDS, gated_team
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.testing import Hold, ScriptedEngine
 from maestro_storage.records import EventRecord
 
 SESSION = "s-1"
@@ -23,8 +24,8 @@ def main(state: str, output: str, verb: str, last_event: str) -> None:
         if event.kind == last_event:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    gate = GATES[SESSION] = Gate()
-    with open_runtime(state) as runtime:
+    gate = ScriptedEngine(otherwise=Hold())
+    with open_runtime(state, RuntimeOptions(engines=(gate,))) as runtime:
         runtime.subscribe(strike)
         runtime.run(order(output))
         gate.wait_for_calls(1)

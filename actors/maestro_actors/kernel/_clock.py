@@ -132,9 +132,12 @@ class VirtualClock:
         with self._lock:
             self._now_ms = max(self._now_ms, target_ms)
 
-    def advance_to_next(self) -> bool:
-        """Move on to the next alarm and ring it; False, and no move, if none is set."""
-        return self._ring_next(None)
+    def advance_to_next(self, until_ms: int | None = None) -> bool:
+        """Move on to the next alarm and ring it; False, and no move, if none is set.
+
+        One that is set for later than `until_ms` does not count.
+        """
+        return self._ring_next(until_ms)
 
     def _ring_next(self, until_ms: int | None) -> bool:
         """Ring the earliest alarm up to `until_ms`; False if there is none."""

@@ -50,6 +50,7 @@ class EngineHost:
         self._workshop = Workshop(registry, checker, mender)
         self._lock = threading.Lock()
         self._calls: dict[str, tuple[Call, Reply]] = {}
+        self._unanswered: set[str] = set()
         self._inbox: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -80,6 +81,15 @@ class EngineHost:
                 raise CallInFlight(call_id)
             self._post(lambda: self._keep(self._serve(call_id, call)))
             self._calls[call_id] = (call, reply)
+            self._unanswered.add(call_id)
+
+    def unanswered(self) -> frozenset[str]:
+        """Return the ids of calls, and of those to be recovered, whose replies are still to come.
+
+        A call is among them until its reply has returned.
+        """
+        with self._lock:
+            return frozenset(self._unanswered)
 
     def cancel(self, call_id: str) -> None:
         """Stop a call; its reply follows, "interrupted" unless it was done already.
@@ -112,6 +122,7 @@ class EngineHost:
         """
         with self._lock:
             self._post(lambda: self._keep(self._recover(order, reply)))
+            self._unanswered.add(order.call_id)
 
     def close(self, grace_seconds: float) -> None:
         """Stop all calls, answer them, and end the thread. May be called again.
@@ -207,6 +218,7 @@ class EngineHost:
             entry = self._calls.pop(call_id, None)
         if entry is not None:
             entry[1](outcome)
+            self._unanswered.discard(call_id)
 
     def _leave_behind(self, call_id: str, task: asyncio.Task[Any], outcome: Outcome) -> None:
         """Answer a call whose engine does not stop, and wait for it no longer."""
@@ -225,6 +237,7 @@ class EngineHost:
         except Exception as error:  # noqa: BLE001 - foreign code; the reply must follow
             _report(f"engine {order.persona.engine!r} failed to recover a call", error)
         reply(usage)
+        self._unanswered.discard(order.call_id)
 
 
 def _report(message: str, error: BaseException) -> None:

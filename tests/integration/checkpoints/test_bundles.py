@@ -425,11 +425,11 @@ PROGRAM = textwrap.dedent(
     import sys
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
-    from doomed import Executioner
+    from maestro_runtime.testing import KillAtCommit
     from maestro_runtime.checkpoints import import_bundle
     from maestro_storage import Store, StorePorts
     here, bundle = Path(sys.argv[2]), Path(sys.argv[3])
-    ports = StorePorts(observer=Executioner(sys.argv[4], 1))
+    ports = StorePorts(observer=KillAtCommit(1, sys.argv[4]))
     with Store.open(here / "state", ports=ports) as store:
         import_bundle(store, bundle, output_dir=here / "out", input_dir=None, now_ms=1)
     """

@@ -271,12 +271,12 @@ PROGRAM = textwrap.dedent(
     import sys
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
-    from doomed import Executioner
+    from maestro_runtime.testing import KillAtCommit
     from maestro_runtime import ForkOrder
     from maestro_runtime.checkpoints import fork
     from maestro_storage import Store, StorePorts
     here = Path(sys.argv[2])
-    ports = StorePorts(observer=Executioner(sys.argv[3], 1))
+    ports = StorePorts(observer=KillAtCommit(1, sys.argv[3]))
     with Store.open(here / "state", ports=ports) as store:
         fork(store, ForkOrder("s1", "write", "f", here / "f"), 1)
     """

@@ -3,22 +3,30 @@ from pathlib import Path
 
 import pytest
 
-from held_work import GATES, Gate, gated_team
-from maestro_runtime import Runtime, SessionOrder, open_runtime
+from held_work import gated_team
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.testing import Hold, ScriptedEngine
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    """The gate of session `s-1`."""
-    GATES["s-1"] = Gate()
-    yield GATES["s-1"]
-    GATES.clear()
+def options() -> RuntimeOptions:
+    """Options of runtimes with an engine whose calls end well."""
+    return RuntimeOptions(engines=(ScriptedEngine(),))
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
+def gate(options: RuntimeOptions) -> ScriptedEngine:
+    """The engine of these runtimes, whose calls are held."""
+    (engine,) = options.engines
+    assert isinstance(engine, ScriptedEngine)
+    engine.otherwise = Hold()
+    return engine
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, options: RuntimeOptions) -> Iterator[Runtime]:
     """A runtime over an empty state."""
-    with open_runtime(tmp_path / "state") as opened:
+    with open_runtime(tmp_path / "state", options) as opened:
         yield opened
 
 

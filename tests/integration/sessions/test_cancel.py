@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from held_work import BOUND_SECONDS, Gate, gated_team
+from held_work import BOUND_SECONDS, called, gated_team
 from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_actors.team import CommandSpec, RetryPolicy
 from maestro_actors.wish import Asked, wished
-from maestro_runtime import Runtime, SessionOrder, open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.report import SessionReport
+from maestro_runtime.testing import Hold, ScriptedEngine
 from maestro_storage import Store
 
 STUBBORN = """
@@ -36,11 +37,11 @@ def kinds(runtime: Runtime) -> list[str]:
 
 
 def test_engines_in_flight_are_stopped_and_all_that_has_not_ended_is_cancelled(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
-    gate.let_one_go()
+    gate.release()
     gate.wait_for_calls(2)
 
     report = runtime.cancel("s-1", reason="wrong team").result(BOUND_SECONDS)
@@ -61,9 +62,9 @@ def test_engines_in_flight_are_stopped_and_all_that_has_not_ended_is_cancelled(
 
 
 def test_an_engine_that_does_not_stop_is_waited_for_until_the_earlier_of_two_deadlines(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
-    gate.deaf = True
+    gate.otherwise = Hold(deaf=True)
     runtime.run(gated)
     gate.wait_for_calls(1)
 
@@ -79,7 +80,7 @@ def test_an_engine_that_does_not_stop_is_waited_for_until_the_earlier_of_two_dea
     assert report.state == "cancelled"
     assert report.tasks[0].attempts[0].state == "interrupted"
     assert "did not stop when it was to" in " ".join(report.tasks[0].attempts[0].evidence)
-    gate.deaf = False
+    gate.stop()
 
 
 def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_used_is_booked(
@@ -90,7 +91,7 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
     begun = tmp_path / "begun"
     os.mkfifo(begun)
     command = CommandSpec(argv=(sys.executable, str(program), str(begun)))
-    team = gated_team(engine="command", command=command, callable=None)
+    team = gated_team(engine="command", command=command)
     runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
     # Ends when the program opens it.
     begun.read_bytes()
@@ -104,7 +105,7 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
 
 
 def test_a_session_that_waits_or_is_paused_is_cancelled_at_once(
-    runtime: Runtime, tmp_path: Path, gate: Gate
+    runtime: Runtime, tmp_path: Path, gate: ScriptedEngine
 ) -> None:
     retry = RetryPolicy(max_attempts=3, backoff_seconds=600.0, backoff_max_seconds=600.0)
     team = gated_team(retry=retry, workers=2)
@@ -114,7 +115,7 @@ def test_a_session_that_waits_or_is_paused_is_cancelled_at_once(
     for name in ("a1", "a2"):
         (tmp_path / "out" / f"{name}.md").mkdir()
     for _ in range(2):
-        gate.let_one_go()
+        gate.release()
     runtime.pause("s-1").result(BOUND_SECONDS)
 
     report = runtime.cancel("s-1").result(BOUND_SECONDS)
@@ -125,15 +126,15 @@ def test_a_session_that_waits_or_is_paused_is_cancelled_at_once(
 
 
 def test_a_session_that_waits_for_a_person_is_cancelled_and_takes_no_answer(
-    runtime: Runtime, tmp_path: Path, gate: Gate
+    runtime: Runtime, tmp_path: Path, gate: ScriptedEngine
 ) -> None:
     team = gated_team(give_up_on_failure=False)
     session = runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
     gate.wait_for_calls(1)
     (tmp_path / "out" / "a1.md").mkdir()
-    gate.let_one_go()
+    gate.release()
     gate.wait_for_calls(2)
-    gate.let_one_go()
+    gate.release()
     assert session.result(BOUND_SECONDS).state == "help_needed"
 
     report = runtime.cancel("s-1").result(BOUND_SECONDS)
@@ -145,17 +146,17 @@ def test_a_session_that_waits_for_a_person_is_cancelled_and_takes_no_answer(
 
 
 def test_a_wish_that_was_durable_before_a_crash_is_granted_instead_of_going_on(
-    tmp_path: Path, gated: SessionOrder, gate: Gate
+    tmp_path: Path, options: RuntimeOptions, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
-    with open_runtime(tmp_path / "state") as runtime:
+    with open_runtime(tmp_path / "state", options) as runtime:
         runtime.run(gated)
         gate.wait_for_calls(1)
     with Store.open(tmp_path / "state") as store:
         _, draft = wished(store.require_session("s-1"), Asked(wish="cancel"), 1, store.epoch)
         store.journal.commit(draft).result()
 
-    with open_runtime(tmp_path / "state") as runtime:
+    with open_runtime(tmp_path / "state", options) as runtime:
         report = runtime.resume("s-1").result(BOUND_SECONDS)
 
     assert report.state == "cancelled"
-    assert len(gate.calls) == 1
+    assert len(called(gate)) == 1

@@ -32,10 +32,11 @@ from maestro_actors.errors import PhaseConflict, PhaseNotReady, VerbRefused
 from maestro_actors.team import Team
 from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import fork_plan
+from maestro_runtime.engines import Permanent
+from maestro_runtime.testing import Hold, TrialRuntime
 from maestro_storage import StateView, _journal
 from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL
-from mortal_runtime import PERMANENT, MortalRuntime
 from phase_teams import phase_teams
 from staging import BOUND_SECONDS
 
@@ -72,7 +73,8 @@ class FamilyMachine(RuleBasedStateMachine):
         super().__init__()
         self.scratch = tempfile.TemporaryDirectory()
         self.directory = Path(self.scratch.name)
-        self.mortal = MortalRuntime(self.directory / "state")
+        self.trial = TrialRuntime(self.directory)
+        self.trial.engine.otherwise = Hold()
         self.members: list[Member] = []
         self.forks = 0
 
@@ -81,22 +83,20 @@ class FamilyMachine(RuleBasedStateMachine):
             if self.members:
                 self.play_out()
         finally:
-            self.mortal.kill()
+            self.trial.kill()
             self.scratch.cleanup()
 
     @initialize(team=phase_teams())
     def begin(self, team: Team) -> None:
-        # A name that the runtime knows; what answers to it is scripted all the same.
-        persona = msgspec.structs.replace(team.personas["dev"], engine="rehearsal")
-        self.team = team = msgspec.structs.replace(team, personas={"dev": persona})
+        self.team = team
         self.names = [phase.name for phase in team.phases]
         order = SessionOrder(team, "s", self.directory / "s")
-        assert self.mortal.survived(lambda: self.runtime.create(order))
+        assert self.trial.survives(lambda: self.runtime.create(order))
         self.members.append(Member("s", set()))
 
     @property
     def runtime(self) -> Runtime:
-        return self.mortal.runtime
+        return self.trial.runtime
 
     @property
     def store(self) -> StateView:
@@ -136,7 +136,7 @@ class FamilyMachine(RuleBasedStateMachine):
 
     @rule(who=PLACE, is_well=st.booleans())
     def finish(self, who: int, *, is_well: bool) -> None:
-        calls = self.mortal.engines.in_flight
+        calls = self.trial.engine.held
         if calls:
             self.end(calls[who % len(calls)], is_well=is_well)
 
@@ -165,7 +165,7 @@ class FamilyMachine(RuleBasedStateMachine):
     def cancel(self, who: int, *, is_meant: bool) -> None:
         member = self.member(who)
         if is_meant and self.taken(lambda: self.runtime.cancel(member.session_id)):
-            member.is_cancelled = not self.mortal.death.dead
+            member.is_cancelled = not self.trial.death.has_come
 
     @rule(who=PLACE, place=PLACE)
     def retry(self, who: int, place: int) -> None:
@@ -195,7 +195,7 @@ class FamilyMachine(RuleBasedStateMachine):
         order = ForkOrder(origin.session_id, str(number), name, self.directory / name)
         assert set(fork_plan(self.store, order).tasks_kept) == kept
         before = self.everything(origin)
-        self.mortal.survived(lambda: self.runtime.fork(order))
+        self.trial.survives(lambda: self.runtime.fork(order))
         self.come_to_rest()
         assert self.everything(origin) == before, "a fork has touched its original"
         if self.store.sessions.get(name) is not None:
@@ -203,7 +203,7 @@ class FamilyMachine(RuleBasedStateMachine):
 
     @rule(when=st.sampled_from(["before", "after"]), commits=st.integers(1, 8))
     def die_soon(self, when: Any, commits: int) -> None:
-        self.mortal.death.arm(when, commits)
+        self.trial.death.arm(commits, when)
 
     @rule()
     def die(self) -> None:
@@ -291,7 +291,7 @@ class FamilyMachine(RuleBasedStateMachine):
         return running.live(member.session_id) is not None
 
     def calls(self, member: Member) -> list[CallOrder]:
-        orders = self.mortal.engines.in_flight
+        orders = self.trial.engine.held
         return [order for order in orders if order.session_id == member.session_id]
 
     def everything(self, member: Member) -> list[bytes]:
@@ -306,24 +306,20 @@ class FamilyMachine(RuleBasedStateMachine):
         """Do what may be refused; whatever is refused must have changed nothing."""
         before = [self.everything(member) for member in self.members]
         with suppress(*REFUSALS):
-            self.mortal.survived(verb)
+            self.trial.survives(verb)
             return True
         assert [self.everything(member) for member in self.members] == before
         return False
 
     def end(self, order: CallOrder, *, is_well: bool) -> None:
-        if is_well:
-            self.mortal.engines.deliver(order)
-        else:
-            self.mortal.engines.finish(order.call_id, PERMANENT)
+        self.trial.engine.release(order.call_id, None if is_well else Permanent("scripted"))
 
     def come_to_rest(self) -> None:
-        while not self.mortal.rest():
+        while not self.trial.survives(self.trial.rest):
             self.reopen()
 
     def reopen(self) -> None:
-        self.mortal.kill()
-        self.mortal = MortalRuntime(self.directory / "state")
+        self.trial.restart()
         # What has died on its way to be cancelled is brought there.
         for member in self.members:
             if member.is_cancelled:

@@ -1,16 +1,18 @@
 """Work that is done again, or put away: retry, rerun, remove, and forks of what was stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from held_work import BOUND_SECONDS, GATES, Gate, gated_team
+from held_work import BOUND_SECONDS, called, gated_team
 from maestro_actors.errors import VerbRefused
 from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.control import rerun_plan
 from maestro_runtime.report import SessionReport
+from maestro_runtime.testing import Hold, ScriptedEngine, Work
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage.errors import NotFound
 
@@ -56,24 +58,24 @@ def test_a_failed_task_is_tried_again_with_calls_of_its_own_and_frees_what_it_bl
 
 
 def test_a_session_that_runs_takes_a_retry_up_at_once(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
     note = Path(str(gated.output_dir), "a1.md")
     session = runtime.run(gated)
     gate.wait_for_calls(1)
     note.mkdir()
-    gate.let_one_go()
+    gate.release()
     gate.wait_for_calls(2)
     note.rmdir()
 
     runtime.retry("s-1", "a1")
-    gate.let_one_go()
+    gate.release()
     gate.wait_for_calls(3)
-    GATES.clear()
-    gate.let_one_go()
+    gate.otherwise = Work()
+    gate.release()
 
     assert session.result(BOUND_SECONDS).state == "done"
-    assert gate.calls == ["a1", "a2", "a1"]
+    assert called(gate)[:3] == ["a1", "a2", "a1"]
 
 
 @pytest.mark.parametrize(
@@ -117,38 +119,38 @@ def test_a_rerun_does_a_phase_and_all_after_it_again_and_bills_nothing_twice(
     report = runtime.resume("s-1").result(BOUND_SECONDS)
 
     assert (plan.phases, plan.tasks, plan.tasks_kept) == (("b",), ("b1", "b2"), ("a1", "a2"))
-    assert (plan.tokens_again, plan.tokens_kept, plan.checkpoints_dropped) == (20, 20, (3,))
+    assert (plan.tokens_again, plan.tokens_kept, plan.checkpoints_dropped) == (200, 200, (3,))
     assert (queued.state, queued.finished_ms) == ("running", None)
     assert states(report) == ["done"] * 4
     assert [len(task.attempts) for task in report.tasks] == [1, 1, 2, 2]
-    assert Path(str(gated.output_dir), "b1.md").read_text() == "2\n"
     calls = list(runtime.store.calls.scan("s-1"))
     assert len({call.call_id for call in calls}) == len(calls) == 6
-    assert [budget.spent_tokens for budget in runtime.store.budgets.scan("s-1")] == [60]
+    assert [budget.spent_tokens for budget in runtime.store.budgets.scan("s-1")] == [600]
     # The number of a checkpoint that is gone is not used again.
     checkpoints = list(runtime.store.checkpoints.scan("s-1"))
     assert [(item.number, item.phase) for item in checkpoints] == [(1, "init"), (2, "a"), (4, "b")]
 
 
 def test_a_rerun_from_the_first_phase_runs_everything_in_order(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
-    GATES.clear()
+    gate.otherwise = Work()
     runtime.run(gated).result(BOUND_SECONDS)
+    before = len(gate.orders)
     runtime.rerun("s-1", "a")
-    GATES["s-1"] = gate
+    gate.otherwise = Hold()
 
     session = runtime.resume("s-1")
     for count in range(1, 5):
-        gate.wait_for_calls(count)
-        gate.let_one_go()
+        gate.wait_for_calls(before + count)
+        gate.release()
 
     assert session.result(BOUND_SECONDS).state == "done"
-    assert gate.calls == ["a1", "a2", "b1", "b2"]
+    assert called(gate)[before:] == ["a1", "a2", "b1", "b2"]
 
 
 def test_a_rerun_of_a_paused_session_leaves_it_paused(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
@@ -162,12 +164,12 @@ def test_a_rerun_of_a_paused_session_leaves_it_paused(
     runtime.rerun("s-1", "a")
 
     assert runtime.store.require_session("s-1").state == "paused"
-    GATES.clear()
+    gate.otherwise = Work()
     assert runtime.resume("s-1").result(BOUND_SECONDS).state == "done"
 
 
 def test_a_rerun_of_no_phase_or_of_what_was_cancelled_changes_nothing(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
@@ -197,11 +199,11 @@ def test_a_removed_session_is_gone_but_for_its_files_and_its_usage(
     with pytest.raises(NotFound):
         runtime.remove("s-1")
     # The name is free, and nothing of the old one is left to be taken up.
-    assert runtime.run(gated).result(BOUND_SECONDS).tokens_used == 40
+    assert runtime.run(gated).result(BOUND_SECONDS).tokens_used == 400
 
 
 def test_only_a_session_that_has_ended_is_removed(
-    runtime: Runtime, gated: SessionOrder, gate: Gate
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
@@ -216,10 +218,10 @@ def test_only_a_session_that_has_ended_is_removed(
 
 
 def test_a_session_with_a_ticket_on_its_way_is_not_removed(
-    tmp_path: Path, gated: SessionOrder
+    tmp_path: Path, options: RuntimeOptions, gated: SessionOrder
 ) -> None:
     (tmp_path / "out" / "a1.md").mkdir(parents=True)
-    with open_runtime(tmp_path / "state", RuntimeOptions(tickets=Down())) as runtime:
+    with open_runtime(tmp_path / "state", replace(options, tickets=Down())) as runtime:
         runtime.run(gated).result(BOUND_SECONDS)
 
         with pytest.raises(VerbRefused, match="its tickets and alerts must have been sent"):
@@ -228,18 +230,19 @@ def test_a_session_with_a_ticket_on_its_way_is_not_removed(
 
 @pytest.mark.parametrize("verb", ["pause", "cancel"])
 def test_what_was_stopped_can_be_forked_from_its_checkpoints(
-    runtime: Runtime, gated: SessionOrder, gate: Gate, tmp_path: Path, verb: str
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, tmp_path: Path, verb: str
 ) -> None:
     runtime.run(gated)
     for count in (1, 2):
         gate.wait_for_calls(count)
-        gate.let_one_go()
+        gate.release()
     gate.wait_for_calls(3)
     if verb == "pause":
         runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
     else:
         runtime.cancel("s-1").result(BOUND_SECONDS)
 
+    gate.otherwise = Work()
     fork = runtime.fork(ForkOrder("s-1", "a", "s-2", tmp_path / "fork"))
     report = fork.result(BOUND_SECONDS)
 
@@ -248,15 +251,18 @@ def test_what_was_stopped_can_be_forked_from_its_checkpoints(
 
 
 def test_retention_leaves_alone_what_has_not_ended(
-    tmp_path: Path, gated: SessionOrder, gate: Gate
+    tmp_path: Path, options: RuntimeOptions, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
-    with open_runtime(tmp_path / "state") as runtime:
+    with open_runtime(tmp_path / "state", options) as runtime:
         (tmp_path / "asks" / "a1.md").mkdir(parents=True)
+        gate.otherwise = Work()
         asks = SessionOrder(gated_team(give_up_on_failure=False), "asks", tmp_path / "asks")
         runtime.run(asks).result(BOUND_SECONDS)
         runtime.run(SessionOrder(gated_team(), "ends", tmp_path / "ends")).result(BOUND_SECONDS)
+        gate.otherwise = Hold()
+        before = len(gate.orders)
         runtime.run(gated)
-        gate.wait_for_calls(1)
+        gate.wait_for_calls(before + 1)
         runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
         assert runtime.settle_tickets("asks", BOUND_SECONDS)
 

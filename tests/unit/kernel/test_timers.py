@@ -264,6 +264,16 @@ def test_system_clock_notices_a_jump_of_the_wall_clock(
     assert wait() == ("a", b"in half an hour")
 
 
+def test_advance_to_next_leaves_later_alarms_alone() -> None:
+    clock, rung = VirtualClock(1_000), []
+    clock.alarm(2_000, lambda: rung.append(clock.now_ms()))
+
+    assert not clock.advance_to_next(1_999)
+    assert (clock.now_ms(), rung) == (1_000, [])
+    assert clock.advance_to_next(2_000)
+    assert rung == [2_000]
+
+
 def test_system_clock_goes_on_when_the_wall_clock_is_set_back(
     async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
