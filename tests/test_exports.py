@@ -45,6 +45,7 @@ def test_an_init_exports_what_it_imports_sorted(init: Path) -> None:
     [
         "maestro_runtime",
         "maestro_runtime.config",
+        "maestro_runtime.daemon",
         "maestro_runtime.engines",
         "maestro_runtime.executors",
         "maestro_runtime.testing",

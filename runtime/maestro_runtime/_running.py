@@ -15,7 +15,7 @@ from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.team import BreakerPolicy, Team
-from maestro_runtime.errors import RuntimeStopped
+from maestro_runtime.errors import RuntimeDraining, RuntimeStopped
 
 Ended = LaneFuture[None]
 """Resolved once nothing more can run in a session; fails if the runtime ends before."""
@@ -38,13 +38,21 @@ class RunningSessions:
         self._grace_seconds: Final = grace_seconds
         self._lock = threading.Lock()
         self._ended: dict[str, Ended] = {}
+        self.lost: Final = Ended()
+        """Fails with the first failure."""
         self._failure: BaseException | None = None
+        self._refusing = False
         self._closed = False
 
     @property
     def failed(self) -> bool:
         """Whether the store or an actor is lost, and with it every session."""
         return self._failure is not None
+
+    @property
+    def count(self) -> int:
+        """Sessions in which something may still run."""
+        return sum(not ended.is_done for ended in list(self._ended.values()))
 
     def is_running(self, session_id: str) -> bool:
         """Whether a session has a coordinator."""
@@ -79,7 +87,7 @@ class RunningSessions:
         `claimed` are the phases that the caller waits for, see `Coordinator`.
 
         Raises:
-            RuntimeStopped: The runtime is closed.
+            RuntimeDraining, RuntimeStopped: The runtime comes to its end.
         """
         before = self._ended.get(session_id)
         if before is not None and before.is_done:
@@ -87,8 +95,7 @@ class RunningSessions:
             gone = self._system.stop(coordinator_address(session_id))
             gone.get(timeout=self._grace_seconds)
         with self._lock:
-            if self._closed:
-                raise RuntimeStopped(session_id)
+            self.require_admission(session_id)
             ended = self._ended.get(session_id)
             if ended is not None and self.is_running(session_id):
                 return ended
@@ -122,8 +129,25 @@ class RunningSessions:
         """End all of them, also those to come: they resume at the next start."""
         if self._failure is None:
             self._failure = error
+            self.lost.set_exception((type(error), error, None))
         for ended in list(self._ended.values()):
             self._settle(ended, error)
+
+    def require_admission(self, session_id: str) -> None:
+        """Refuse a session that is to start or to go on, once none may.
+
+        Raises:
+            RuntimeDraining, RuntimeStopped: The runtime comes to its end.
+        """
+        if self._closed:
+            raise RuntimeStopped(session_id)
+        if self._refusing:
+            raise RuntimeDraining(session_id)
+
+    def refuse(self) -> None:
+        """Take no more; what runs goes on."""
+        with self._lock:
+            self._refusing = True
 
     def close(self) -> bool:
         """Take no more; False: that was said before."""

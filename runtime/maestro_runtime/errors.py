@@ -250,6 +250,20 @@ class RuntimeStopped(RuntimeFault):
         return f"the runtime stopped while session {self.session_id!r} was running"
 
 
+class RuntimeDraining(RuntimeFault):
+    """The runtime comes to its end and takes no more sessions; nothing was started."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return (
+            f"the runtime is stopping and takes no more work: session {self.session_id!r} "
+            "can start or go on after its next start"
+        )
+
+
 class ActorFailed(RuntimeFault):
     """An actor that nothing may restart has failed: the runtime stopped, the state is intact."""
 

@@ -41,6 +41,7 @@ from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._governance import Governance
 from maestro_runtime._help_watch import HelpWatch
+from maestro_runtime._host_verbs import HostVerbs
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._opening import opened
@@ -77,7 +78,7 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime(PhaseVerbs, BookVerbs, Governance):
+class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
@@ -230,6 +231,7 @@ class Runtime(PhaseVerbs, BookVerbs, Governance):
         # As it will be read again: a resumed session must see the very team it began with.
         order = replace(order, team=decode_team(encode(order.effective_team)), context=None)
         session_id = order.resolved_id()
+        self._running.require_admission(session_id)
         team = placed(order.team, self.registry, self._options.breaker)
         order = self._admission.checked(replace(order, team=team))
         return order, session_id, self._admission.find(order, session_id)
@@ -290,6 +292,7 @@ class Runtime(PhaseVerbs, BookVerbs, Governance):
             CheckNotReady: A check cannot be evaluated here.
         """
         with self._starting:
+            self._running.require_admission(session_id)
             record = self.store.require_session(session_id)
             stored = self._admission.team_of(record)
             if team is None:
@@ -313,6 +316,7 @@ class Runtime(PhaseVerbs, BookVerbs, Governance):
             SessionQuarantined: A record of the original is damaged.
         """
         with self._starting:
+            self._running.require_admission(order.new_id or order.session_id)
             team = forked_team(self.store, order)
             require_ready(team, self.registry)
             session_id = fork(self.store, order, self.system.clock.now_ms())

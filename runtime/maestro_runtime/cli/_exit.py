@@ -55,6 +55,7 @@ def _code_of(error: Exception) -> ExitCode | None:
     from maestro_runtime import config, errors, workspace
     from maestro_runtime.checkpoints import errors as checkpoints
     from maestro_runtime.cli._output import OutputFailed
+    from maestro_runtime.daemon import errors as daemon
     from maestro_runtime.engines import errors as engines
     from maestro_runtime.team_engine import errors as team_engine
     from maestro_runtime.wire import errors as wire
@@ -98,6 +99,9 @@ def _code_of(error: Exception) -> ExitCode | None:
             wire.DaemonUnreachable,
             wire.ProtocolMismatch,
             wire.PeerRefused,
+            errors.RuntimeDraining,
+            daemon.SocketInUse,
+            daemon.SocketUnusable,
         ),
         ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
         ExitCode.NOT_FOUND: (storage.NotFound,),

@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
     "help-needed": ("help_needed", "Tasks that wait for a person, and answers to them."),
     "run": ("run", "Run a team, or resume where it was."),
+    "serve": ("serve", "Own a state and serve it to other processes: the daemon."),
     "session": ("session", "List, show, resume and fork sessions."),
     "state": ("state", "The state directory: info, verify, backup, compact."),
     "tokens": ("tokens", "What sessions and personas have spent."),

@@ -1,5 +1,23 @@
 """The daemon: a runtime that other processes reach through its socket."""
 
-from maestro_runtime.daemon._serving import reachable
+from typing import TYPE_CHECKING
 
-__all__ = ["reachable"]
+from maestro_runtime._lazy import loader
+
+if TYPE_CHECKING:
+    from maestro_runtime.daemon._process import Daemon
+    from maestro_runtime.daemon._serving import reachable
+    from maestro_runtime.daemon.errors import DaemonError, SocketInUse, SocketUnusable
+
+_HOMES = {
+    "Daemon": "_process",
+    "DaemonError": "errors",
+    "SocketInUse": "errors",
+    "SocketUnusable": "errors",
+    "reachable": "_serving",
+}
+"""Public names, and the module each is loaded from."""
+
+__all__ = ["Daemon", "DaemonError", "SocketInUse", "SocketUnusable", "reachable"]
+
+__getattr__ = loader(__name__, _HOMES)

@@ -35,6 +35,13 @@ from maestro_runtime import errors
             "an idempotency key must have 1 to 128 characters, got ''",
         ),
         (
+            errors.RuntimeDraining("s1"),
+            (
+                "the runtime is stopping and takes no more work: session 's1' "
+                "can start or go on after its next start"
+            ),
+        ),
+        (
             errors.SessionConflict("s1", "the labels", "a=1", "a=2"),
             "session 's1' was started with the labels 'a=1', got 'a=2'",
         ),

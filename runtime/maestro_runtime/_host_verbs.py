@@ -1,0 +1,89 @@
+"""The verbs of a runtime that are for who hosts it: going on after a start, coming to a stop."""
+
+import threading
+
+from maestro_actors.kernel import LaneActor, LaneFuture
+from maestro_actors.team import Team
+from maestro_runtime._admission import Admission
+from maestro_runtime._verbs import SessionVerbs
+from maestro_runtime.session import Session
+from maestro_storage.records import SessionRecord
+
+FAREWELL_ADDRESS = "urn:maestro:farewell"
+
+
+class HostVerbs(SessionVerbs):
+    """Take up, drain, and hear of a loss: the part of a runtime that a daemon uses."""
+
+    _admission: Admission
+    _starting: threading.Lock
+
+    def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
+        raise NotImplementedError  # the runtime answers
+
+    @property
+    def lost(self) -> LaneFuture[None]:
+        """Fails with what went wrong when the store or an actor is lost, and every session with it.
+
+        The runtime is to be closed then; what was acknowledged is safe.
+        """
+        return self._running.lost
+
+    @property
+    def running_count(self) -> int:
+        """Sessions in which something may still run."""
+        return self._running.count
+
+    def take_up(self, session_id: str) -> Session:
+        """Go on with a session as a stop or a crash has left it.
+
+        One that is to be paused or cancelled is; one that is paused, or has ended, stays so.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+            UnknownEngine, EngineNotReady: An engine cannot work here.
+            CheckNotReady: A check cannot be evaluated here.
+            DirectoryUnusable: A directory of it cannot be used.
+            RuntimeDraining, RuntimeStopped: The runtime comes to its end.
+        """
+        with self._starting:
+            self._running.require_admission(session_id)
+            record = self.store.require_session(session_id)
+            team = self._admission.team_of(record)
+            return self._take_up(record, team, team)
+
+    def drain(self) -> LaneFuture[None]:
+        """Take no more, begin nothing more, and let attempts that are in flight come to their end.
+
+        Records can be read meanwhile. `close` must follow; it cuts short what is left. Not from a
+        listener; blocks until a start that is under way is done.
+
+        Returns:
+            Resolved once nothing is in flight.
+        """
+        with self._starting:
+            self._running.refuse()
+            halted = [ref.actor_urn for ref in self._running.halt()]
+        gone: LaneFuture[None] = LaneFuture()
+        if not halted:
+            gone.set(None)
+            return gone
+        self.system.spawn(_Farewell, set(halted), gone, address=FAREWELL_ADDRESS)
+        for address in halted:
+            self.system.watch(address, FAREWELL_ADDRESS, address)
+        return gone
+
+
+class _Farewell(LaneActor):
+    """Waits until some actors are gone."""
+
+    def __init__(self, waited_for: set[str], gone: LaneFuture[None]) -> None:
+        super().__init__()
+        self._waited_for = waited_for
+        self._gone = gone
+
+    def on_receive(self, message: str) -> None:
+        self._waited_for.discard(message)
+        if not self._waited_for:
+            self._gone.set(None)

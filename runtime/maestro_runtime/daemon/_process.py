@@ -1,0 +1,173 @@
+"""The daemon's process: it opens, takes up, serves, drains and closes; its main thread waits."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, MutableMapping
+from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
+from typing import Final, TypeVar
+
+from maestro_runtime._version import __version__
+from maestro_runtime.config.daemon import DaemonSettings
+from maestro_runtime.daemon._dump import dump
+from maestro_runtime.daemon._gate import RuntimeGate
+from maestro_runtime.daemon._notifier import Notifier
+from maestro_runtime.daemon._pulse import Pulse
+from maestro_runtime.daemon._server import SocketServer
+from maestro_runtime.daemon._signals import Signals
+from maestro_runtime.daemon._taking_up import TakenUp, take_up
+from maestro_runtime.options import RuntimeOptions
+from maestro_runtime.runtime import Runtime, open_runtime
+
+TICK_SECONDS: Final = 5.0
+"""How often the service manager hears of something that takes its time."""
+
+EXTEND_SECONDS: Final = 30
+"""How much more time is asked of the service manager each time."""
+
+T = TypeVar("T")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One life of the daemon, on the main thread of its process."""
+
+    def __init__(
+        self, settings: DaemonSettings, options: RuntimeOptions, environ: MutableMapping[str, str]
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            settings: Where it works.
+            options: How the runtime is opened.
+            environ: The variables of the service manager are taken out of it.
+        """
+        self._settings: Final = settings
+        self._options: Final = options
+        self._notifier: Final = Notifier(environ)
+        watchdog_seconds = self._notifier.watchdog_seconds
+        self._tick_seconds: Final = min(TICK_SECONDS, watchdog_seconds / 3 or TICK_SECONDS)
+        self._signals: Final = Signals()
+        self._stops = 0
+        """How often it has been told to stop."""
+        self._runtime: Runtime | None = None
+        self._pulse: Pulse | None = None
+        self._status = ""
+
+    def run(self) -> None:
+        """Own the state and serve it until SIGTERM or SIGINT; all is in order on return.
+
+        Raises:
+            StateOwned, StateNotWritable, NetworkFileSystem, StateTooNew, RecordTooNew,
+                StateDamaged: As `open_runtime`.
+            SocketInUse, SocketUnusable: It cannot listen.
+            StorageError, ActorFailed: The store or an actor was lost; what was acknowledged is
+                safe.
+        """
+        settings = self._settings
+        with self._signals:
+            self._say("verifying the state")
+            opening = partial(open_runtime, settings.state_dir.value, self._options)
+            self._runtime = runtime = self._finished(opening)
+            try:
+                with closing(
+                    SocketServer(settings.socket.value, RuntimeGate(runtime), users=(os.getuid(),))
+                ):
+                    self._serve(runtime)
+            finally:
+                self._say("closing the state")
+                self._pulse = None
+                self._finished(runtime.close)
+
+    def _serve(self, runtime: Runtime) -> None:
+        """Take up what was under way, and serve until it is time to go."""
+        runtime.lost.add_done_callback(lambda _: self._signals.wake())
+        if self._notifier.watchdog_seconds:
+            self._pulse = Pulse(
+                runtime.system, runtime.store.journal, lambda: self._notifier.tell(WATCHDOG=1)
+            )
+        taken = self._finished(partial(take_up, runtime, self._goes_on))
+        if not self._is_over(runtime):
+            self._tell_ready(runtime, taken)
+        while not self._is_over(runtime):
+            self._say(f"{runtime.running_count} sessions under way")
+            self._hear(self._tick_seconds)
+        if not runtime.lost.is_done:
+            self._drain(runtime)
+        if runtime.lost.is_done:
+            runtime.lost.get()
+
+    def _is_over(self, runtime: Runtime) -> bool:
+        return self._stops > 0 or runtime.lost.is_done
+
+    def _goes_on(self, taken: TakenUp) -> bool:
+        self._say(f"taking up sessions, {len(taken.resumed)} so far")
+        return self._runtime is not None and not self._is_over(self._runtime)
+
+    def _tell_ready(self, runtime: Runtime, taken: TakenUp) -> None:
+        self._notifier.tell(READY=1)
+        _log.info(
+            "ready",
+            extra={
+                "version": __version__,
+                "state_dir": str(runtime.store.path),
+                "socket": str(self._settings.socket.value),
+                "sessions_resumed": len(taken.resumed),
+                "sessions_left": len(taken.left),
+            },
+        )
+
+    def _drain(self, runtime: Runtime) -> None:
+        """Let what is in flight end, for a while, or until it is to be now."""
+        timeout_seconds = self._settings.drain_timeout_seconds.value
+        self._notifier.tell(STOPPING=1)
+        self._say(f"draining for at most {timeout_seconds:g} s")
+        until = time.monotonic() + timeout_seconds
+        quiet = self._finished(runtime.drain)
+        quiet.add_done_callback(lambda _: self._signals.wake())
+        while not (quiet.is_done or runtime.lost.is_done or self._stops > 1):
+            left_seconds = until - time.monotonic()
+            if left_seconds <= 0:
+                break
+            self._hear(min(left_seconds, self._tick_seconds))
+        _log.info("drained" if quiet.is_done else "interrupting what is in flight")
+
+    def _finished(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns on a thread of its own; signals are heard meanwhile."""
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                done.set_exception(error)
+            self._signals.wake()
+
+        threading.Thread(target=run, name="daemon", daemon=True).start()
+        while not done.done():
+            self._hear(self._tick_seconds)
+            self._notifier.tell(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
+        return done.result()
+
+    def _hear(self, timeout_seconds: float) -> None:
+        """Wait for a signal, or for less, and do what it says."""
+        if self._pulse is not None:
+            self._pulse.beat()
+        for number in self._signals.wait(timeout_seconds):
+            match number:
+                case signal.SIGTERM | signal.SIGINT:
+                    self._stops += 1
+                    _log.info("told to stop by %s", signal.Signals(number).name)
+                case signal.SIGUSR1:
+                    _log.warning("%s", dump(self._runtime))
+
+    def _say(self, status: str) -> None:
+        if status != self._status:
+            self._status = status
+            self._notifier.tell(STATUS=status)
+            _log.debug("%s", status)

@@ -1,0 +1,182 @@
+"""A daemon comes up, goes on with what was under way, and goes in order."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from command_line import CommandLine
+from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
+from served import (
+    ServiceManager,
+    interrupted_run,
+    serving,
+    start,
+    stopped,
+    wait_for_event,
+)
+
+
+def state_of(cli: CommandLine, session: str) -> str:
+    report = json.loads(cli("session", "show", session, "--json").stdout)
+    return str(report["state"])
+
+
+def test_a_daemon_makes_a_state_says_in_one_line_that_it_is_ready_and_ends_with_0(
+    cli: CommandLine,
+) -> None:
+    with killed_at_the_end(start(cli)) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        beside = cli("session", "list")
+        stopped(process)
+
+    assert "ready" in line
+    assert f"state_dir={cli.state_dir}" in line
+    assert f"socket={cli.state_dir / 'maestro.sock'}" in line
+    assert "sessions_resumed=0" in line
+    assert beside.returncode == 0, beside.stderr
+    assert process.returncode == 0
+    assert not (cli.state_dir / "maestro.sock").exists()
+
+
+def test_sessions_that_were_under_way_go_on_and_those_at_rest_stay(cli: CommandLine) -> None:
+    interrupted_run(cli, "going", seconds=0.5)
+    interrupted_run(cli, "resting", seconds=0.5)
+    assert cli("session", "pause", "resting").returncode == 0
+    interrupted_run(cli, "leaving")
+    assert cli("session", "cancel", "leaving").returncode == 0
+
+    with serving(cli) as process:
+        wait_for_event(cli, "going", "session_done")
+        wait_for_event(cli, "leaving", "session_cancelled")
+        stopped(process)
+
+    assert {name: state_of(cli, name) for name in ("going", "resting", "leaving")} == {
+        "going": "done",
+        "resting": "paused",
+        "leaving": "cancelled",
+    }
+
+
+def test_a_session_that_cannot_go_on_is_told_and_left_and_keeps_no_other(cli: CommandLine) -> None:
+    interrupted_run(cli, "good", seconds=0.5)
+    interrupted_run(cli, "bad")
+    output = Path(json.loads(cli("session", "show", "bad", "--json").stdout)["output_dir"])
+    for path in output.iterdir():
+        path.unlink()
+    output.rmdir()
+    output.write_text("a file where the directory was")
+
+    with killed_at_the_end(start(cli)) as process:
+        assert process.stderr is not None
+        told, ready = process.stderr.readline(), process.stderr.readline()
+        wait_for_event(cli, "good", "session_done")
+        stopped(process)
+
+    assert "session_id=bad" in told
+    assert "sessions_resumed=1" in ready
+    assert "sessions_left=1" in ready
+    assert state_of(cli, "good") == "done"
+    assert state_of(cli, "bad") == "running"
+
+
+@pytest.mark.parametrize("place", ["path", "abstract"])
+def test_the_service_manager_hears_each_step(cli: CommandLine, place: str) -> None:
+    address = f"@maestro-{os.getpid()}" if place == "abstract" else str(cli.directory / "notify")
+    with ServiceManager(address) as manager:
+        cli.environment["NOTIFY_SOCKET"] = address
+        with killed_at_the_end(start(cli)) as process:
+            before = manager.until("READY")
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(BOUND_SECONDS) == 0
+        after = manager.heard()
+
+    assert before[0] == {"STATUS": "verifying the state"}
+    assert any("EXTEND_TIMEOUT_USEC" in message for message in before)
+    statuses = [message["STATUS"] for message in after if "STATUS" in message]
+    assert statuses == ["0 sessions under way", "draining for at most 30 s", "closing the state"]
+    assert {"STOPPING": "1"} in after
+
+
+def test_a_second_daemon_is_refused_and_the_first_does_not_notice(cli: CommandLine) -> None:
+    with serving(cli) as process:
+        second = cli("serve")
+        stopped(process)
+
+    assert second.returncode == 4
+    assert f"owned by pid {process.pid}" in second.stderr
+    assert process.returncode == 0
+
+
+def test_a_socket_that_cannot_be_made_keeps_a_daemon_from_starting(cli: CommandLine) -> None:
+    result = cli("serve", "--socket", cli.directory / "missing" / "socket")
+
+    assert result.returncode == 3
+    assert "cannot be made" in result.stderr
+
+
+def test_attempts_in_flight_end_before_a_daemon_does(cli: CommandLine) -> None:
+    interrupted_run(cli, "going", seconds=1.5)
+
+    with serving(cli) as process:
+        wait_for_event(cli, "going", "attempt_started", count=3)
+        said = stopped(process)
+
+    assert process.returncode == 0
+    assert "drained" in said
+    events = cli("session", "show", "going", "--json").stdout
+    assert json.loads(events)["state"] == "running"
+    assert {task["task_id"]: task["state"] for task in json.loads(events)["tasks"]} == {
+        "note": "done",
+        "review": "done",
+    }
+
+
+@pytest.mark.parametrize("reason", ["timeout", "second signal"])
+def test_what_does_not_end_in_time_is_interrupted_and_can_go_on(
+    cli: CommandLine, reason: str
+) -> None:
+    interrupted_run(cli, "going")
+    timeout = "0.1" if reason == "timeout" else "600"
+
+    with serving(cli, "--drain-timeout", timeout) as process:
+        wait_for_event(cli, "going", "attempt_started", count=3)
+        os.kill(process.pid, signal.SIGTERM)
+        if reason == "second signal":
+            wait_for_line(process, "told to stop")
+            os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=BOUND_SECONDS)
+
+    assert process.returncode == 0
+    report = json.loads(cli("session", "show", "going", "--json").stdout)
+    assert report["state"] == "running"
+    assert [attempt["state"] for attempt in report["tasks"][1]["attempts"]][-1] == "interrupted"
+
+
+def test_a_dump_tells_of_actors_and_threads(cli: CommandLine) -> None:
+    interrupted_run(cli, "going")
+
+    with serving(cli) as process:
+        wait_for_event(cli, "going", "attempt_started", count=3)
+        os.kill(process.pid, signal.SIGUSR1)
+        wait_for_line(process, "(Coordinator): idle, 0 waiting, 0 restarts")
+        wait_for_line(process, "thread maestro-journal")
+        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, signal.SIGINT)
+
+
+def test_a_daemon_that_draws_to_its_end_is_looked_at_as_before(cli: CommandLine) -> None:
+    interrupted_run(cli, "going")
+
+    with serving(cli) as process:
+        wait_for_event(cli, "going", "attempt_started", count=3)
+        os.kill(process.pid, signal.SIGTERM)
+        wait_for_line(process, "told to stop")
+        listed = cli("session", "list")
+        os.kill(process.pid, signal.SIGTERM)
+
+    assert listed.returncode == 0
+    assert "going" in listed.stdout

@@ -1,0 +1,102 @@
+"""A daemon beside a test, and the service manager it talks to."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from command_line import CommandLine
+from maestro_runtime.wire.frames import Events, Follow, packed, receive
+from maestro_runtime.wire.line import SOCKET_NAME, connected
+from maestro_storage.records import EventRecord
+from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+SLOW = "[personas.reviewer]\nlatency_seconds = {seconds}"
+
+
+class ServiceManager:
+    """Hears what a daemon tells systemd, on a real datagram socket."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._line.bind(address.replace("@", "\0"))
+        self._line.settimeout(BOUND_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.close()
+
+    def next(self) -> dict[str, str]:
+        """Wait for a message."""
+        lines = self._line.recv(1 << 16).decode().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def until(self, key: str) -> list[dict[str, str]]:
+        """Return the messages up to one that has `key`."""
+        heard = [self.next()]
+        while key not in heard[-1]:
+            heard.append(self.next())
+        return heard
+
+    def heard(self) -> list[dict[str, str]]:
+        """Return what is there already."""
+        self._line.settimeout(0)
+        found = []
+        try:
+            while True:
+                found.append(self.next())
+        except BlockingIOError:
+            return found
+        finally:
+            self._line.settimeout(BOUND_SECONDS)
+
+
+def start(cli: CommandLine, *arguments: object) -> "Popen[str]":
+    """Start a daemon and return at once."""
+    return cli.start("serve", *arguments)
+
+
+@contextmanager
+def serving(cli: CommandLine, *arguments: object) -> Iterator["Popen[str]"]:
+    """Lend a daemon that is ready."""
+    with killed_at_the_end(start(cli, *arguments)) as process:
+        wait_for_line(process, "ready")
+        yield process
+
+
+def stopped(process: "Popen[str]") -> str:
+    """Tell a daemon to stop, wait until it has, and return what it said."""
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=BOUND_SECONDS)
+    return said
+
+
+def interrupted_run(cli: CommandLine, session: str, *, seconds: float = 600) -> None:
+    """Leave a session that is under way: its second task takes so long, and its process dies."""
+    team = cli.team()
+    slow = SLOW.format(seconds=seconds)
+    team.write_text(team.read_text().replace("[personas.reviewer]", slow))
+    with killed_at_the_end(cli.start("run", team, "--session", session)) as process:
+        wait_for_line(process, "review: attempt 1 of round 1 started")
+
+
+def wait_for_event(cli: CommandLine, session: str, kind: str, *, count: int = 1) -> None:
+    """Wait until the history of a session that a daemon runs has so many events of a kind."""
+    line, _ = connected(cli.state_dir / SOCKET_NAME, BOUND_SECONDS)
+    with line:
+        line.sendall(packed(Follow(id=1, session_id=session, since=1)))
+        while count > 0:
+            frame = receive(line)
+            assert isinstance(frame, Events), frame
+            events = [msgspec.msgpack.decode(event, type=EventRecord) for event in frame.events]
+            count -= sum(event.kind == kind for event in events)
