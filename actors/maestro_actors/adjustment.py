@@ -17,7 +17,7 @@ from maestro_actors.ledger.history import adjustment
 from maestro_actors.ledger.ledger import Change, Ledger
 from maestro_actors.ledger.prices import RateCard, cost_of
 from maestro_actors.ledger.rows import booked, figures_of, holds_of, usage_of
-from maestro_actors.messages import CorrectCall, TopUp
+from maestro_actors.messages import CorrectCall, RaiseLimit, ToppedUp, TopUp
 from maestro_storage.bookings import Correction
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Event, Transition
@@ -146,3 +146,18 @@ def topped_up(ledger: Ledger, order: TopUp) -> tuple[Change, Transition]:
         )
     )
     return change, draft
+
+
+def raised(ledger: Ledger, order: RaiseLimit) -> tuple[Change, ToppedUp]:
+    """Raise a limit; what follows from it is in the order, the counters are for the caller."""
+    change = ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
+    (counter,) = change.counters
+    return change, ToppedUp(
+        budget_id=counter.key.budget_id,
+        metric=order.metric,
+        subject=counter.key.subject,
+        session_id=counter.key.session_id,
+        limit=counter.limit,
+        left=max(0, counter.limit - counter.spent - counter.held),
+        retried=order.retried,
+    )

@@ -30,8 +30,10 @@ from maestro_actors.messages import (
     EngineFinished,
     EngineStarted,
     Flushed,
+    GetTask,
     OpenCall,
     PersonaMessage,
+    PersonaStatus,
     ProcessRecorded,
     RecordProcess,
     RecoverTask,
@@ -41,7 +43,7 @@ from maestro_actors.messages import (
     WaitRecorded,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.proxy import Channel, LocalChannel, Proxy, asks, encoded
 from maestro_actors.task import Task
 from maestro_actors.ticket import write_ticket
 from maestro_actors.token_accountant import AccountantProxy
@@ -85,7 +87,9 @@ class Persona(MessageActor):
         if self.restarts:
             self._begin_again()
 
-    def handle(self, message: PersonaMessage) -> None:  # noqa: C901, PLR0912 - one case a message
+    def handle(  # noqa: C901, PLR0912, PLR0915 - one case a message
+        self, message: PersonaMessage
+    ) -> PersonaStatus | None:
         """Dispatch one message; one that belongs to another step or call is out of date."""
         match message:
             case EngineFinished():
@@ -134,8 +138,25 @@ class Persona(MessageActor):
                     self._close_interrupted(message.usage)
             case Flushed():
                 self._flushed()
+            case GetTask():
+                return self._status()
             case _:
                 assert_never(message)
+        return None
+
+    def _status(self) -> PersonaStatus:
+        record = self._record
+        return PersonaStatus(
+            session_id=record.session_id,
+            task_id=record.task_id,
+            persona_id=record.persona_id,
+            state=record.state,
+            waits_for=record.waits_for,
+            round=record.round,
+            attempt=record.attempt,
+            deadline_ms=record.deadline_ms,
+            engine_runs=self._step == "running",
+        )
 
     def _begin_again(self) -> None:
         self._step = "restarting"
@@ -364,3 +385,5 @@ class PersonaProxy(Proxy):
         If it is `excused`, that the call was interrupted does not end the task.
         """
         self._tell(RecoverTask(excused=excused))
+
+    status = asks(GetTask)

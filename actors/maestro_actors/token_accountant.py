@@ -12,7 +12,7 @@ from typing import ClassVar, Final, assert_never
 import msgspec
 import pykka
 
-from maestro_actors.adjustment import check_top_up, correct, topped_up
+from maestro_actors.adjustment import check_top_up, correct, raised, topped_up
 from maestro_actors.alert import write_alert
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
@@ -51,9 +51,11 @@ from maestro_actors.messages import (
     OpenCall,
     PersonaUsage,
     RaiseBudget,
+    RaiseLimit,
     RecordProcess,
     ReturnRoom,
     SessionUsage,
+    ToppedUp,
     TopUp,
 )
 from maestro_actors.parking import ParkingLot, Place
@@ -95,8 +97,8 @@ class TokenAccountant(MessageActor):
 
     def handle(  # noqa: C901, PLR0912 - one case a message
         self, message: AccountantMessage
-    ) -> SessionUsage | CallCorrected | None:
-        """Dispatch one message; `GetUsage` and `CorrectCall` are answered."""
+    ) -> SessionUsage | CallCorrected | ToppedUp | None:
+        """Dispatch one message; `GetUsage`, `CorrectCall` and `RaiseLimit` are answered."""
         match message:
             case OpenCall():
                 self._open_call(message)
@@ -112,6 +114,8 @@ class TokenAccountant(MessageActor):
                 self._ledger.forget_session(message.session_id)
             case TopUp():
                 self._top_up(message)
+            case RaiseLimit():
+                return self._raise_limit(message)
             case CorrectCall():
                 return self._correct(message)
             case CorrectionRecorded():
@@ -285,6 +289,13 @@ class TokenAccountant(MessageActor):
         self._ports.journal.append(draft)
         self._wake(counter.key for counter in change.counters)
 
+    def _raise_limit(self, order: RaiseLimit) -> ToppedUp:
+        change, done = raised(self._ledger, order)
+        self._put(order.draft, change.counters, order.at_ms)
+        self._ports.journal.append(order.draft)
+        self._wake(counter.key for counter in change.counters)
+        return done
+
     def _return_room(self, address: str) -> None:
         woken = self._parked.leave(address)
         if woken is not None:
@@ -412,6 +423,14 @@ class AccountantProxy(Proxy):
         # Here and not in the actor, whose failure would stop the process.
         check_top_up(order)
         self._tell(order)
+
+    def raise_limit(self, order: RaiseLimit) -> pykka.Future[ToppedUp]:
+        """Raise a limit and commit the draft of what follows; not durable yet when answered.
+
+        Raises, through the future:
+            LedgerConflict: The budget does not count this caller.
+        """
+        return self._ask(order, ToppedUp)
 
     def correct(self, order: CorrectCall) -> pykka.Future[CallCorrected]:
         """Book what a closed call has really used; not durable yet when this is answered.

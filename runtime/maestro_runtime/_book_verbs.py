@@ -1,26 +1,26 @@
 """The verbs of a runtime that are about its books: what was used, and what may be."""
 
+import threading
 from typing import Final
 
-from maestro_actors.messages import CorrectCall, TopUp
-from maestro_actors.proxy import LocalChannel
-from maestro_actors.token_accountant import AccountantProxy
+from maestro_actors.kernel import ActorSystem
+from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
+from maestro_runtime._running import RunningSessions
+from maestro_runtime.proxies import Proxies
+from maestro_runtime.top_up import TopUpOrder, limit_order, planned
 from maestro_storage import Store
 
 BOOKED_SECONDS: Final = 30.0
 """Longest wait for an entry to become durable."""
 
 
-class BookVerbs:
-    """The accountant, corrections, and budgets that are raised."""
+class BookVerbs(Proxies):
+    """Corrections, and budgets that are raised."""
 
     store: Store
-    _channel: LocalChannel
-
-    @property
-    def accountant(self) -> AccountantProxy:
-        """The token accountant."""
-        return AccountantProxy(self._channel)
+    system: ActorSystem
+    _running: RunningSessions
+    _starting: threading.Lock
 
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.
@@ -52,3 +52,22 @@ class BookVerbs:
         # Answered after the top-up was handled, because the accountant keeps the order.
         self.accountant.usage(session_id).get(timeout=BOOKED_SECONDS)
         self.store.journal.settle(BOOKED_SECONDS)
+
+    def raise_limit(self, order: TopUpOrder) -> ToppedUp:
+        """Raise a limit in its running window; durable on return, with all that follows from it.
+
+        As `maestro_runtime.top_up.top_up`, but tasks of a session that runs are tried again at
+        once, and calls that wait for the budget go on. Not from a listener.
+
+        Raises:
+            BudgetInvalid, NotFound, BudgetAmbiguous, StorageError: As `top_up`.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
+        """
+        # An answer to one of the tasks must not come in between.
+        with self._starting:
+            now_ms = self.system.clock.now_ms()
+            plan = planned(self.store, order, now_ms, self._running.is_running)
+            done = self.accountant.raise_limit(limit_order(plan, now_ms))
+            topped_up: ToppedUp = done.get(timeout=BOOKED_SECONDS)
+            self.store.journal.settle(BOOKED_SECONDS)
+            return topped_up

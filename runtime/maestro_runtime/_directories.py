@@ -6,6 +6,11 @@ from pathlib import Path
 from maestro_runtime.errors import DirectoryUnusable
 
 
+def own_workspace(base_dir: Path | None, session_id: str) -> Path:
+    """Return the workspace of a session whose order names none; None: the current directory."""
+    return (base_dir or Path()) / "maestro-output" / session_id
+
+
 def usable_output(path: Path) -> str:
     """Create the workspace and return its absolute path.
 

@@ -9,7 +9,7 @@ from maestro_actors.engine import Artifact, Outcome
 from maestro_actors.plan import plan_until, require_plan
 from maestro_actors.session import KeptTask, Origin, Particulars, opening_transition
 from maestro_actors.team import Contract, Team
-from maestro_runtime._directories import usable_input, usable_output
+from maestro_runtime._directories import own_workspace, usable_input, usable_output
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import latest_files
 from maestro_runtime.errors import DirectoryUnusable, GivenMissing
@@ -36,7 +36,7 @@ def opened(
     """
     team, start_at = order.team, order.start_at
     require_plan(team, order.plan, () if start_at is None else _before(team, start_at))
-    output_dir = order.output_dir or Path("maestro-output") / session_id
+    output_dir = order.output_dir or own_workspace(order.base_dir, session_id)
     origin = None
     if start_at is None:
         place = usable_output(output_dir)

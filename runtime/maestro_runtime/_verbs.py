@@ -16,6 +16,7 @@ from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import Asked, stands, wished
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, retry_at_rest
+from maestro_runtime.proxies import Proxies
 from maestro_runtime.session import Session
 from maestro_runtime.wire.orders import CANCEL_SECONDS
 from maestro_storage import Store
@@ -25,17 +26,13 @@ ORDER_SECONDS: Final = 30.0
 """Longest wait for an order to become durable."""
 
 
-class SessionVerbs:
+class SessionVerbs(Proxies):
     """Pause, cancel, retry, rerun and remove: the part of a runtime that a person uses."""
 
     store: Store
     system: ActorSystem
     _running: RunningSessions
     _starting: threading.Lock
-
-    def coordinator(self, session_id: str) -> CoordinatorProxy:
-        """Return the coordinator of a session; it lives while the session runs."""
-        raise NotImplementedError  # the runtime answers
 
     def _start(self, session_id: str, team: Team) -> Session:
         raise NotImplementedError  # the runtime answers
@@ -128,6 +125,10 @@ class SessionVerbs:
         with self._starting:
             self._require_rest(session_id, "remove", "it must have ended")
             remove_at_rest(self.store, session_id)
+
+    def is_under_way(self, session_id: str) -> bool:
+        """Whether something may still run in a session."""
+        return self._running.is_under_way(session_id)
 
     def _wish(self, session_id: str, asked: Asked) -> Session:
         with self._starting:

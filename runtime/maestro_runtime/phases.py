@@ -25,6 +25,11 @@ class PhaseRun:
         self._store = store
         self._ended = ended
 
+    @property
+    def is_over(self) -> bool:
+        """Whether none of the phases goes on any more: the result is there."""
+        return self._ended.is_done
+
     def result(self, timeout: float | None = None) -> SessionReport:
         """Block until each of the phases is done, or cannot go on by itself; return the session.
 

@@ -8,6 +8,7 @@ import logging
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,11 +16,9 @@ from typing import Final, Self
 import pykka
 
 from maestro_actors.answer import Answer
-from maestro_actors.circuit_breaker import BreakerProxy
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
-from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
+from maestro_actors.help_desk import HelpDesk
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     HELP_DESK_ADDRESS,
@@ -29,6 +28,7 @@ from maestro_actors.kernel import (
     AsyncLane,
     Restart,
     SystemClock,
+    ThreadLane,
 )
 from maestro_actors.messages import BreakerChanged, encode
 from maestro_actors.ports import Ports
@@ -48,6 +48,7 @@ from maestro_runtime._opening import opened
 from maestro_runtime._phase_verbs import PhaseVerbs
 from maestro_runtime._planner import Planner
 from maestro_runtime._readiness import current_versions, placed, require_ready
+from maestro_runtime._record_verbs import RecordVerbs
 from maestro_runtime._resumption import require_open
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
@@ -62,9 +63,12 @@ from maestro_runtime.healing import FileMender
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.prices import open_prices
 from maestro_runtime.session import Session, SessionOrder
+from maestro_runtime.supervisor import Custodian, Supervisor
 from maestro_runtime.tickets import AlertFile, AlertSink, FileSink, TicketDesk
 from maestro_runtime.tickets.alerts import FILE_NAME as ALERTS_NAME
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
+from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
+from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 from maestro_storage import Store, StorePorts
 from maestro_storage.errors import StorageError, StoreClosed
 from maestro_storage.plan import Plan
@@ -78,7 +82,7 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
+class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
@@ -147,6 +151,11 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
             address=HELP_DESK_ADDRESS,
             supervision=Restart(),
         )
+        # A thread each: what they do waits for the disk.
+        self._orders = ThreadLane("orders", threads=2)
+        spawn = partial(self.system.spawn, supervision=Restart(), lane=self._orders)
+        spawn(Supervisor, self, address=SUPERVISOR_ADDRESS)
+        spawn(Custodian, self.store, address=CUSTODIAN_ADDRESS)
 
     def __enter__(self) -> Self:
         return self
@@ -158,14 +167,6 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def coordinator(self, session_id: str) -> CoordinatorProxy:
-        """Return the coordinator of a session; it lives while the session runs."""
-        return CoordinatorProxy(self._channel, session_id)
-
-    def breaker(self, name: str) -> BreakerProxy:
-        """Return a circuit breaker by `Persona.breaker`; it lives once a session uses it."""
-        return BreakerProxy(self._channel, name)
 
     def subscribe(self, listener: EventListener) -> None:
         """Call `listener` with every event of every session, once it is durable, in order.
@@ -322,11 +323,6 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
             session_id = fork(self.store, order, self.system.clock.now_ms())
             return self._take_up(self.store.require_session(session_id), team, team)
 
-    @property
-    def help_desk(self) -> HelpDeskProxy:
-        """The help desk."""
-        return HelpDeskProxy(self._channel)
-
     def answer(self, session_id: str, task_id: str, answer: Answer) -> None:
         """Answer a task that needs help; durable on return.
 
@@ -388,6 +384,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, Governance):
         finally:
             # An actor that hangs must keep neither the state locked nor anybody waiting.
             self.store.close()
+            self._orders.close()
             self._lane.close()
             self._running.abandon()
 

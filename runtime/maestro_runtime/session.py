@@ -34,7 +34,7 @@ class SessionOrder:
     session_id: str | None = None
     """None: derived from everything else, so that the same order finds the same session."""
     output_dir: Path | None = None
-    """The workspace; None: `maestro-output/<session id>` under the current directory."""
+    """The workspace; None: `maestro-output/<session id>` under `base_dir`."""
     input_dir: Path | None = None
     """The source tree to work on, if the team needs one."""
     context: Mapping[str, Any] | None = None
@@ -58,6 +58,9 @@ class SessionOrder:
     plan: Plan = ()
     """What runs before the session stops; empty: everything. For a session that exists and does
     not run: what it runs from now on, empty for what is left of its plan."""
+    base_dir: Path | None = None
+    """Where a workspace that is not named is made; None: the current directory. It does not tell
+    orders apart."""
 
     @property
     def effective_team(self) -> Team:
@@ -115,6 +118,11 @@ class Session:
         self.session_id = session_id
         self._store = store
         self._ended = ended
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing can run in it any more: its result is there."""
+        return self._ended.is_done
 
     def result(self, timeout: float | None = None) -> SessionReport:
         """Block until nothing more can run in the session, and return its report.

@@ -1,15 +1,24 @@
-"""Topping up a budget while nothing runs: the entry, and the tasks that go on with it."""
+"""Topping up a budget: the entry, and the tasks that go on with it.
 
+While a runtime is open, only its token accountant writes counters: see `Runtime.raise_limit`.
+"""
+
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
+from maestro_actors.adjustment import raised
 from maestro_actors.answer import Answer, answered
+from maestro_actors.identity import coordinator_address
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import BudgetInvalid
+from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.prices import NANO_PER_USD
-from maestro_actors.ledger.rows import row_of
+from maestro_actors.ledger.rows import loader, row_of
+from maestro_actors.messages import HelpAnswered, RaiseLimit, ToppedUp, encode
+from maestro_runtime._memory import StoreMemory
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.counters import (
     Counted,
@@ -33,6 +42,11 @@ REASON_CHARS_MAX: Final = 500
 """Longest reason, in characters."""
 
 
+def _nobody(_session_id: str) -> bool:
+    """No session has a coordinator."""
+    return False
+
+
 class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is added to which counter, and why."""
 
@@ -49,19 +63,18 @@ class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None = None
 
 
-class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
-    """What a top-up has done."""
+class TopUpPlan(NamedTuple):
+    """What a top-up is about to do."""
 
-    budget_id: str
-    metric: str
-    subject: str
-    session_id: str
-    limit: int
-    """With what was added."""
-    left: int
+    counter: Counter
+    """As it stands before."""
+    counted: list[Counted]
+    """Whom it counts; not empty."""
+    amount: int
+    """In units of the metric."""
+    draft: Transition
+    """The entry in the history, and the tasks that are tried again."""
     retried: tuple[tuple[str, str], ...]
-    """Session and contract of each task that the budget had stopped, and that is tried again when
-    its session is resumed."""
 
 
 def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
@@ -78,32 +91,64 @@ def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
         BudgetAmbiguous: Several are meant.
         StorageError: The entry could not be written.
     """
+    plan = planned(store, order, now_ms)
+    memory = StoreMemory(store)
+    ledger = Ledger(loader(memory.counter), memory.counted_until_ms())
+    change, done = raised(ledger, limit_order(plan, now_ms))
+    for counter in change.counters:
+        plan.draft.put(row_of(counter, now_ms, store.epoch))
+    # Nobody lives here to be told.
+    plan.draft.deliveries.clear()
+    store.journal.commit(plan.draft).result()
+    return done
+
+
+def planned(
+    store: Records, order: TopUpOrder, now_ms: int, is_live: Callable[[str], bool] = _nobody
+) -> TopUpPlan:
+    """Return what a top-up would do; raises as `top_up`.
+
+    Args:
+        store: What is on record.
+        order: The top-up.
+        now_ms: Wall clock.
+        is_live: Whether a session has a coordinator, which alone writes its record.
+    """
     if not 1 <= len(order.reason) <= REASON_CHARS_MAX:
         rule = f"must have 1 to {REASON_CHARS_MAX} characters"
         raise BudgetInvalid(order.budget_id, "reason for a top-up", rule, order.reason[:80])
     book = counter_book(store, now_ms)
     counter = _found(book, order)
-    metric = metric_of(counter.key)
-    amount = _units(order, metric)
-    counter.top_up(amount)
+    amount = _units(order, metric_of(counter.key))
     counted = book.counted.get(counter.key, [])
+    if not counted:
+        raise NotFound("session with budget", order.budget_id)
     draft = Transition()
-    draft.put(row_of(counter, now_ms, store.epoch))
     draft.event(_entry(_historian(store, counter.key, counted), order, amount, now_ms))
     stopped = _stopped(store, counted)
-    for session, task in stopped:
-        answer = answered(session, task, Answer(decision="retry", by=order.by), now_ms, store.epoch)
+    again = Answer(decision="retry", by=order.by)
+    for found, task in stopped:
+        live = is_live(found.session_id)
+        session = msgspec.structs.replace(found, state="running") if live else found
+        answer = answered(session, task, again, now_ms, store.epoch)
         draft.changes.extend(answer.changes)
         draft.events.extend(answer.events)
-    store.journal.commit(draft).result()
-    return ToppedUp(
-        budget_id=counter.key.budget_id,
-        metric=metric,
-        subject=counter.key.subject,
-        session_id=counter.key.session_id,
-        limit=counter.limit,
-        left=max(0, counter.limit - counter.spent - counter.held),
-        retried=tuple((task.session_id, task.task_id) for _, task in stopped),
+        message = encode(HelpAnswered(task_id=task.task_id))
+        draft.then(coordinator_address(task.session_id), message)
+    retried = tuple((task.session_id, task.task_id) for _, task in stopped)
+    return TopUpPlan(counter, counted, amount, draft, retried)
+
+
+def limit_order(plan: TopUpPlan, now_ms: int) -> RaiseLimit:
+    """Return the order to the books by which a plan is carried out."""
+    return RaiseLimit(
+        budget=plan.counted[-1].budget,
+        caller=plan.counted[-1].caller,
+        metric=metric_of(plan.counter.key),
+        amount=plan.amount,
+        at_ms=now_ms,
+        retried=plan.retried,
+        draft=plan.draft,
     )
 
 

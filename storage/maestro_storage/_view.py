@@ -1,6 +1,7 @@
 """The read side of a state directory: what every command that only looks needs."""
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -12,8 +13,9 @@ from maestro_storage._environment import MAP_BYTES_DEFAULT, Environment, transla
 from maestro_storage._ownership import owned_state
 from maestro_storage._payloads import Payloads
 from maestro_storage._repository import Repository
+from maestro_storage._scan import scan
 from maestro_storage._seal import SESSIONLESS
-from maestro_storage._verify import examine, quarantined_by
+from maestro_storage._verify import VerifyReport, examine, quarantined_by
 from maestro_storage.errors import NotFound
 from maestro_storage.records import (
     SCHEMA_VERSION,
@@ -163,6 +165,26 @@ class StateView(Records):
             quarantined=dict(self.quarantined),
             lmdb_version=".".join(map(str, version[:3])),
             lmdb_patched=bool(version[3]),
+        )
+
+    def verify(self) -> VerifyReport:
+        """Check every value of one snapshot against its digest; writers go on.
+
+        The structure of the data file was checked when it was opened; it changes with each commit.
+
+        Raises:
+            RecordTooNew: A newer version wrote one of them.
+            StateDamaged, StoreFailed: They could not be read.
+        """
+        started = time.monotonic()
+        records, damaged = scan(self._environment)
+        return VerifyReport(
+            path=str(self.path),
+            seconds=time.monotonic() - started,
+            file_bytes=self._environment.file_bytes(),
+            records=records,
+            damaged=tuple(damaged),
+            structure=(),
         )
 
     def backup(self, destination: str | Path) -> None:

@@ -69,6 +69,7 @@ class ActorSystem:
         *args: Any,
         address: str,
         supervision: Restart | None = None,
+        lane: Lane | None = None,
         **kwargs: Any,
     ) -> pykka.ActorRef[ActorT]:
         """Start an actor at `address`.
@@ -82,6 +83,7 @@ class ActorSystem:
             address: Becomes the actor's URN. A message is sent here, whoever lives here.
             supervision: What becomes of it when a handler raises. None: it stops and
                 `on_escalation` is called.
+            lane: Where it runs. None: where its class says, else on that of the system.
             kwargs: For the constructor, as `args`.
 
         Raises:
@@ -90,7 +92,7 @@ class ActorSystem:
             Exception: What the constructor raises; then nobody lives at `address`.
         """
         seat = Seat(self, supervision, args, kwargs)
-        mailbox = Mailbox(actor_class.lane or self._lane, address, actor_class, seat)
+        mailbox = Mailbox(lane or actor_class.lane or self._lane, address, actor_class, seat)
         self._directory.add(mailbox)
         try:
             actor = actor_class._create(mailbox, args, kwargs)  # noqa: SLF001 - of this package

@@ -164,6 +164,39 @@ class TopUp(Message, frozen=True, kw_only=True):
     at_ms: int
 
 
+class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What a top-up has done."""
+
+    budget_id: str
+    metric: str
+    subject: str
+    session_id: str
+    limit: int
+    """With what was added."""
+    left: int
+    retried: tuple[tuple[str, str], ...]
+    """Session and contract of each task that the budget had stopped, and that is tried again: at
+    once if its session runs, else when it is resumed."""
+
+
+class RaiseLimit(Message, frozen=True, kw_only=True):
+    """Raise the limit of a budget, with all that follows from it, in one transition.
+
+    Answered by `ToppedUp` before it is durable.
+    """
+
+    budget: Budget
+    caller: Caller
+    """Somebody the counter counts."""
+    metric: str
+    amount: int
+    """In units of the metric; at least 1."""
+    at_ms: int
+    retried: tuple[tuple[str, str], ...]
+    draft: Transition
+    """The entry in the history, and the tasks that are tried again; the counter is added."""
+
+
 class GetUsage(Request[SessionUsage], frozen=True):
     """Ask what the personas of a session have spent; answered by `SessionUsage`."""
 
@@ -186,6 +219,7 @@ AccountantMessage = (
     | RaiseBudget
     | ForgetSession
     | TopUp
+    | RaiseLimit
     | CorrectCall
     | CorrectionRecorded
     | ReturnRoom

@@ -1,7 +1,28 @@
 """Messages of a persona."""
 
+import msgspec
+
 from maestro_actors.engine import Outcome, ProcessIdentity, Usage
-from maestro_actors.messages._message import Message
+from maestro_actors.messages._message import Message, Request
+from maestro_storage.records import TaskState, WaitsFor
+
+
+class PersonaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the persona of a task stands; as far as it is durable."""
+
+    session_id: str
+    task_id: str
+    persona_id: str
+    state: TaskState
+    waits_for: WaitsFor
+    round: int
+    """1-based."""
+    attempt: int
+    """Within the round; 0 before the first."""
+    deadline_ms: int | None
+    """When a wait ends, on the wall clock."""
+    engine_runs: bool
+    """Its call is in the hands of the engine."""
 
 
 class RunAttempt(Message, frozen=True, kw_only=True):
@@ -113,6 +134,10 @@ class Flushed(Message, frozen=True, kw_only=True):
     """Everything this actor sent before it asked is durable."""
 
 
+class GetTask(Request[PersonaStatus], frozen=True, kw_only=True):
+    """Ask where the task stands, and what it waits for; answered by `PersonaStatus`."""
+
+
 PersonaMessage = (
     RunAttempt
     | StopAttempt
@@ -131,4 +156,5 @@ PersonaMessage = (
     | WaitRecorded
     | DeadlineReached
     | Flushed
+    | GetTask
 )

@@ -8,7 +8,7 @@ import msgspec
 
 from maestro_actors.session import Origin, Particulars, opening_transition
 from maestro_actors.team import Team, decode_team
-from maestro_runtime._directories import usable_input
+from maestro_runtime._directories import own_workspace, usable_input
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import (
     CheckpointReport,
@@ -41,10 +41,11 @@ class ForkOrder:
     new_id: str | None = None
     """None: the first of `<original>-fork-1`, `-2` ... that is free."""
     output_dir: Path | None = None
-    """The workspace, with nothing else in it; None: `maestro-output/<new id>` under the current
-    directory."""
+    """The workspace, with nothing else in it; None: `maestro-output/<new id>` under `base_dir`."""
     requirement: str | None = None
     """Replaces that of the team for the tasks that run; None: it stays."""
+    base_dir: Path | None = None
+    """Where a workspace that is not named is made; None: the current directory."""
 
 
 class PhaseAgain(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,7 +186,7 @@ def _exists(store: Records, session_id: str) -> bool:
 
 
 def _place(order: ForkOrder, session_id: str) -> Path:
-    return order.output_dir or Path("maestro-output") / session_id
+    return order.output_dir or own_workspace(order.base_dir, session_id)
 
 
 def _again(phase: str, team: Team, tasks: dict[str, TaskRecord], kept: set[str]) -> PhaseAgain:

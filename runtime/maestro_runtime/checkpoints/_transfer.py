@@ -10,7 +10,7 @@ import msgspec
 
 from maestro_actors.session import opening_transition
 from maestro_actors.team import decode_team
-from maestro_runtime._directories import usable_input
+from maestro_runtime._directories import own_workspace, usable_input
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,
     document_name,
@@ -132,7 +132,13 @@ def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def import_bundle(
-    store: Store, path: Path, *, output_dir: Path | None, input_dir: Path | None, now_ms: int
+    store: Store,
+    path: Path,
+    *,
+    output_dir: Path | None,
+    input_dir: Path | None,
+    now_ms: int,
+    base_dir: Path | None = None,
 ) -> Imported:
     """Make a session of a bundle, to be resumed; durable on return.
 
@@ -143,10 +149,11 @@ def import_bundle(
     Args:
         store: Where the session is to be.
         path: The bundle.
-        output_dir: The workspace; None: `maestro-output/<session id>` under the current directory.
-            It must hold nothing else.
+        output_dir: The workspace; None: `maestro-output/<session id>` under `base_dir`. It must
+            hold nothing else.
         input_dir: The source tree to work on, if the team needs one.
         now_ms: Wall clock.
+        base_dir: None: the current directory.
 
     Raises:
         BundleInvalid: It is not what an export writes.
@@ -163,7 +170,7 @@ def import_bundle(
     store.check_room()
     input_path = None if input_dir is None else usable_input(input_dir)
     files = latest_files(content.tasks)
-    place = output_dir or Path("maestro-output") / session_id
+    place = output_dir or own_workspace(base_dir, session_id)
     output_path = fill(store, place, session_id, files, unpacked(path, content))
     draft = opening_transition(
         session_id,

@@ -103,7 +103,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             daemon.SocketInUse,
             daemon.SocketUnusable,
         ),
-        ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced),
+        ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced, wire.SessionsNotHosted),
         ExitCode.NOT_FOUND: (storage.NotFound,),
         ExitCode.CONFLICT: (
             errors.SessionConflict,

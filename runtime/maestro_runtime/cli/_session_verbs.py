@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from maestro_actors.rework import Rerun
     from maestro_runtime.runtime import Runtime
     from maestro_runtime.session import Session
-    from maestro_runtime.wire.orders import Done
+    from maestro_runtime.wire.orders import Accepted
     from maestro_storage import Store
     from maestro_storage.records import SessionState
 
@@ -139,7 +139,7 @@ def _stop(
     session_id: str,
     state_dir: str | None,
     state: "SessionState",
-    order: "Callable[[str], Request[Done]]",
+    order: "Callable[[str], Request[Accepted]]",
     wish: "Callable[[Runtime, str], Session]",
     *,
     as_json: bool,

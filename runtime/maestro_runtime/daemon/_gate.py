@@ -1,6 +1,5 @@
 """What clients reach: stored rows, events, orders, and the requests of the actors."""
 
-import asyncio
 import os
 from functools import reduce
 from operator import or_
@@ -17,18 +16,26 @@ from maestro_actors.messages import (
     AccountantMessage,
     BreakerMessage,
     CoordinatorMessage,
+    PersonaMessage,
     Request,
     encode,
 )
 from maestro_actors.proxy import LocalChannel
 from maestro_runtime._version import __version__
 from maestro_runtime.daemon._news import News
-from maestro_runtime.daemon._supervisor import Supervisor
 from maestro_runtime.runtime import Runtime
-from maestro_runtime.wire.errors import RequestInvalid
+from maestro_runtime.wire.errors import RequestInvalid, SessionsNotHosted
 from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
-from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
+from maestro_runtime.wire.orders import (
+    SUPERVISOR_ADDRESS,
+    BeginPhases,
+    ForkSession,
+    Order,
+    ResumeSession,
+    StartSession,
+)
 from maestro_runtime.wire.records import RECORDS_ADDRESS, RowReader
+from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, StateRequest
 
 EVENTS_MAX: Final = 256
 """Events in one frame."""
@@ -45,8 +52,11 @@ def _public(messages: Any) -> msgspec.msgpack.Decoder[Any]:
 
 _PUBLIC: Final = (
     (ACCOUNTANT_ADDRESS, _public(AccountantMessage)),
+    (SUPERVISOR_ADDRESS, _public(Order)),
+    (CUSTODIAN_ADDRESS, _public(StateRequest)),
     (breaker_address(""), _public(BreakerMessage)),
-    (coordinator_address(""), _public(CoordinatorMessage)),
+    # A persona lives below the session of its task.
+    (coordinator_address(""), _public(CoordinatorMessage | PersonaMessage)),
 )
 """Beginnings of addresses, and what is taken there."""
 
@@ -54,10 +64,11 @@ _PUBLIC: Final = (
 class RuntimeGate:
     """The gate to one runtime."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, *, hosts: bool = False) -> None:
+        """Open it; `hosts`: clients may have sessions started, else only what runs is theirs."""
         self._runtime: Final = runtime
+        self._hosts: Final = hosts
         self._rows = RowReader(runtime.store.rows)
-        self._supervisor = Supervisor(runtime)
         self._channel = LocalChannel(runtime.system)
         self._news = News()
         runtime.subscribe(self._news.note)
@@ -72,6 +83,7 @@ class RuntimeGate:
             epoch=store.epoch,
             pid=os.getpid(),
             quarantined=store.quarantined,
+            hosts=self._hosts,
         )
 
     async def ask(self, address: str, message: bytes) -> bytes:
@@ -79,22 +91,33 @@ class RuntimeGate:
 
         Raises:
             RequestInvalid: It takes no such request from outside.
+            SessionsNotHosted: The order would start a session in a process that is not for that.
             pykka.ActorDeadError: Nobody lives there.
             Exception: What the actor raises.
         """
         if address == RECORDS_ADDRESS:
             return self._rows.answer(message)
-        if address == SUPERVISOR_ADDRESS:
-            # It waits for the disk, which the loop must not.
-            return await asyncio.to_thread(self._supervisor.carry_out, message)
         decoder = next((known for begin, known in _PUBLIC if address.startswith(begin)), None)
         if decoder is None:
             raise RequestInvalid(address, "there is nobody of this kind")
         try:
-            decoder.decode(message)
+            request = decoder.decode(message)
         except UNDECODABLE as error:
             raise RequestInvalid(address, str(error)) from error
+        self._require_hosted(request)
         return await self._channel.ask(address, message)
+
+    def _require_hosted(self, request: Request[Any]) -> None:
+        """Refuse what would start a session here, if this process is only for its own."""
+        match request:
+            case ResumeSession() | BeginPhases():
+                starts = not self._runtime.is_under_way(request.session_id)
+            case StartSession():
+                starts = request.run
+            case _:
+                starts = isinstance(request, ForkSession)
+        if starts and not self._hosts:
+            raise SessionsNotHosted(os.getpid())
 
     async def events(self, session_id: str, since: int) -> tuple[bytes, ...]:
         """Return the next events of a session from `since` on, at least one, waiting for it.

@@ -16,15 +16,15 @@ _log: Final = logging.getLogger(__name__)
 
 
 @contextmanager
-def reachable(runtime: Runtime) -> Iterator[None]:
-    """Let other processes of this user look at a runtime, through the socket in its state.
+def reachable(runtime: Runtime, *, hosts: bool = False) -> Iterator[None]:
+    """Let other processes of this user look at a runtime and change what it runs.
 
-    Where no socket can be made, the runtime works without: that is logged.
+    They reach it through the socket in its state; with `hosts` they may also have sessions started
+    in it. Where no socket can be made, the runtime works without: that is logged.
     """
+    gate = RuntimeGate(runtime, hosts=hosts)
     try:
-        server = SocketServer(
-            runtime.store.path / SOCKET_NAME, RuntimeGate(runtime), users=(os.getuid(),)
-        )
+        server = SocketServer(runtime.store.path / SOCKET_NAME, gate, users=(os.getuid(),))
     except SocketUnusable as error:
         _log.warning("others cannot look at this state: %s", error)
         yield

@@ -95,6 +95,20 @@ class RequestInvalid(WireError, ValueError):
         return f"request to {self.address!r} is not one it takes: {self.reason}"
 
 
+class SessionsNotHosted(WireError):
+    """The process that has the state runs only its own sessions; nothing was started."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        return (
+            f"process {self.pid} has the state directory and runs only its own sessions: "
+            "those of others are run by `maestro-runtime serve`"
+        )
+
+
 class RemoteFailure(WireError):
     """The daemon failed in a way that has no class here; its log says more."""
 

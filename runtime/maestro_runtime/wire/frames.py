@@ -47,6 +47,8 @@ class Welcome(Frame, frozen=True, kw_only=True):
     pid: int
     quarantined: dict[str, tuple[str, ...]]
     """Sessions with damaged records, and what is damaged in each."""
+    hosts: bool = False
+    """Whether sessions of clients are run here, or only those of the process itself."""
 
 
 class Ask(Frame, frozen=True, kw_only=True):

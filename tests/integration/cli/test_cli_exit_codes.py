@@ -148,6 +148,7 @@ def test_every_error_of_the_packages_has_an_exit_code_or_is_internal(
         (storage.RecordTooNew("tasks", "00", 2, 1), ExitCode.CANNOT_START),
         (storage.StateOwned("/x", 1, "here", "now"), ExitCode.OWNED),
         (storage.OwnerFenced(1, 2), ExitCode.OWNED),
+        (wire.SessionsNotHosted(7), ExitCode.OWNED),
         (storage.NotFound("session", "s1"), ExitCode.NOT_FOUND),
         (errors.SessionConflict("s1", "the team", "a", "b"), ExitCode.CONFLICT),
         (storage.StateDamaged("/x", "torn"), ExitCode.DAMAGED),

@@ -8,10 +8,11 @@ import pytest
 from ledger_rows import begin, write
 from maestro_actors.ledger.budget import DAY_MS, HOUR_MS, Budget
 from maestro_actors.ledger.errors import BudgetInvalid
+from maestro_actors.messages import ToppedUp
 from maestro_actors.team import Team
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.budgets import budgets
-from maestro_runtime.top_up import ToppedUp, TopUpOrder, top_up
+from maestro_runtime.top_up import TopUpOrder, top_up
 from maestro_storage import Store
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound

@@ -1,0 +1,187 @@
+"""Who carries out orders from anywhere: two actors whose handlers may wait for the disk."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, assert_never
+
+import msgspec
+
+from maestro_actors.message_actor import MessageActor
+from maestro_actors.messages import CheckpointTaken
+from maestro_runtime.wire.orders import (
+    Accepted,
+    AnswerTask,
+    BeginPhases,
+    CancelSession,
+    CloseBreaker,
+    CorrectBooking,
+    Done,
+    ForkSession,
+    ImportBundle,
+    KeepValues,
+    NameCheckpoint,
+    OpenBreaker,
+    Order,
+    PauseSession,
+    PruneCheckpoints,
+    RaiseLimit,
+    RemoveSession,
+    RerunPhase,
+    ResumeSession,
+    RetryFailed,
+    StartSession,
+    TopUpBudget,
+)
+from maestro_runtime.wire.session_order import fork_order_of, order_of
+from maestro_runtime.wire.state import (
+    BackedUp,
+    BackUpState,
+    GetStateInfo,
+    StateRequest,
+    VerifyState,
+)
+from maestro_storage import Store, StoreInfo, VerifyReport
+
+if TYPE_CHECKING:
+    from maestro_runtime.runtime import Runtime
+    from maestro_runtime.session import Session
+
+
+class Supervisor(MessageActor):
+    """Carries out orders about sessions by the verbs of the runtime, one after the other."""
+
+    INBOX: ClassVar = msgspec.msgpack.Decoder(Order)
+
+    def __init__(self, runtime: "Runtime") -> None:
+        super().__init__()
+        self._runtime = runtime
+
+    def handle(self, message: Any) -> msgspec.Struct:
+        """Answer once it is durable; whoever asked hears of errors."""
+        order: Order = message
+        match order:
+            case StartSession() | ResumeSession() | ForkSession() | BeginPhases():
+                return self._begun(order)
+            case PauseSession() | CancelSession():
+                return self._stopped(order)
+            case OpenBreaker() | CloseBreaker() | PruneCheckpoints() | ImportBundle():
+                return self._changed(order)
+            case _:
+                return self._done(order)
+
+    def _begun(self, order: StartSession | ResumeSession | ForkSession | BeginPhases) -> Accepted:
+        runtime = self._runtime
+        match order:
+            case StartSession() if not order.run:
+                return Accepted(session_id=runtime.create(order_of(order)), rests=True)
+            case StartSession():
+                return _accepted(runtime.run(order_of(order)))
+            case ResumeSession():
+                session = runtime.resume(
+                    order.session_id,
+                    order.plan,
+                    team=order.team,
+                    accept_changes=order.accept_changes,
+                )
+                return _accepted(session)
+            case ForkSession():
+                return _accepted(runtime.fork(fork_order_of(order)))
+            case BeginPhases():
+                run = runtime.run_phases(order.session_id, order.phases)
+                return Accepted(session_id=order.session_id, rests=run.is_over)
+            case _:
+                assert_never(order)
+
+    def _stopped(self, order: PauseSession | CancelSession) -> Accepted:
+        runtime, session_id = self._runtime, order.session_id
+        if isinstance(order, PauseSession):
+            return _accepted(
+                runtime.pause(session_id, reason=order.reason, interrupt=order.interrupt)
+            )
+        return _accepted(
+            runtime.cancel(session_id, deadline_seconds=order.deadline_seconds, reason=order.reason)
+        )
+
+    def _changed(
+        self, order: OpenBreaker | CloseBreaker | PruneCheckpoints | ImportBundle
+    ) -> msgspec.Struct:
+        runtime = self._runtime
+        match order:
+            case OpenBreaker():
+                return runtime.open_breaker(order.name, by=order.by)
+            case CloseBreaker():
+                return runtime.close_breaker(order.name, by=order.by)
+            case PruneCheckpoints():
+                return runtime.prune(order.session_id)
+            case ImportBundle():
+                return runtime.import_bundle(
+                    Path(order.path),
+                    output_dir=None if order.output_dir is None else Path(order.output_dir),
+                    input_dir=None if order.input_dir is None else Path(order.input_dir),
+                    base_dir=Path(order.base_dir),
+                )
+            case _:
+                assert_never(order)
+
+    def _done(
+        self,
+        order: RetryFailed
+        | RerunPhase
+        | RemoveSession
+        | AnswerTask
+        | NameCheckpoint
+        | RaiseLimit
+        | TopUpBudget
+        | CorrectBooking
+        | KeepValues,
+    ) -> msgspec.Struct:
+        runtime = self._runtime
+        match order:
+            case RerunPhase():
+                return runtime.rerun(order.session_id, order.phase)
+            case NameCheckpoint():
+                number = runtime.checkpoint(order.session_id, order.name)
+                return CheckpointTaken(number=number)
+            case RaiseLimit():
+                return runtime.raise_limit(order.order)
+            case RetryFailed():
+                runtime.retry(order.session_id, order.task_id)
+            case RemoveSession():
+                runtime.remove(order.session_id)
+            case AnswerTask():
+                runtime.answer(order.session_id, order.task_id, order.answer)
+            case TopUpBudget():
+                runtime.top_up(order.order)
+            case CorrectBooking():
+                runtime.correct(order.order)
+            case KeepValues():
+                runtime.keep_values(order.values)
+            case _:
+                assert_never(order)
+        return Done()
+
+
+class Custodian(MessageActor):
+    """Looks after the state directory; an order need not wait for a long look."""
+
+    INBOX: ClassVar = msgspec.msgpack.Decoder(StateRequest)
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+
+    def handle(self, message: StateRequest) -> StoreInfo | VerifyReport | BackedUp:
+        """Answer when it is done; whoever asked hears of errors."""
+        match message:
+            case GetStateInfo():
+                return self._store.info()
+            case VerifyState():
+                return self._store.verify()
+            case BackUpState():
+                self._store.backup(message.destination)
+                return BackedUp(path=message.destination)
+            case _:
+                assert_never(message)
+
+
+def _accepted(session: "Session") -> Accepted:
+    return Accepted(session_id=session.session_id, rests=session.rests)
