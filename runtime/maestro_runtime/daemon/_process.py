@@ -76,7 +76,11 @@ class Daemon:
             self._runtime = runtime = self._finished(opening)
             try:
                 with closing(
-                    SocketServer(settings.socket.value, RuntimeGate(runtime), users=(os.getuid(),))
+                    SocketServer(
+                        settings.socket.value,
+                        RuntimeGate(runtime, hosts=True),
+                        users=(os.getuid(),),
+                    )
                 ):
                     self._serve(runtime)
             finally:
