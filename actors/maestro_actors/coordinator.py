@@ -55,6 +55,7 @@ from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_actors.undertaker import Undertaker
+from maestro_actors.whereabouts import stand
 from maestro_actors.wish import Asked, granted, paused, stands, stuck_because, wished
 from maestro_storage.records import (
     TASK_FINAL,
@@ -112,6 +113,7 @@ class Coordinator(MessageActor):
 
     def on_start(self) -> None:
         """Read the session, take up what was interrupted, and start what is ready."""
+        stand(lambda: {"session_id": self._session_id})
         memory = self._ports.memory
         self._session: SessionRecord = memory.session(self._session_id)
         tasks = memory.tasks(self._session_id)

@@ -47,6 +47,7 @@ from maestro_actors.proxy import Channel, LocalChannel, Proxy, asks, encoded
 from maestro_actors.task import Task
 from maestro_actors.ticket import write_ticket
 from maestro_actors.token_accountant import AccountantProxy
+from maestro_actors.whereabouts import Whereabouts, stand
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
 
@@ -84,6 +85,7 @@ class Persona(MessageActor):
 
     def on_start(self) -> None:
         """After a failure, begin again from the record, once all that was sent is durable."""
+        stand(self._whereabouts)
         if self.restarts:
             self._begin_again()
 
@@ -363,6 +365,17 @@ class Persona(MessageActor):
             # Budget or breaker may have come free in another life, and nobody would say so again.
             self._woken = record.waits_for in ("budget", "breaker")
             self._settle_down()
+
+    def _whereabouts(self) -> Whereabouts:
+        record = self._record
+        call = {} if record.call_id is None else {"call_id": record.call_id.hex()}
+        return {
+            "session_id": record.session_id,
+            "task_id": record.task_id,
+            "round": record.round,
+            "attempt": record.attempt,
+            **call,
+        }
 
 
 class PersonaProxy(Proxy):

@@ -3,6 +3,7 @@
 from maestro_actors import task as steps
 from maestro_actors.messages import AttemptClosed, CallRecovered, Flushed, PersonaMessage
 from maestro_actors.persona import Persona
+from maestro_actors.whereabouts import stand
 
 
 class Undertaker(Persona):
@@ -14,6 +15,7 @@ class Undertaker(Persona):
 
     def on_start(self) -> None:
         """Begin from the record, once all that the persona sent is durable."""
+        stand(self._whereabouts)
         self._begin_again()
 
     def handle(self, message: PersonaMessage) -> None:

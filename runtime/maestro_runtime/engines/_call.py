@@ -12,6 +12,7 @@ import msgspec
 from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.team import Persona
+from maestro_actors.whereabouts import Whereabouts
 from maestro_runtime.edits import (
     AppliedPlan,
     EditPlan,
@@ -129,6 +130,17 @@ class Call:
             notes = (f"engine did not stop {when}",)
             stopped = self._stopped(self._context.usage, notes)
             self._abandoned(self._task, countable(stopped, self._order))
+
+    def whereabouts(self) -> Whereabouts:
+        """Say which call this is."""
+        order = self._order
+        return {
+            "session_id": order.session_id,
+            "task_id": order.task_id,
+            "round": order.round,
+            "attempt": order.attempt,
+            "call_id": order.call_id,
+        }
 
     async def outcome(self) -> Outcome:
         """Serve the call to its end; whatever goes wrong is in the outcome."""

@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, Final
 
 STOP: Final = None
@@ -55,6 +56,7 @@ class _Job:
 
     def __init__(self, function: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self._function = function
+        self._context = copy_context()
         self._loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
 
@@ -65,7 +67,7 @@ class _Job:
         value: Any = None
         failure: BaseException | None = None
         try:
-            value = self._function()
+            value = self._context.run(self._function)
         except StopIteration as error:
             # A future refuses this one, because it would end the generator that awaits it.
             failure = RuntimeError(f"function raised StopIteration({error})")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.whereabouts import stand
 from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call, Workshop
 from maestro_runtime.engines.errors import CallInFlight, HostClosed
@@ -210,6 +211,7 @@ class EngineHost:
 
     async def _serve(self, call_id: str, call: Call) -> None:
         """Run one call and answer it."""
+        stand(call.whereabouts)
         self._answer(call_id, await call.outcome())
 
     def _answer(self, call_id: str, outcome: Outcome) -> None:
