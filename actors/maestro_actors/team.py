@@ -57,7 +57,8 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     timeout_seconds: float | None = None
     """Wall-clock limit of one call, when its process tree is killed; None: the persona's."""
     environment: dict[str, str] = {}
-    """Added to the allow-listed variables of the runtime's own environment."""
+    """Added to the allow-listed variables of the runtime's own environment. `${NAME}` stands for a
+    variable of that, looked up when a call begins: so a team holds no secret."""
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,9 +24,11 @@ from maestro_actors.messages import (
     encode,
 )
 from maestro_actors.proxy import encoded
+from maestro_runtime.engines._outcomes import cleaned
 from maestro_runtime.engines.errors import HostClosed
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry
+from maestro_runtime.redaction import Redactor
 
 FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
 """Largest outcome that is passed on, as a message (2 MiB): the transition it becomes must fit into
@@ -38,10 +40,13 @@ _log: Final = logging.getLogger(__name__)
 class EngineDesk:
     """The `Engines` port over the engine host. Every method returns at once, on any thread."""
 
-    def __init__(self, system: ActorSystem, host: EngineHost, registry: EngineRegistry) -> None:
+    def __init__(
+        self, system: ActorSystem, host: EngineHost, registry: EngineRegistry, redactor: Redactor
+    ) -> None:
         self._system = system
         self._host = host
         self._registry = registry
+        self._redactor = redactor
         self._lock = threading.Lock()
         self._in_flight: dict[str, Callable[[Usage], None] | None] = {}
         """Calls that run, and who asks, since a failure of its persona, what one has used."""
@@ -66,7 +71,7 @@ class EngineDesk:
         def finished(outcome: Outcome) -> None:
             with self._lock:
                 tell = self._in_flight.pop(order.call_id)
-            sound, message = _finished(call_id, outcome)
+            sound, message = _finished(call_id, outcome, self._redactor)
             self._system.deliver(reply_to, message)
             if tell is not None:
                 tell(sound.usage)
@@ -132,11 +137,12 @@ class EngineDesk:
         self._host.kill(call_id.hex())
 
 
-def _finished(call_id: bytes, outcome: Outcome) -> tuple[Outcome, bytes]:
+def _finished(call_id: bytes, outcome: Outcome, redactor: Redactor) -> tuple[Outcome, bytes]:
     """Return an outcome that can be sent, and the message with it.
 
-    It is what the engine came to, or the failure that this is.
+    It is what the engine came to, without secrets, or the failure that this is.
     """
+    outcome = cleaned(outcome, redactor)
     message = encode(EngineFinished(call_id=call_id, outcome=outcome))
     if len(message) > FINISHED_BYTES_MAX:
         evidence = f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {len(message)}"

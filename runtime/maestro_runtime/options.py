@@ -8,6 +8,7 @@ from maestro_actors.team import BreakerPolicy
 from maestro_runtime.engines import Engine
 from maestro_runtime.healing import Fix
 from maestro_runtime.policy import RuntimePolicy
+from maestro_runtime.redaction import Redactor
 from maestro_runtime.tickets import TicketSink
 from maestro_storage import CommitObserver, StoreOptions
 
@@ -36,5 +37,9 @@ class RuntimeOptions:
     """Tried on files that fail a check after the built-in ones."""
     policy: RuntimePolicy = field(default_factory=RuntimePolicy)
     """Limits, budgets and prices to begin with; see `Runtime.govern`."""
+    redactor: Redactor | None = None
+    """Takes secrets out of what engines, checks and ticket sinks say, before it is recorded. It
+    learns those of the sinks and of the teams that are run. None: one that knows what the
+    environment calls secret."""
     stop_grace_seconds: float = 10.0
     """How long `close` lets engines and actors come to an end."""

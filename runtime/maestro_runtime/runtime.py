@@ -5,6 +5,7 @@ Everything it hands out is a proxy or a handle; nothing outside touches an actor
 """
 
 import logging
+import os
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -62,6 +63,7 @@ from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
 from maestro_runtime.healing import FileMender
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.prices import open_prices
+from maestro_runtime.redaction import Redactor, environment_secrets, team_secrets
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.supervisor import Custodian, Supervisor
 from maestro_runtime.tickets import AlertFile, AlertSink, FileSink, TicketDesk
@@ -90,6 +92,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
         prices = open_prices(state_dir, options.policy.prices)
         self._options = options
         self._begin_to_govern(state_dir, options.policy, prices)
+        self._redactor = options.redactor or Redactor(environment_secrets(os.environ))
         self._listeners = Listeners[EventRecord]()
         self._breaker_listeners = Listeners[BreakerChanged]()
         self._starting = threading.Lock()
@@ -115,18 +118,20 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
             ),
         )
         self._admission = Admission(self.store)
-        self.registry = EngineRegistry((*builtin_engines(self.store.state_id), *options.engines))
+        builtin = builtin_engines(self.store.state_id, self._redactor)
+        self.registry = EngineRegistry((*builtin, *options.engines))
+        driver = partial(Driver, self.store.state_id, redactor=self._redactor)
         self._host = EngineHost(
             self.registry,
-            Checks(Driver(self.store.state_id)),
-            FileMender(Driver(self.store.state_id), (*BUILT_IN_FIXES, *options.fixes)),
+            Checks(driver()),
+            FileMender(driver(), (*BUILT_IN_FIXES, *options.fixes)),
         )
         self._channel = LocalChannel(self.system)
         self._ports = Ports(
             system=self.system,
             journal=self.store.journal,
             memory=StoreMemory(self.store),
-            engines=EngineDesk(self.system, self._host, self.registry),
+            engines=EngineDesk(self.system, self._host, self.registry, self._redactor),
             epoch=self.store.epoch,
             prices=prices,
             breaker_changed=self._breaker_listeners.tell,
@@ -143,7 +148,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
         alerts = (
             tickets if isinstance(tickets, AlertSink) else AlertFile(self.store.path / ALERTS_NAME)
         )
-        self._tickets = TicketDesk(self.system, tickets, alerts)
+        self._tickets = TicketDesk(self.system, tickets, alerts, self._redactor)
         self.system.spawn(
             HelpDesk,
             self._ports,
@@ -428,6 +433,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
             usable_input(Path(record.input_dir))
 
     def _start(self, session_id: str, team: Team) -> Session:
+        self._redactor.learn(team_secrets(team, os.environ))
         ended = self._running.start(self._ports, session_id, team)
         return Session(session_id, self.store, ended)
 

@@ -13,6 +13,7 @@ from maestro_actors.ledger.budget import Budget
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.redaction import Secret
 from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import _journal
@@ -44,7 +45,8 @@ def main(state: str, kind: str, url: str, when: When, number: str) -> None:
     # One transition a commit: two that should have been one must not hide in the same batch.
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
-    sink = WebhookSink(WebhookSettings(f"{url}/hook", SECRET)) if kind == "webhook" else None
+    settings = WebhookSettings(Secret(f"{url}/hook"), Secret(SECRET))
+    sink = WebhookSink(settings) if kind == "webhook" else None
     options = RuntimeOptions(observer=KillAtCommit(int(number), when), tickets=sink)
     with open_runtime(state, options) as runtime:
         report = runtime.run(SessionOrder(TEAM, "s1", Path(state, "../out"))).result(SECONDS_MAX)

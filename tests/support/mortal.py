@@ -9,6 +9,7 @@ from maestro_actors import help_desk
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.redaction import Secret
 from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import StoreOptions
@@ -67,7 +68,7 @@ def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
     options = RuntimeOptions(
         observer=KillAtCommit(number, when),
-        tickets=WebhookSink(WebhookSettings(places.sink_url, SECRET)),
+        tickets=WebhookSink(WebhookSettings(Secret(places.sink_url), Secret(SECRET))),
         store=StoreOptions(ballast_bytes=1 << 16),
     )
     return open_runtime(places.state, options)

@@ -11,6 +11,7 @@ from maestro_actors import help_desk
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
+from maestro_runtime.redaction import Secret
 from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import TicketSink, WebhookSink
 from maestro_runtime.tickets.jira import JiraSink
@@ -42,10 +43,10 @@ def main(state: str, kind: str, url: str, when: When, number: str) -> None:
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
     sink: TicketSink = (
-        WebhookSink(WebhookSettings(f"{url}/hook", SECRET))
+        WebhookSink(WebhookSettings(Secret(f"{url}/hook"), Secret(SECRET)))
         if kind == "webhook"
         # The index of the test's server does not lag: there is nothing to wait for.
-        else JiraSink(JiraSettings(url, "", "token", "OPS"), pause=lambda _seconds: None)
+        else JiraSink(JiraSettings(url, "", Secret("token"), "OPS"), pause=lambda _seconds: None)
     )
     options = RuntimeOptions(observer=KillAtCommit(int(number), when), tickets=sink)
     with open_runtime(state, options) as runtime:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import sys
 from typing import Final
 
@@ -89,5 +90,12 @@ def main() -> None:
         code = ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
         code, text = explain_error(error)
-        say(text)
+        say(_without_secrets(text))
     sys.exit(code or ExitCode.DONE)
+
+
+def _without_secrets(text: str) -> str:
+    """Return what an error says without the environment's secrets: it may come from anywhere."""
+    from maestro_runtime.redaction import Redactor, environment_secrets
+
+    return Redactor(environment_secrets(os.environ)).clean(text)

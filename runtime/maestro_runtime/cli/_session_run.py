@@ -48,12 +48,12 @@ def run_in_foreground(
 
     The code is 0 if the session has come to the state that is `wanted`.
     """
-    configure_logs(as_json=as_json)
+    sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
+    redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
     with _terminable():
         session_id = ""
         try:
-            sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
-            options = RuntimeOptions(tickets=sink)
+            options = RuntimeOptions(tickets=sink, redactor=redactor)
             with (
                 stdout_reserved(),
                 open_runtime(state_dir, options) as runtime,

@@ -4,12 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from maestro_runtime.config.errors import SettingInvalid
 from maestro_runtime.config.settings import BUILT_IN, Setting
+from maestro_runtime.redaction import Secret
 
 SECRET_BYTES_MIN: Final = 24
 SECRET_BYTES_MAX: Final = 64
@@ -22,8 +23,8 @@ _HIDDEN: Final = "a value that is not shown"
 class WebhookSettings:
     """Tickets are posted to a URL."""
 
-    url: str = field(repr=False)
-    secret: str = field(repr=False)
+    url: Secret
+    secret: Secret
     """`whsec_` and base64."""
 
 
@@ -34,7 +35,7 @@ class JiraSettings:
     url: str
     email: str
     """Of the account, in the cloud; empty for a server, where the token alone signs in."""
-    token: str = field(repr=False)
+    token: Secret
     project: str
 
 
@@ -72,16 +73,14 @@ def resolve_ticket_settings(environ: Mapping[str, str]) -> TicketSettings:
     sink = ticket_sink(environ).value
     if sink == "webhook":
         return WebhookSettings(
-            url=_checked(environ, "MAESTRO_WEBHOOK_URL", _is_safe_url, _URL_RULE, secret=True),
-            secret=_checked(
-                environ, "MAESTRO_WEBHOOK_SECRET", _is_webhook_secret, _SECRET_RULE, secret=True
-            ),
+            url=_secret(environ, "MAESTRO_WEBHOOK_URL", _is_safe_url, _URL_RULE),
+            secret=_secret(environ, "MAESTRO_WEBHOOK_SECRET", _is_webhook_secret, _SECRET_RULE),
         )
     if sink == "jira":
         return JiraSettings(
-            url=_checked(environ, "MAESTRO_JIRA_URL", _is_safe_url, _URL_RULE, secret=True),
+            url=_secret(environ, "MAESTRO_JIRA_URL", _is_safe_url, _URL_RULE),
             email=environ.get("MAESTRO_JIRA_EMAIL", ""),
-            token=_checked(environ, "MAESTRO_JIRA_TOKEN", bool, "an API token", secret=True),
+            token=_secret(environ, "MAESTRO_JIRA_TOKEN", bool, "an API token"),
             project=_checked(
                 environ, "MAESTRO_JIRA_PROJECT", _is_project, "the key of a project, as in OPS"
             ),
@@ -90,18 +89,21 @@ def resolve_ticket_settings(environ: Mapping[str, str]) -> TicketSettings:
 
 
 def _checked(
-    environ: Mapping[str, str],
-    variable: str,
-    is_valid: Callable[[str], bool],
-    rule: str,
-    *,
-    secret: bool = False,
+    environ: Mapping[str, str], variable: str, is_valid: Callable[[str], bool], rule: str
 ) -> str:
     value = environ.get(variable, "")
     if not is_valid(value):
-        shown = _HIDDEN if secret and value else value
-        raise SettingInvalid(f"environment {variable}", rule, shown)
+        raise SettingInvalid(f"environment {variable}", rule, value)
     return value
+
+
+def _secret(
+    environ: Mapping[str, str], variable: str, is_valid: Callable[[str], bool], rule: str
+) -> Secret:
+    value = environ.get(variable, "")
+    if not is_valid(value):
+        raise SettingInvalid(f"environment {variable}", rule, _HIDDEN if value else value)
+    return Secret(value)
 
 
 _URL_RULE: Final = (

@@ -9,6 +9,7 @@ from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.session import encode_decisions
 from maestro_runtime.engines.errors import EngineError, MalformedOutput
+from maestro_runtime.redaction import Redactor
 
 EVIDENCE_CHARACTERS_MAX: Final = 4_000
 """Longest sentence of evidence."""
@@ -94,3 +95,28 @@ def decided(decisions: Mapping[str, Any], outcome: Outcome) -> Outcome:
     else:
         return msgspec.structs.replace(outcome, decisions=spelled)
     return failed(MalformedOutput(fault), outcome.usage)
+
+
+def cleaned(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """Return an outcome with secrets taken out of all that was said; names of files stay."""
+    checks = (text for check in outcome.checks for text in (check.expected, check.got))
+    decisions = outcome.decisions
+    said = (outcome.message, *outcome.evidence, *outcome.claimed_missing, *outcome.healing)
+    if not redactor.changes((*said, *checks, decisions.decode())):
+        return outcome
+    if decisions:
+        decisions = encode_decisions(redactor.cleaned(msgspec.json.decode(decisions)))
+    return msgspec.structs.replace(
+        outcome,
+        evidence=tuple(map(redactor.clean, outcome.evidence)),
+        message=redactor.clean(outcome.message),
+        claimed_missing=tuple(map(redactor.clean, outcome.claimed_missing)),
+        healing=tuple(map(redactor.clean, outcome.healing)),
+        checks=tuple(
+            msgspec.structs.replace(
+                check, expected=redactor.clean(check.expected), got=redactor.clean(check.got)
+            )
+            for check in outcome.checks
+        ),
+        decisions=decisions,
+    )

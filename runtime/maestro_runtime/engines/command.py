@@ -23,6 +23,7 @@ from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import CommandSpec, Contract, Persona
 from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines._file_digest import file_digest
+from maestro_runtime.engines._variables import filled, named
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
 from maestro_runtime.engines.errors import (
     EngineCrashed,
@@ -122,6 +123,9 @@ class CommandEngine:
         if command is None or not command.argv:
             return Health(ok=False, detail=f"persona {persona.persona_id!r} has no command")
         program = command.argv[0]
+        for name in named(command.environment):
+            if name not in os.environ:
+                return Health(ok=False, detail=_unset(name))
         path = command.environment.get("PATH", os.environ.get("PATH"))
         is_relative = "/" in program and not program.startswith("/")
         if not is_relative and shutil.which(program, path=path) is None:
@@ -192,6 +196,10 @@ class CommandEngine:
         await self._driver.close()
 
 
+def _unset(name: str) -> str:
+    return f"environment of the command refers to variable {name!r}, which is not set"
+
+
 def _report_path(order: CallOrder) -> str:
     """Return the report's place in the workspace; hidden, so that no glob finds it by accident."""
     return f"{REPORTS_FOLDER}/{order.call_id}.json"
@@ -226,13 +234,18 @@ def _prepare(order: CallOrder, command: CommandSpec, request: bytes) -> Invocati
 
     Raises:
         PathEscapes: Somebody put a link where the report goes.
+        Permanent: The command takes over a variable that is not set.
     """
     workspace = Workspace(order.workspace)
     path = _report_path(order)
     reports = workspace.make_folder(REPORTS_FOLDER)
     workspace.remove(path)
+    try:
+        declared = filled(command.environment, os.environ)
+    except KeyError as error:
+        raise Permanent(_unset(str(error.args[0]))) from error
     environment = {
-        **command.environment,
+        **declared,
         "MAESTRO_SESSION_ID": order.session_id,
         "MAESTRO_TASK_ID": order.task_id,
         "MAESTRO_ATTEMPT": str(order.ordinal),

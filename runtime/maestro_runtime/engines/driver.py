@@ -17,6 +17,7 @@ from maestro_runtime.engines import guard
 from maestro_runtime.engines._tree import Leader, Output, ProcessTree
 from maestro_runtime.engines.errors import EngineCrashed, EngineUnavailable, Permanent, Transient
 from maestro_runtime.engines.survivors import STATE_VARIABLE, identify
+from maestro_runtime.redaction import Redactor
 
 GRACE_SECONDS: Final = 5.0
 """Between SIGTERM and SIGKILL."""
@@ -68,11 +69,18 @@ class Driver:
     Args:
         state_id: Name of the state directory; marks the processes for `kill_survivors`.
         grace_seconds: Between SIGTERM and SIGKILL when a call is stopped.
+        redactor: Takes secrets out of what programs say, before anybody cuts it.
     """
 
-    def __init__(self, state_id: str, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        state_id: str,
+        grace_seconds: float = GRACE_SECONDS,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._state_id = state_id
         self._grace_seconds = grace_seconds
+        self._redactor = redactor or Redactor()
         self._guard = _Guard()
         self._trees: set[ProcessTree] = set()
 
@@ -106,8 +114,12 @@ class Driver:
         exit_code = tree.gone.result()
         if exit_code is None:
             raise EngineCrashed(f"process {tree.pid} has not ended")
-        stdout, stderr = tree.outputs()
+        stdout, stderr = map(self._clean, tree.outputs())
         return Completion(exit_code=exit_code, stdout=stdout, stderr=stderr)
+
+    def _clean(self, output: Output) -> Output:
+        tail = self._redactor.clean_bytes(output.tail)
+        return Output(tail=tail, total_bytes=output.total_bytes)
 
     def kill(self, call_id: str) -> None:
         """End the grace of a call that is being stopped, if it has a program."""

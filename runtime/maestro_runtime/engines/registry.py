@@ -11,6 +11,7 @@ from maestro_runtime.engines.errors import EngineUnavailable, UnknownEngine
 from maestro_runtime.engines.protocol import Engine
 from maestro_runtime.engines.python import PythonEngine
 from maestro_runtime.engines.rehearsal import RehearsalEngine
+from maestro_runtime.redaction import Redactor
 
 ENTRY_POINT_GROUP: Final = "maestro_runtime.engines"
 """Installed packages name a factory here that takes nothing and returns an `Engine`."""
@@ -62,10 +63,12 @@ class EngineRegistry:
         return engine
 
 
-def builtin_engines(state_id: str) -> tuple[Engine, ...]:
+def builtin_engines(state_id: str, redactor: Redactor | None = None) -> tuple[Engine, ...]:
     """Return new `rehearsal`, `python` and `command` engines.
 
     Args:
         state_id: Name of the state directory; marks the processes that work for it.
+        redactor: Takes secrets out of what programs say.
     """
-    return RehearsalEngine(), PythonEngine(), CommandEngine(Driver(state_id))
+    driver = Driver(state_id, redactor=redactor)
+    return RehearsalEngine(), PythonEngine(), CommandEngine(driver)

@@ -9,6 +9,7 @@ from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import Message, PostingNotSent, PostingSent
 from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
+from maestro_runtime.redaction import Redactor
 from maestro_runtime.tickets.errors import TicketNotDelivered
 from maestro_runtime.tickets.protocol import AlertSink, TicketSink
 
@@ -25,7 +26,12 @@ class TicketDesk:
     outbox, and the next start looks for it before it sends it again.
     """
 
-    def __init__(self, system: ActorSystem, sink: TicketSink, alerts: AlertSink) -> None:
+    def __init__(
+        self, system: ActorSystem, sink: TicketSink, alerts: AlertSink, redactor: Redactor
+    ) -> None:
+        """Post to `sink` and `alerts`; `redactor` learns their secrets, for this and for others."""
+        redactor.learn((*sink.secrets, *alerts.secrets))
+        self._redactor = redactor
         self._system = system
         self._sink = sink
         self._alerts = alerts
@@ -64,7 +70,7 @@ class TicketDesk:
                 if isinstance(posting, Posting)
                 else self._alerts.post_alert(posting)
             )
-            reference = _clean(sink, found)
+            reference = self._clean(found)
         except TicketNotDelivered as error:
             # A doubt from before outlasts a try of which nothing can have arrived.
             reason, doubtful = error.reason, error.doubtful or posting.doubtful
@@ -75,13 +81,10 @@ class TicketDesk:
         return PostingNotSent(
             session_id=session_id,
             posting_id=posting_id,
-            reason=f"{sink.name}: {_clean(sink, reason)}",
+            reason=f"{sink.name}: {self._clean(reason)}",
             doubtful=doubtful,
         )
 
-
-def _clean(sink: TicketSink | AlertSink, text: str) -> str:
-    """Return a text of a sink without its secrets, in one line of bounded length."""
-    for secret in sink.secrets:
-        text = text.replace(secret, "***")
-    return " ".join(text.split())[:REASON_CHARS_MAX]
+    def _clean(self, text: str) -> str:
+        """Return a text of a sink without secrets, in one line of bounded length."""
+        return " ".join(self._redactor.clean(text).split())[:REASON_CHARS_MAX]

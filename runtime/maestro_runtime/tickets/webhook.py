@@ -23,6 +23,9 @@ from maestro_runtime.tickets.text import body_of
 TIMEOUT_SECONDS: Final = 15.0
 """For connecting, and for each wait for the receiver."""
 
+CAPABILITY_CHARACTERS_MIN: Final = 16
+"""What follows the host may be a capability, which is secret; a shorter path is a name."""
+
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 
 
@@ -42,10 +45,10 @@ class WebhookSink:
         self._url = urlsplit(settings.url)
         self._key = base64.b64decode(settings.secret.removeprefix(SECRET_PREFIX))
         self._now_seconds = now_seconds
-        # What follows the host may be a capability.
         target = _target(self._url.path, self._url.query)
         bare = settings.secret.removeprefix(SECRET_PREFIX)
-        self.secrets = (settings.secret, bare, *((target,) if target != "/" else ()))
+        is_secret = len(target) >= CAPABILITY_CHARACTERS_MIN
+        self.secrets = (settings.secret, bare, *((target,) if is_secret else ()))
 
     def post(self, posting: Posting) -> str:
         """Send the posting; the reference is its `webhook-id`."""

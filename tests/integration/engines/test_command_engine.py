@@ -323,3 +323,28 @@ def test_no_descriptor_is_left_open_by_calls(commands: Commands) -> None:
         commands.shell(script)
 
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - counted
+
+
+def test_a_variable_is_taken_over_when_the_call_begins_and_not_before(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {"URL": "db://me:${PASS}@host"}
+    orders = [commands.order("sh", "-c", "echo $URL", environment=environment) for _ in range(2)]
+
+    said = []
+    for value, order in zip(("first", "second"), orders, strict=True):
+        monkeypatch.setenv("PASS", value)
+        said.append(commands.serve(order).message)
+
+    assert said == ["db://me:first@host\n", "db://me:second@host\n"]
+    assert commands.engine.preflight(orders[0].persona).ok
+
+
+def test_a_variable_that_is_not_set_is_a_failure_that_lasts(commands: Commands) -> None:
+    order = commands.order("true", environment={"KEY": "${MAESTRO_TEST_UNSET}"})
+    text = "environment of the command refers to variable 'MAESTRO_TEST_UNSET', which is not set"
+
+    outcome = commands.serve(order)
+
+    assert (outcome.failure, outcome.evidence) == ("permanent", (f"call cannot succeed: {text}",))
+    assert commands.engine.preflight(order.persona).detail == text

@@ -24,6 +24,7 @@ from maestro_runtime.engines import (
     Health,
 )
 from maestro_runtime.engines.errors import Refused
+from maestro_runtime.redaction import Redactor
 
 BOUND_SECONDS = 20.0
 ADDRESS = "persona"
@@ -124,7 +125,7 @@ def place() -> Iterator[Place]:
     system = ActorSystem(lane, SystemClock(lane))
     heard: queue.Queue[PersonaMessage] = queue.Queue()
     system.spawn(Listener, heard, address=ADDRESS)
-    yield Place(EngineDesk(system, host, registry), engine, heard)
+    yield Place(EngineDesk(system, host, registry, Redactor()), engine, heard)
     host.close(1.0)
     system.stop_all(timeout_seconds=BOUND_SECONDS)
     lane.close()

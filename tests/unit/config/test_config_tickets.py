@@ -6,6 +6,7 @@ import pytest
 
 from maestro_runtime.config import SettingInvalid
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings, resolve_ticket_settings
+from maestro_runtime.redaction import Secret
 
 SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
 WEBHOOK = {
@@ -31,8 +32,10 @@ def test_each_sink_takes_its_own_variables_and_shows_no_secret() -> None:
     webhook = resolve_ticket_settings(WEBHOOK)
     jira = resolve_ticket_settings(JIRA)
 
-    assert webhook == WebhookSettings("https://example.org/in?key=1", SECRET)
-    assert jira == JiraSettings("https://example.org/jira", "me@example.org", "t0ken", "OPS")
+    assert webhook == WebhookSettings(Secret("https://example.org/in?key=1"), Secret(SECRET))
+    assert jira == JiraSettings(
+        "https://example.org/jira", "me@example.org", Secret("t0ken"), "OPS"
+    )
     assert SECRET not in repr(webhook)
     assert "key=1" not in repr(webhook)
     assert "t0ken" not in repr(jira)

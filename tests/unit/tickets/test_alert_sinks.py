@@ -12,6 +12,7 @@ from maestro_actors.alert import AlertPosting, BudgetAlert
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
+from maestro_runtime.redaction import Redactor, Secret
 from maestro_runtime.tickets import (
     AlertFile,
     AlertSink,
@@ -24,7 +25,9 @@ from maestro_runtime.tickets.jira import JiraSink
 from ticket_server import TicketServer
 
 BOUND_SECONDS = 20.0
-SETTINGS = WebhookSettings(url="http://127.0.0.1:9/hook", secret="whsec_" + "A" * 32)
+SETTINGS = WebhookSettings(
+    url=Secret("http://127.0.0.1:9/hook"), secret=Secret("whsec_" + "A" * 32)
+)
 
 POSTING = AlertPosting(
     posting_id="a" * 32 + "-1",
@@ -101,7 +104,7 @@ def test_a_file_that_cannot_be_written_leaves_a_doubt(tmp_path: Path) -> None:
 
 
 def test_the_webhook_gets_an_alert_as_an_event_of_its_own(server: TicketServer) -> None:
-    sink = WebhookSink(WebhookSettings(url=f"{server.url}/hook", secret=SETTINGS.secret))
+    sink = WebhookSink(WebhookSettings(url=Secret(f"{server.url}/hook"), secret=SETTINGS.secret))
 
     reference = sink.post_alert(POSTING)
     sink.post_alert(msgspec.structs.replace(POSTING, doubtful=True))
@@ -120,7 +123,7 @@ def test_the_webhook_gets_an_alert_as_an_event_of_its_own(server: TicketServer) 
 def test_the_webhook_takes_alerts_and_a_tracker_of_tickets_does_not(tmp_path: Path) -> None:
     assert isinstance(WebhookSink(SETTINGS), AlertSink)
     assert not isinstance(FileSink(tmp_path), AlertSink)
-    assert not isinstance(JiraSink(JiraSettings("http://x", "", "t", "OPS")), AlertSink)
+    assert not isinstance(JiraSink(JiraSettings("http://x", "", Secret("t"), "OPS")), AlertSink)
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -130,7 +133,7 @@ def test_the_desk_gives_alerts_to_their_own_sink(
     heard: pykka.Future[bytes] = pykka.ThreadingFuture()
     system.spawn(Listener, heard, address="urn:test")
     file = tmp_path / ("alerts.jsonl" if works else "missing/alerts.jsonl")
-    desk = TicketDesk(system, FileSink(tmp_path / "tickets"), AlertFile(file))
+    desk = TicketDesk(system, FileSink(tmp_path / "tickets"), AlertFile(file), Redactor())
 
     desk.post(POSTING, "urn:test")
 

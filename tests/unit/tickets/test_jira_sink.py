@@ -7,6 +7,7 @@ import pytest
 
 from maestro_actors.posting import Posting
 from maestro_runtime.config.tickets import JiraSettings
+from maestro_runtime.redaction import Secret
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_runtime.tickets.jira import JiraSink
 from ticket_server import NoAnswer, Request, TicketServer
@@ -22,7 +23,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture(params=["", "me@example.org"], ids=["server", "cloud"])
 def sink(request: pytest.FixtureRequest, server: TicketServer, pauses: list[float]) -> JiraSink:
-    settings = JiraSettings(url=server.url, email=request.param, token=TOKEN, project="OPS")
+    settings = JiraSettings(url=server.url, email=request.param, token=Secret(TOKEN), project="OPS")
     return JiraSink(settings, pause=pauses.append)
 
 
@@ -182,7 +183,7 @@ def test_a_response_that_never_comes_leaves_a_doubt_and_no_second_issue(
 
 
 def test_a_server_that_is_down_leaves_no_doubt(first: Posting) -> None:
-    settings = JiraSettings(url="http://127.0.0.1:9", email="", token=TOKEN, project="OPS")
+    settings = JiraSettings(url="http://127.0.0.1:9", email="", token=Secret(TOKEN), project="OPS")
 
     with pytest.raises(TicketNotDelivered, match="ConnectionError") as caught:
         JiraSink(settings).post(first)

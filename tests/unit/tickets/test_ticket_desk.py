@@ -14,6 +14,7 @@ from maestro_actors.help_desk import HelpDesk
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_actors.posting import Posting
+from maestro_runtime.redaction import Redactor
 from maestro_runtime.tickets import AlertFile, TicketDesk, TicketNotDelivered
 
 BOUND_SECONDS = 20.0
@@ -37,7 +38,7 @@ def answer_of(
 ) -> HelpDeskMessage:
     heard: pykka.Future[bytes] = pykka.ThreadingFuture()
     system.spawn(Listener, heard, address="urn:test")
-    desk = TicketDesk(system, Sink(act), AlertFile(Path("/nowhere")))
+    desk = TicketDesk(system, Sink(act), AlertFile(Path("/nowhere")), Redactor())
     desk.post(posting, "urn:test")
     message = heard.get(timeout=BOUND_SECONDS)
     desk.close()
@@ -95,7 +96,7 @@ def test_closing_does_not_wait_for_a_sink_that_hangs(
         release.wait(BOUND_SECONDS)
         return ""
 
-    desk = TicketDesk(system, Sink(hang), AlertFile(Path("/nowhere")))
+    desk = TicketDesk(system, Sink(hang), AlertFile(Path("/nowhere")), Redactor())
     desk.post(first, "urn:test")
     assert begun.wait(BOUND_SECONDS)
 

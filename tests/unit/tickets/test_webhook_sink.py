@@ -10,6 +10,7 @@ import pytest
 
 from maestro_actors.posting import Posting
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.redaction import Secret
 from maestro_runtime.tickets import TicketNotDelivered, WebhookSink
 from maestro_runtime.tickets.webhook import signature
 from ticket_server import NoAnswer, Request, TicketServer
@@ -20,7 +21,7 @@ SECRET = "whsec_" + base64.b64encode(KEY).decode()
 
 @pytest.fixture
 def sink(server: TicketServer) -> WebhookSink:
-    settings = WebhookSettings(url=f"{server.url}/capability/hook", secret=SECRET)
+    settings = WebhookSettings(url=Secret(f"{server.url}/capability/hook"), secret=Secret(SECRET))
     return WebhookSink(settings, now_seconds=lambda: 1_700_000_100.9)
 
 
@@ -113,7 +114,9 @@ def test_a_connection_that_breaks_after_the_request_leaves_a_doubt(
 
 
 def test_a_server_that_is_down_leaves_no_doubt(first: Posting) -> None:
-    sink = WebhookSink(WebhookSettings(url="http://127.0.0.1:9/hook", secret=SECRET))
+    sink = WebhookSink(
+        WebhookSettings(url=Secret("http://127.0.0.1:9/hook"), secret=Secret(SECRET))
+    )
 
     with pytest.raises(TicketNotDelivered, match="ConnectionRefusedError") as caught:
         sink.post(first)

@@ -1,0 +1,183 @@
+"""Secrets that this process knows, and texts without them.
+
+A secret is found by its value, however short and wherever it stands, because its form tells
+nothing: what looks like no key is one all the same. It is found as it is, and as JSON, URLs, `repr`
+and base64 spell it.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus, urlsplit
+
+from maestro_runtime.engines._variables import named
+
+if TYPE_CHECKING:
+    from maestro_actors.team import Team
+
+MASK: Final = "***"
+"""What stands where a secret was."""
+
+SECRET_CHARACTERS_MIN: Final = 4
+"""Shorter values are no secrets: they would be found in every second word."""
+
+CUT_CHARACTERS: Final = 500
+"""A text of at least this length may have been cut off in the middle of a secret."""
+
+_BASE64_CHARACTERS_MIN: Final = 8
+"""Shortest piece of base64 that tells a secret from chance."""
+
+_LINE_CHARACTERS_MIN: Final = 16
+"""Shortest line of a secret with several that is one by itself."""
+
+_SECRET_NAME: Final = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|WEBHOOK", re.IGNORECASE
+)
+_FIGURE_NAME: Final = re.compile(
+    r"(?:^|_)(?:BUDGET|COUNT|LIMIT|MAX|MIN|SECONDS|SIZE|TIMEOUT|TOKENS)(?:_|$)", re.IGNORECASE
+)
+_PLAIN: Final = frozenset({"true", "false", "null", "none", "auto", "always", "never"})
+
+
+class Secret(str):
+    """A value that configuration holds and nobody is to read: its `repr` does not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(MASK)
+
+
+class Redactor:
+    """Takes known secrets out of texts. Any thread; knows more with each `learn`, never less."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._spellings: tuple[str, ...] = ()
+        self._bytes: tuple[bytes, ...] = ()
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Know more secrets from now on; of a URL, the user and the password in it."""
+        found = {part for secret in secrets for part in _parts(secret)}
+        known = self._known | {part for part in found if _is_secret(part)}
+        if known == self._known:
+            return
+        spellings = {spelling for secret in known for spelling in _spellings(secret)}
+        # The longest first: what it contains must not be taken out of it.
+        self._spellings = tuple(sorted(spellings, key=lambda item: (-len(item), item)))
+        self._bytes = tuple(_encoded(spelling) for spelling in self._spellings)
+        self._known = known
+
+    def clean(self, text: str) -> str:
+        """Return a text without secrets, and without the beginning of one at its cut-off end."""
+        for spelling in self._spellings:
+            if spelling in text:
+                text = text.replace(spelling, MASK)
+        return self._closed(text) if len(text) >= CUT_CHARACTERS else text
+
+    def clean_bytes(self, data: bytes) -> bytes:
+        """Return what a program has said without secrets, whatever else is in it."""
+        for spelling in self._bytes:
+            if spelling in data:
+                data = data.replace(spelling, MASK.encode())
+        return data
+
+    def cleaned(self, value: Any) -> Any:
+        """Return a value of JSON with secrets taken out of its texts, keys and figures."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, Mapping):
+            return {self.cleaned(key): self.cleaned(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.cleaned(item) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            text = str(value)
+            return value if self.clean(text) == text else MASK
+        return value
+
+    def changes(self, texts: Iterable[str]) -> bool:
+        """Whether `clean` may change one of several texts; quicker than cleaning them."""
+        if not self._spellings:
+            return False
+        said = "\n".join(texts)
+        return len(said) >= CUT_CHARACTERS or any(item in said for item in self._spellings)
+
+    def _closed(self, text: str) -> str:
+        for spelling in self._spellings:
+            for size in range(len(spelling) - 1, SECRET_CHARACTERS_MIN - 1, -1):
+                if text.endswith(spelling[:size]):
+                    return text[:-size] + MASK
+        return text
+
+
+def environment_secrets(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of variables whose names say that they are secret.
+
+    Those have KEY, TOKEN, SECRET, PASSWORD, PASSWD, CREDENTIAL or WEBHOOK in them, in any case.
+    Figures of variables that limit or count something (MAX_TOKENS) are none.
+    """
+    return [
+        value
+        for name, value in environ.items()
+        if _SECRET_NAME.search(name) and not (_FIGURE_NAME.search(name) and value.isdecimal())
+    ]
+
+
+def team_secrets(team: "Team", environ: Mapping[str, str]) -> list[str]:
+    """Return what the programs of a team's personas are given of `environ`, and as a secret."""
+    found: list[str] = []
+    for persona in team.personas.values():
+        if persona.command is not None:
+            environment = persona.command.environment
+            found += environment_secrets(environment)
+            found += (environ[name] for name in named(environment) if name in environ)
+    return found
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= SECRET_CHARACTERS_MIN and value.lower() not in _PLAIN
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """Yield a secret, its long lines if it has several, and who signs in by it if it is a URL."""
+    yield secret.strip()
+    if "\n" in secret:
+        lines = (line.strip() for line in secret.splitlines())
+        yield from (
+            line for line in lines if len(line) >= _LINE_CHARACTERS_MIN and line[:5] != "-----"
+        )
+    if "://" in secret and "@" in secret:
+        try:
+            parts = urlsplit(secret)
+        except ValueError:
+            return
+        yield from (part for part in (parts.username, parts.password) if part)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield a secret as it may be spelled."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    data = _encoded(secret)
+    for spelled in (quote(data), quote(data, safe=""), quote_plus(data)):
+        yield spelled
+        yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), spelled)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(data).decode().rstrip("=")
+        # In the middle of other bytes, as in `user:password`: all but the characters that depend
+        # on its neighbours.
+        for shift in range(3):
+            skipped = -(-shift * 8 // 6)
+            piece = encode(b"\0" * shift + data).decode()[skipped : (shift + len(data)) * 8 // 6]
+            if len(piece) >= _BASE64_CHARACTERS_MIN:
+                yield piece
+
+
+def _encoded(text: str) -> bytes:
+    # The environment hands over undecodable bytes as lone surrogates.
+    return text.encode(errors="surrogateescape")
