@@ -7,7 +7,7 @@ from typing import Final
 from maestro_actors.graph import SessionGraph
 from maestro_actors.messages import TaskStatus
 from maestro_actors.team import Team
-from maestro_storage.records import TASK_PASSED, TaskRecord, TaskState, WaitsFor, Wish
+from maestro_storage.records import TASK_PASSED, TaskRecord, TaskState, WaitsFor
 
 
 @dataclass(slots=True)
@@ -71,15 +71,15 @@ class Blockers:
             case _:
                 return False
 
-    def statuses(self, wish: Wish) -> tuple[TaskStatus, ...]:
-        """Return what each task waits for, given what is wished of the session, durably."""
+    def statuses(self, intention: str) -> tuple[TaskStatus, ...]:
+        """Return what each task waits for, given what the session is to do, durably."""
         places = {task_id: place for place, task_id in enumerate(self._ready, 1)}
         return tuple(
-            self._status(task_id, entry, places.get(task_id), wish)
+            self._status(task_id, entry, places.get(task_id), intention)
             for task_id, entry in self._entries.items()
         )
 
-    def _status(self, task_id: str, entry: Entry, place: int | None, wish: Wish) -> TaskStatus:
+    def _status(self, task_id: str, entry: Entry, place: int | None, intention: str) -> TaskStatus:
         contract = self._contracts[task_id]
         detail = ""
         waits_for: WaitsFor
@@ -97,8 +97,8 @@ class Blockers:
             waits_for = "person"
         else:
             waits_for = "nothing"
-        if wish != "run" and waits_for != "nothing":
-            detail = f"{detail}; the session is to {wish}".removeprefix("; ")
+        if intention and waits_for != "nothing":
+            detail = f"{detail}; the session is to {intention}".removeprefix("; ")
         return TaskStatus(
             task_id=task_id,
             phase=contract.phase,

@@ -15,8 +15,7 @@ import msgspec
 from maestro_actors.blockers import Blockers, Entry
 from maestro_actors.checkpoints import Checkpoints
 from maestro_actors.graph import SessionGraph
-from maestro_actors.identity import coordinator_address, persona_address
-from maestro_actors.kernel import Restart
+from maestro_actors.identity import coordinator_address
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     CheckpointTaken,
@@ -26,7 +25,9 @@ from maestro_actors.messages import (
     HelpAnswered,
     OrderTaken,
     PhaseRecorded,
+    RerunRecorded,
     RetryTask,
+    RunAgain,
     RunPhases,
     SessionRecorded,
     SessionStatus,
@@ -39,7 +40,7 @@ from maestro_actors.messages import (
     WishRecorded,
     WishSession,
 )
-from maestro_actors.persona import Persona, PersonaProxy
+from maestro_actors.personas import Personas
 from maestro_actors.plan import (
     Standing,
     recorded_phases,
@@ -49,14 +50,21 @@ from maestro_actors.plan import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
-from maestro_actors.rework import retried
+from maestro_actors.rework import plan_rerun, rerun, rerun_asked, retried
 from maestro_actors.session_end import session_end
-from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
-from maestro_actors.undertaker import Undertaker
 from maestro_actors.whereabouts import stand
-from maestro_actors.wish import Asked, granted, paused, stands, stuck_because, wished
+from maestro_actors.wish import (
+    Asked,
+    granted,
+    intention,
+    paused,
+    stands,
+    stuck_alarm,
+    stuck_because,
+    wished,
+)
 from maestro_storage.records import (
     TASK_FINAL,
     TASK_PASSED,
@@ -64,9 +72,7 @@ from maestro_storage.records import (
     TaskState,
     WaitsFor,
 )
-from maestro_storage.transition import Event, Transition
-
-_SUPERVISION: Final = Restart()
+from maestro_storage.transition import Transition
 
 RECOVERIES_MAX: Final = 50
 """Interrupted tasks that are settled at the same time after a start."""
@@ -91,9 +97,25 @@ class Coordinator(MessageActor):
         self._session_id = session_id
         self._address = coordinator_address(session_id)
         self._team = team
-        self._contracts = {contract.id: contract for contract in team.contracts}
         self._channel = LocalChannel(ports.system)
-        self._entries: dict[str, Entry] = {}
+        self._halted = False
+        self._alarmed = False
+
+    def on_start(self) -> None:
+        """Read the session, take up what was interrupted, and start what is ready."""
+        stand(lambda: {"session_id": self._session_id})
+        self._take_up()
+        self._advance()
+
+    def _take_up(self) -> None:
+        """Begin with what is on record, as nobody runs anything of it: at first, or once more."""
+        memory = self._ports.memory
+        self._session: SessionRecord = memory.session(self._session_id)
+        tasks = memory.tasks(self._session_id)
+        checkpoints = memory.checkpoints(self._session_id)
+        last = checkpoints[-1].number if checkpoints else 0
+        last = max(last, self._session.checkpoints_made)
+        self._checkpoints = Checkpoints(self._ports, self._session_id, last)
         self._ready: deque[str] = deque()
         self._in_flight: set[str] = set()
         self._to_recover: deque[str] = deque()
@@ -103,39 +125,15 @@ class Coordinator(MessageActor):
         """Tasks whose retry is not durable yet."""
         self._wishes = 0
         """Those that are not durable yet."""
-        self._halted = False
-        self._stopping = False
-        """A wish to pause or to cancel is durable: nothing more begins."""
+        self._stopping = bool(intention(self._session))
+        """What the session is to do before it runs is durable: nothing more begins."""
         self._dismissed = False
         """Every persona has been told to go, so that nobody writes any more."""
-        self._alarmed = False
         self._ended = False
-
-    def on_start(self) -> None:
-        """Read the session, take up what was interrupted, and start what is ready."""
-        stand(lambda: {"session_id": self._session_id})
-        memory = self._ports.memory
-        self._session: SessionRecord = memory.session(self._session_id)
-        tasks = memory.tasks(self._session_id)
-        checkpoints = memory.checkpoints(self._session_id)
-        last = checkpoints[-1].number if checkpoints else 0
-        last = max(last, self._session.checkpoints_made)
-        self._checkpoints = Checkpoints(self._ports, self._session_id, last)
-        self._stopping = self._session.wish != "run"
         self._entries = {
             record.task_id: Entry(record, record.state, record.waits_for) for record in tasks
         }
-        self._assignment = Assignment(
-            session_id=self._session_id,
-            requirement=self._team.requirement,
-            workspace=self._session.output_dir,
-            input_dir=self._session.input_dir,
-            seed=self._team.seed,
-            epoch=self._ports.epoch,
-            budgets=self._team.budgets,
-            lost_policy=self._team.lost_policy,
-            inputs=self._team.inputs,
-        )
+        self._personas = Personas(self._ports, self._session, self._team, self._entries)
         self._graph = SessionGraph(
             self._team,
             done=(record.task_id for record in tasks if record.state in TASK_PASSED),
@@ -152,8 +150,7 @@ class Coordinator(MessageActor):
         self._to_recover.extend(record.task_id for record in tasks if record.state == "running")
         for record in tasks:
             if record.state == "waiting" and not self._stopping:
-                self._persona(record.task_id).recover()
-        self._advance()
+                self._personas.of(record.task_id).recover()
 
     def handle(  # noqa: C901, PLR0911, PLR0912 - one case a message
         self, message: CoordinatorMessage
@@ -175,13 +172,17 @@ class Coordinator(MessageActor):
             case WishRecorded():
                 self._wish_recorded(interrupt=message.interrupt)
             case WishDue():
-                self._stop_attempts(kill=True)
+                self._personas.stop_attempts(self._in_flight, kill=True)
             case TakeCheckpoint():
                 return self._take_checkpoint(message.name)
             case RunPhases():
                 return self._run_phases(message.phases)
             case RetryTask():
                 return self._retry(message.task_id)
+            case RunAgain():
+                return self._rerun(message.phase, interrupt=message.interrupt)
+            case RerunRecorded():
+                self._take_up()
             case PhaseRecorded():
                 self._recording.discard(message.phase)
                 self._graph.finish_phase(message.phase)
@@ -244,7 +245,7 @@ class Coordinator(MessageActor):
         else:
             # Its slot is free only when its call, which may still run, has been closed.
             entry.state, entry.waits_for = "waiting", "person"
-            self._spawn(task_id, Undertaker)
+            self._personas.bury(task_id)
 
     def _help_answered(self, task_id: str) -> None:
         """Go on with a task that a person has decided on."""
@@ -276,14 +277,14 @@ class Coordinator(MessageActor):
     def _wish_recorded(self, *, interrupt: bool) -> None:
         """Begin to stop, or go on after all."""
         self._wishes -= 1
-        self._stopping = self._session.wish != "run"
+        self._stopping = bool(intention(self._session))
         if not self._stopping:
             # Those that were not taken up at the start, because the session was to stop.
             for task_id, entry in self._entries.items():
                 if entry.state == "waiting" and not entry.alive:
-                    self._persona(task_id).recover()
+                    self._personas.of(task_id).recover()
         elif interrupt:
-            self._stop_attempts(kill=False)
+            self._personas.stop_attempts(self._in_flight, kill=False)
         deadline_ms = self._session.wish_deadline_ms
         timers = self._ports.system.timers
         if deadline_ms is None:
@@ -291,51 +292,70 @@ class Coordinator(MessageActor):
         else:
             timers.at(self._address, deadline_ms, self._address, _WISH_DUE)
 
-    def _stop_attempts(self, *, kill: bool) -> None:
-        for task_id in self._in_flight:
-            PersonaProxy(self._channel, self._session_id, task_id).stop_attempt(kill=kill)
+    def _rerun(self, phase: str, *, interrupt: bool) -> OrderTaken:
+        """Make durable that a phase is to run again; it does once nothing is in flight."""
+        if self._ended or self._dismissed:
+            return OrderTaken(taken=False)
+        plan = plan_rerun(self._session, (), (), self._team, phase)
+        now_ms, epoch = self._ports.now_ms(), self._ports.epoch
+        self._session, draft = rerun_asked(self._session, plan.from_phase, now_ms, epoch)
+        self._wishes += 1
+        draft.then(self._address, encoded(WishRecorded(interrupt=interrupt)))
+        self._ports.journal.append(draft)
+        return OrderTaken(taken=True)
 
     def _retry(self, task_id: str) -> OrderTaken:
         """Try a failed task again; it is queued once that is durable."""
         if self._ended or self._dismissed:
             return OrderTaken(taken=False)
-        if task_id in self._retrying:
-            return OrderTaken(taken=True)
-        tasks = self._ports.memory.tasks(self._session_id)
-        now_ms, epoch = self._ports.now_ms(), self._ports.epoch
-        changed, draft = retried(self._session, tasks, self._team, task_id, now_ms, epoch)
-        self._retrying.add(task_id)
+        if task_id not in self._retrying:
+            self._ports.journal.append(self._retried([task_id]))
+        return OrderTaken(taken=True)
+
+    def _retried(self, task_ids: Collection[str]) -> Transition:
+        """Draft the retry of failed tasks, which are queued once it is durable."""
         if self._claimed is not None:
             # Whoever waited for a phase that could not go on any more has been told so.
             self._claimed &= self._standing().going_on(self._team)
-        for record in changed[1:]:
-            # They cannot begin before the first one is done.
+        tasks = self._ports.memory.tasks(self._session_id)
+        now_ms, epoch = self._ports.now_ms(), self._ports.epoch
+        changed, draft = retried(self._session, tasks, self._team, task_ids, now_ms, epoch)
+        for record in changed[len(task_ids) :]:
+            # They cannot begin before the first ones are done.
             self._entries[record.task_id].record = record
             self._entries[record.task_id].state = record.state
-        draft.then(self._address, encoded(HelpAnswered(task_id=task_id)))
-        self._ports.journal.append(draft)
-        return OrderTaken(taken=True)
+        for task_id in task_ids:
+            self._retrying.add(task_id)
+            draft.then(self._address, encoded(HelpAnswered(task_id=task_id)))
+        return draft
 
     def _run_phases(self, phases: tuple[str, ...]) -> OrderTaken:
-        """Let phases run, too. Their attempts follow the plan into the journal."""
-        if self._ended or self._dismissed or self._halted or self._session.wish != "run":
+        """Let phases run, too, with what has failed in them. Attempts follow into the journal."""
+        if self._ended or self._dismissed or self._halted or intention(self._session):
             return OrderTaken(taken=False)
         standing = self._standing()
         phases = tuple(name for name in phases if name not in standing.recorded)
         require_free(self._session_id, standing.going_on(self._team), self._claimed, phases)
         plan = standing.joined_by(self._team, phases)
+        failed = standing.failed_in(self._team, phases)
+        draft = self._retried(failed) if failed else Transition()
         if plan != self._session.plan:
             now_ms, epoch = self._ports.now_ms(), self._ports.epoch
-            self._session, draft = replanned(self._session, plan, now_ms, epoch)
-            self._ports.journal.append(draft)
+            self._session, planned = replanned(self._session, plan, now_ms, epoch)
+            draft.join(planned)
             self._graph.extend_stretch(phases)
+        if draft.changes:
+            self._ports.journal.append(draft)
         if self._claimed is not None:
             self._claimed.update(phases)
         self._advance()
         return OrderTaken(taken=True)
 
     def _standing(self) -> Standing:
-        states = {task_id: entry.state for task_id, entry in self._entries.items()}
+        states: dict[str, TaskState] = {
+            task_id: "queued" if task_id in self._retrying else entry.state
+            for task_id, entry in self._entries.items()
+        }
         return Standing(states=states, recorded=self._graph.recorded, plan=self._session.plan)
 
     def _take_checkpoint(self, name: str) -> CheckpointTaken:
@@ -372,7 +392,7 @@ class Coordinator(MessageActor):
             task_id = self._to_recover.popleft()
             self._recovering.add(task_id)
             # Nobody is to be asked for help with what is cancelled.
-            self._persona(task_id).recover(excused=self._session.wish == "cancel")
+            self._personas.of(task_id).recover(excused=self._session.wish == "cancel")
         if self._stopping:
             self._come_to_rest()
             return
@@ -387,7 +407,7 @@ class Coordinator(MessageActor):
             self._in_flight.add(task_id)
             self._entries[task_id].queued = False
             self._entries[task_id].state = "running"
-            self._persona(task_id).run_attempt()
+            self._personas.of(task_id).run_attempt()
 
     def _come_to_rest(self) -> None:
         """Grant the wish once nobody is left who could still write of the session's tasks."""
@@ -395,15 +415,8 @@ class Coordinator(MessageActor):
             return
         if not self._dismissed:
             self._dismissed = True
-            accountant = AccountantProxy(self._channel)
-            for task_id, entry in self._entries.items():
-                # An undertaker has a task to end first, and goes by itself.
-                if entry.alive and not entry.failed:
-                    address = persona_address(self._session_id, task_id)
-                    accountant.return_room(address)
-                    self._ports.system.timers.cancel(address)
-                    self._ports.system.stop(address)
-        if not any(entry.alive for entry in self._entries.values()):
+            self._personas.dismiss()
+        if self._personas.are_gone:
             self._record_end()
 
     def _is_busy(self) -> bool:
@@ -420,30 +433,6 @@ class Coordinator(MessageActor):
             or any(entry.state == "waiting" and entry.alive for entry in self._entries.values())
         )
 
-    def _persona(self, task_id: str) -> PersonaProxy:
-        """Return the proxy of a task's persona, started if it is not there."""
-        if not self._entries[task_id].alive:
-            self._spawn(task_id, Persona)
-        return PersonaProxy(self._channel, self._session_id, task_id)
-
-    def _spawn(self, task_id: str, kind: type[Persona]) -> None:
-        entry = self._entries[task_id]
-        entry.alive = True
-        entry.failed = kind is Undertaker
-        contract = self._contracts[task_id]
-        spec = self._team.personas[contract.provider_persona_id]
-        address = persona_address(self._session_id, task_id)
-        self._ports.system.spawn(
-            kind,
-            self._ports,
-            Task(self._assignment, spec, contract),
-            entry.record,
-            address=address,
-            supervision=_SUPERVISION,
-        )
-        stopped = encoded(TaskStopped(task_id=task_id))
-        self._ports.system.watch(address, self._address, stopped)
-
     def _record_phase(self, phase: str) -> None:
         """Write the checkpoint that ends a phase; the next phase starts once it is durable."""
         self._recording.add(phase)
@@ -455,6 +444,9 @@ class Coordinator(MessageActor):
         """Write why nothing more can run in the session, for now or for good."""
         self._ended = True
         session, now_ms, epoch = self._session, self._ports.now_ms(), self._ports.epoch
+        if session.rerun_from and session.wish != "cancel":
+            self._record_rerun()
+            return
         stuck = [] if self._stopping else self._blockers.stuck()
         draft: Transition | None = None
         if stuck:
@@ -472,19 +464,24 @@ class Coordinator(MessageActor):
         # Behind all that the accountant has been given, such as an answer that raises a budget.
         AccountantProxy(self._channel).append(draft)
 
+    def _record_rerun(self) -> None:
+        """Queue what is to run again; the session begins with that once it is durable."""
+        ports, session = self._ports, self._session
+        tasks = ports.memory.tasks(self._session_id)
+        points = ports.memory.checkpoints(self._session_id)
+        plan = plan_rerun(session, tasks, points, self._team, session.rerun_from)
+        draft = rerun(session, tasks, points, plan, ports.now_ms(), ports.epoch)
+        draft.then(self._address, encoded(RerunRecorded()))
+        # As below: an answer that came just before is not to be written after it.
+        AccountantProxy(self._channel).append(draft)
+
     def _alarm(self, stuck: list[str], draft: Transition) -> None:
         """Tell once, durably and in the log, that tasks are stuck: we have lost track of them."""
         if not self._alarmed:
             self._alarmed = True
             names = ", ".join(stuck)
             _log.error("session %s is stuck: %s wait for nothing", self._session_id, names)
-            alarm = Event(
-                self._session_id,
-                "session_stuck",
-                self._ports.now_ms(),
-                data={"tasks": names, "reason": stuck_because(stuck)},
-            )
-            draft.events.insert(0, alarm)
+            draft.events.insert(0, stuck_alarm(self._session_id, stuck, self._ports.now_ms()))
 
     def _status(self) -> SessionStatus:
         stuck = [] if self._stopping or self._ended else self._blockers.stuck()
@@ -496,5 +493,5 @@ class Coordinator(MessageActor):
             session_id=self._session_id,
             state=self._session.state,
             in_flight=len(self._in_flight),
-            tasks=self._blockers.statuses(self._session.wish if self._stopping else "run"),
+            tasks=self._blockers.statuses(intention(self._session) if self._stopping else ""),
         )

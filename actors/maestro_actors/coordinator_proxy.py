@@ -9,6 +9,7 @@ from maestro_actors.messages import (
     HaltSession,
     OrderTaken,
     RetryTask,
+    RunAgain,
     RunPhases,
     SessionStatus,
     TakeCheckpoint,
@@ -41,6 +42,16 @@ class CoordinatorProxy(Proxy):
             NotFound, VerbRefused: See `maestro_actors.rework.retried`.
         """
         return self._ask(RetryTask(task_id=task_id), OrderTaken)
+
+    def rerun(self, phase: str, *, interrupt: bool) -> pykka.Future[OrderTaken]:
+        """Run a phase and all after it again, once nothing is in flight.
+
+        That it is to be so is durable after the answer, not with it.
+
+        Raises, through the future:
+            NotFound, VerbRefused: See `maestro_actors.rework.plan_rerun`.
+        """
+        return self._ask(RunAgain(phase=phase, interrupt=interrupt), OrderTaken)
 
     def run_phases(self, phases: tuple[str, ...]) -> pykka.Future[OrderTaken]:
         """Let phases of the team run now; one that is done stays as it is.

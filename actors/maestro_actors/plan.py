@@ -211,6 +211,17 @@ class Standing:
                 found.add(name)
         return found
 
+    def failed_in(self, team: Team, phases: Collection[str]) -> list[str]:
+        """Return the tasks that have failed in those of some phases that cannot go on by it."""
+        going_on = self.going_on(team)
+        return [
+            item.id
+            for item in team.contracts
+            if item.phase in phases
+            and item.phase not in going_on
+            and self.states[item.id] == "failed"
+        ]
+
     def _goes_on(self, contract: Contract) -> bool:
         state = self.states[contract.id]
         startable = all(self.states[name] in TASK_PASSED for name in contract.after)

@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from maestro_actors.errors import VerbRefused
+from maestro_actors.plan import joined
 from maestro_actors.team import Team
 from maestro_storage.errors import NotFound
+from maestro_storage.plan import Plan
 from maestro_storage.records import CheckpointRecord, SessionRecord, TaskRecord
 from maestro_storage.transition import Event, Transition
 
@@ -38,47 +40,58 @@ def retried(  # noqa: PLR0917 - all of them are needed, and there is one for eac
     session: SessionRecord,
     tasks: Collection[TaskRecord],
     team: Team,
-    task_id: str,
+    task_ids: Collection[str],
     now_ms: int,
     epoch: int,
 ) -> tuple[list[TaskRecord], Transition]:
-    """Return the tasks that change when a failed one is tried again, that one first, and the draft.
+    """Return the tasks that change when failed ones are tried again, those first, and the draft.
 
-    What was blocked by the failure is queued. A session that had failed is running after it, and
+    What was blocked by the failures is queued. A session that had failed is running after it, and
     goes on when it is resumed; a paused one stays paused.
 
     Raises:
         NotFound: There is no such task.
-        VerbRefused: The task has not failed, or its session is being cancelled.
+        VerbRefused: A task has not failed, or its session is being cancelled.
     """
-    task = next((item for item in tasks if item.task_id == task_id), None)
-    if task is None:
-        raise NotFound("task", f"{session.session_id}/{task_id}")
-    if task.state == "help_needed":
-        rule = "it must have failed; one that needs help is to be answered"
-        raise VerbRefused("retry", session.session_id, task.state, rule, task_id)
-    if session.wish == "cancel" or session.state == "cancelled":
-        rule = "its session must not be cancelled"
-        raise VerbRefused("retry", session.session_id, task.state, rule, task_id)
-    if task.state != "failed":
-        raise VerbRefused("retry", session.session_id, task.state, "it must have failed", task_id)
-    behind = _behind(team, task_id)
-    changed = [next_round(task, epoch)]
-    changed += [
-        msgspec.structs.replace(
-            item, state="queued", waits_for="contract", finished_ms=None, epoch=epoch
-        )
-        for item in tasks
-        if item.state == "blocked" and item.task_id in behind
-    ]
+    known = {task.task_id: task for task in tasks}
     draft = Transition()
-    for item in changed:
+    changed: dict[str, TaskRecord] = {}
+    unblocked: dict[str, TaskRecord] = {}
+    for task_id in task_ids:
+        task = known.get(task_id)
+        if task is None:
+            raise NotFound("task", f"{session.session_id}/{task_id}")
+        _require_failed(session, task)
+        changed[task_id] = next_round(task, epoch)
+        behind = _behind(team, task_id)
+        freed = {
+            item.task_id: msgspec.structs.replace(
+                item, state="queued", waits_for="contract", finished_ms=None, epoch=epoch
+            )
+            for item in tasks
+            if item.state == "blocked" and item.task_id in behind
+        }
+        unblocked |= freed
+        data: _Data = {"persona_id": task.persona_id, "unblocked": len(freed)}
+        draft.event(Event(session.session_id, "task_retried", now_ms, task_id, data))
+    records = [*changed.values(), *unblocked.values()]
+    for item in records:
         draft.put(item)
     if session.state == "failed":
         draft.put(_running(session, now_ms, epoch))
-    data: _Data = {"persona_id": task.persona_id, "unblocked": len(changed) - 1}
-    draft.event(Event(session.session_id, "task_retried", now_ms, task_id, data))
-    return changed, draft
+    return records, draft
+
+
+def _require_failed(session: SessionRecord, task: TaskRecord) -> None:
+    if task.state == "help_needed":
+        rule = "it must have failed; one that needs help is to be answered"
+    elif session.wish == "cancel" or session.state == "cancelled":
+        rule = "its session must not be cancelled"
+    elif task.state != "failed":
+        rule = "it must have failed"
+    else:
+        return
+    raise VerbRefused("retry", session.session_id, task.state, rule, task.task_id)
 
 
 class Rerun(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,27 +117,29 @@ def plan_rerun(
     team: Team,
     phase: str,
 ) -> Rerun:
-    """Return what a rerun from `phase` would do.
+    """Return what a rerun from `phase` does, by what is on record now.
 
     Raises:
         NotFound: There is no such phase.
-        VerbRefused: The session runs, has a call that nobody has settled, or was cancelled.
+        VerbRefused: The session is cancelled, or is to run again from a phase that `phase` does not
+            come after.
     """
     if phase not in {item.name for item in team.phases}:
         raise NotFound("phase", f"{session.session_id}/{phase}")
     if session.state == "cancelled" or session.wish == "cancel":
         raise VerbRefused("rerun", session.session_id, session.state, "it must not be cancelled")
-    if any(task.state == "running" for task in tasks):
-        rule = "nothing of it must be in flight: pause it first"
+    first = session.rerun_from or phase
+    phases = _after(team, first)
+    if phase not in phases:
+        rule = f"it must not be about to run again from phase {first!r}"
         raise VerbRefused("rerun", session.session_id, session.state, rule)
-    phases = _after(team, phase)
     kept = [
         task for task in tasks if task.phase not in phases and task.state in ("done", "skipped")
     ]
     again = [task for task in tasks if task.phase in phases]
     return Rerun(
         session_id=session.session_id,
-        from_phase=phase,
+        from_phase=first,
         phases=tuple(item.name for item in team.phases if item.name in phases),
         tasks=tuple(task.task_id for task in again),
         tasks_kept=tuple(task.task_id for task in kept),
@@ -132,6 +147,22 @@ def plan_rerun(
         tokens_kept=sum(task.tokens_kept + task.tokens_used for task in kept),
         checkpoints_dropped=tuple(item.number for item in checkpoints if item.phase in phases),
     )
+
+
+def rerun_asked(
+    session: SessionRecord, phase: str, now_ms: int, epoch: int
+) -> tuple[SessionRecord, Transition]:
+    """Return the record of a session that runs again from a phase once it rests, and the draft.
+
+    `plan_rerun` has been asked whether it may. What the session is to do else stays: one that runs
+    goes on after it, one that is to pause does so.
+    """
+    after = msgspec.structs.replace(session, rerun_from=phase, updated_ms=now_ms, epoch=epoch)
+    draft = Transition()
+    draft.put(after)
+    data: _Data = {"from_phase": phase}
+    draft.event(Event(session.session_id, "rerun_asked", now_ms, data=data))
+    return after, draft
 
 
 def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
@@ -143,6 +174,9 @@ def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
     epoch: int,
 ) -> Transition:
     """Return the transition that does what `plan_rerun` has said of the same records.
+
+    Nothing of the session is in flight when it is written. A plan that is left has the phases that
+    were done, and run again, in its first stretch.
 
     Checkpoints of phases that run again are gone with it; their numbers are not used again. Files
     in the workspace stay, and so do manifests that an earlier checkpoint may name.
@@ -163,8 +197,8 @@ def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
         msgspec.structs.replace(
             running if session.state != "paused" else session,
             checkpoints_made=max(last, session.checkpoints_made),
-            # It was made for phases that were done by then.
-            plan=(),
+            plan=_plan_again(session, dropped),
+            rerun_from="",
             updated_ms=now_ms,
             epoch=epoch,
         )
@@ -176,6 +210,10 @@ def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
     }
     draft.event(Event(session.session_id, "session_rerun", now_ms, data=data))
     return draft
+
+
+def _plan_again(session: SessionRecord, dropped: Iterable[CheckpointRecord]) -> Plan:
+    return joined(session.plan, (item.phase for item in dropped)) if session.plan else ()
 
 
 def _afresh(task: TaskRecord) -> TaskRecord:

@@ -43,6 +43,7 @@ def session_end(
             wish="run",
             wish_deadline_ms=None,
             pause_reason="",
+            rerun_from="",
             updated_ms=now_ms,
             finished_ms=None if state == "help_needed" else now_ms,
             error=error,

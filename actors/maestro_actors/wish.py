@@ -41,6 +41,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Whether attempts in flight are to be cut short. A cancelled session does that anyway."""
     deadline_ms: int | None = None
     """When what has not stopped by then is killed, on the wall clock; None: never."""
+    removal: bool = False
+    """Whether it is deleted once it is cancelled."""
+
+
+def intention(session: SessionRecord) -> str:
+    """Return in words what a session is to do before anything else; empty if to run."""
+    if session.wish == "run" and session.rerun_from:
+        return f"run again from phase {session.rerun_from}"
+    return "" if session.wish == "run" else session.wish
 
 
 def stands(session: SessionRecord, wish: Wish) -> bool:
@@ -88,6 +97,7 @@ def wished(
         wish=asked.wish,
         wish_deadline_ms=deadline_ms,
         pause_reason=pause_reason,
+        removal=session.removal or asked.removal,
         updated_ms=now_ms,
         epoch=epoch,
     )
@@ -133,6 +143,13 @@ def paused(session: SessionRecord, reason: str, now_ms: int, epoch: int) -> Tran
 def stuck_because(tasks: list[str]) -> str:
     """Return why a session pauses in which nobody knows what these tasks wait for."""
     return f"stuck: nobody knows what these tasks wait for: {', '.join(tasks[:5])}"
+
+
+def stuck_alarm(session_id: str, tasks: list[str], now_ms: int) -> Event:
+    """Return what the history says when nobody knows what these tasks wait for."""
+    reason = stuck_because(tasks)
+    data: dict[str, str | int | float | bool | None] = {"tasks": ", ".join(tasks), "reason": reason}
+    return Event(session_id, "session_stuck", now_ms, data=data)
 
 
 def granted(
@@ -196,6 +213,7 @@ def cancelled(
             wish="run",
             wish_deadline_ms=None,
             pause_reason="",
+            rerun_from="",
             finished_ms=now_ms,
             updated_ms=now_ms,
             error="",

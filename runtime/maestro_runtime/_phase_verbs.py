@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.team import Team, decode_team
-from maestro_runtime._planner import Planner
+from maestro_runtime._planner import Planner, require_no_rerun
 from maestro_runtime._readiness import current_versions
 from maestro_runtime._resumption import note_changes
 from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.engines.registry import EngineRegistry
-from maestro_runtime.phases import PhaseRun, standing_of
+from maestro_runtime.phases import PhaseRun
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 
@@ -35,14 +35,13 @@ class PhaseVerbs(SessionVerbs):
             PlanInvalid: A phase is not of the team, or there is none.
             PhaseNotReady: A phase comes after one that is neither done nor about to be.
             PhaseConflict: A phase runs already, for another call or with the whole session.
-            VerbRefused: The session runs, and is about to be paused or cancelled.
+            VerbRefused: The session is about to be paused, cancelled or run again from a phase.
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             EngineNotReady, CheckNotReady, DirectoryUnusable: As `run`.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         self._require_no_wish(session_id)
-        self._retry_failed(session_id, phases)
         with self._starting:
             record = self.store.require_session(session_id)
             team = decode_team(self.store.payloads.require(record.team))
@@ -55,6 +54,7 @@ class PhaseVerbs(SessionVerbs):
         """Refuse what would have to wait until a session has come to rest."""
         with self._starting:
             record = self.store.require_session(session_id)
+            require_no_rerun(record)
             if record.wish != "run" and self._running.live(session_id) is not None:
                 rule = f"it must not be about to {record.wish}"
                 raise VerbRefused("run phases of", session_id, record.state, rule)
@@ -93,12 +93,3 @@ class PhaseVerbs(SessionVerbs):
         """
         with self._starting:
             return self._planner.checkpoint(self.store.require_session(session_id), name)
-
-    def _retry_failed(self, session_id: str, phases: Sequence[str]) -> None:
-        """Try again what has failed in phases that nothing goes on in."""
-        record = self.store.require_session(session_id)
-        team = decode_team(self.store.payloads.require(record.team))
-        going_on = standing_of(self.store, record).going_on(team)
-        for task in list(self.store.tasks.scan(session_id)):
-            if task.state == "failed" and task.phase in phases and task.phase not in going_on:
-                self.retry(session_id, task.task_id)

@@ -1,26 +1,19 @@
 """What is asked of sessions phase by phase: plans, single phases, checkpoints on demand."""
 
-from typing import Final
-
-import pykka
-
-from maestro_actors.coordinator_proxy import CoordinatorProxy
-from maestro_actors.errors import PlanInvalid
+from maestro_actors.errors import PlanInvalid, VerbRefused
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import joined, plan_of, preceded, replanned, require_plan, without
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import LocalChannel
 from maestro_actors.team import Team, decode_team
-from maestro_runtime._running import Ended, RunningSessions
+from maestro_actors.wish import intention
+from maestro_runtime._running import ORDER_SECONDS, Ended, RunningSessions
 from maestro_runtime.checkpoints import checkpoint_at_rest, require_name
+from maestro_runtime.control import retry_at_rest
 from maestro_runtime.errors import SessionConflict
 from maestro_runtime.phases import PhaseRun, PhaseWatch, standing_of
 from maestro_storage import Store
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord
-
-ANSWER_SECONDS: Final = 30.0
-"""Longest wait for a coordinator, and for what it has handed in to become durable."""
 
 
 class Planner:
@@ -50,6 +43,7 @@ class Planner:
             SessionConflict: The session runs by another plan.
             PlanInvalid, PhaseNotReady: The plan cannot be kept.
         """
+        require_no_rerun(record)
         if self._running.live(record.session_id) is not None:
             if plan == record.plan:
                 return True
@@ -77,23 +71,17 @@ class Planner:
 
     def _asked_live(self, record: SessionRecord, phases: tuple[str, ...]) -> Ended | None:
         """Ask the coordinator of a session; None if there is none any more."""
-        ended = self._running.live(record.session_id)
-        if ended is None:
+        session_id = record.session_id
+        if self._running.ask(session_id, lambda session: session.run_phases(phases)) is None:
             return None
-        coordinator = CoordinatorProxy(LocalChannel(self._ports.system), record.session_id)
-        try:
-            taken = coordinator.run_phases(phases).get(timeout=ANSWER_SECONDS).taken
-        except pykka.ActorDeadError:
-            taken = False
-        if taken:
-            self._store.journal.settle(ANSWER_SECONDS)
-            return ended
-        # It is about to end: what it has handed in decides what can be started after it.
-        ended.get(timeout=ANSWER_SECONDS)
-        return None
+        self._store.journal.settle(ORDER_SECONDS)
+        return self._running.ended(session_id)
 
     def _started(self, session_id: str, team: Team, phases: tuple[str, ...]) -> Ended:
-        """Start a session at rest for some of its phases."""
+        """Start a session at rest for some of its phases; what has failed in them begins again."""
+        record = self._store.require_session(session_id)
+        for task_id in standing_of(self._store, record).failed_in(team, phases):
+            retry_at_rest(self._store, session_id, task_id, self._ports.now_ms())
         record = self._store.require_session(session_id)
         standing = standing_of(self._store, record)
         asked = [name for name in phases if name not in standing.recorded]
@@ -119,19 +107,22 @@ class Planner:
 
     def _checkpoint_live(self, session_id: str, name: str) -> int:
         """Have the coordinator write it; 0 if there is none any more."""
-        ended = self._running.live(session_id)
-        if ended is None:
+        taken = self._running.ask(session_id, lambda session: session.take_checkpoint(name))
+        if taken is None:
             return 0
-        coordinator = CoordinatorProxy(LocalChannel(self._ports.system), session_id)
-        try:
-            number = coordinator.take_checkpoint(name).get(timeout=ANSWER_SECONDS).number
-        except pykka.ActorDeadError:
-            number = 0
-        if number:
-            self._store.journal.settle(ANSWER_SECONDS)
-        else:
-            ended.get(timeout=ANSWER_SECONDS)
-        return number
+        self._store.journal.settle(ORDER_SECONDS)
+        return taken.number
+
+
+def require_no_rerun(record: SessionRecord) -> None:
+    """Refuse a plan for a session that is about to run again from a phase, which changes its plan.
+
+    Raises:
+        VerbRefused: It is.
+    """
+    if record.rerun_from:
+        rule = f"it must not be about to {intention(record)}"
+        raise VerbRefused("run phases of", record.session_id, record.state, rule)
 
 
 def require_names(team: Team, phases: tuple[str, ...]) -> None:

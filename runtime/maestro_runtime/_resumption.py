@@ -50,11 +50,15 @@ def note_changes(
         now_ms: Wall clock.
 
     Raises:
-        TeamChangeRefused: What has ended would change with the team, or the plan cannot be kept.
+        TeamChangeRefused: What has ended would change with the team, the plan cannot be kept, or
+            the session is to run again from a phase that is gone.
         StorageError: It could not be written.
     """
     session_id, draft, changed = record.session_id, Transition(), record
     if after != before:
+        if record.rerun_from not in ("", *(phase.name for phase in after.phases)):
+            reason = f"it is about to run again from phase {record.rerun_from!r}"
+            raise TeamChangeRefused(session_id, reason)
         attempts = store.attempts.scan(session_id)
         changed, draft = change_transition(
             record,

@@ -1,9 +1,9 @@
 """The sessions that a runtime runs: their coordinators, and who waits for their ends."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import pykka
 
@@ -19,6 +19,21 @@ from maestro_runtime.errors import RuntimeDraining, RuntimeStopped
 
 Ended = LaneFuture[None]
 """Resolved once nothing more can run in a session; fails if the runtime ends before."""
+
+
+ORDER_SECONDS: Final = 30.0
+"""Longest wait for a session to take an order, and for that to become durable."""
+
+
+class Answer(Protocol):
+    """What a coordinator says to an order."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether it is on its way to be durable."""
+
+
+TakenT = TypeVar("TakenT", bound=Answer)
 
 
 class RunningSessions:
@@ -40,6 +55,8 @@ class RunningSessions:
         self._ended: dict[str, Ended] = {}
         self.lost: Final = Ended()
         """Fails with the first failure."""
+        self._turns: dict[str, Ended] = {}
+        """When each, if somebody waits for that, begins anew or ends."""
         self._failure: BaseException | None = None
         self._refusing = False
         self._closed = False
@@ -74,6 +91,44 @@ class RunningSessions:
         """
         ended = self._ended.get(session_id)
         return ended if ended and not ended.is_done and self.is_running(session_id) else None
+
+    def ask(
+        self, session_id: str, order: Callable[[CoordinatorProxy], pykka.Future[TakenT]]
+    ) -> TakenT | None:
+        """Give an order to a session that runs; None: nobody runs it any more.
+
+        What it brings has been handed to the journal on return.
+
+        While a session is about to end, or to begin anew, it takes none: that is waited for.
+
+        Raises:
+            Exception: What the coordinator raises.
+            pykka.Timeout: It was not taken within 30 seconds.
+        """
+        while self.is_under_way(session_id):
+            # Before the order: what happens after it must not be missed.
+            turn = self._turn(session_id)
+            with suppress(pykka.ActorDeadError):
+                proxy = CoordinatorProxy(self._channel, session_id)
+                answer = order(proxy).get(timeout=ORDER_SECONDS)
+                if answer.taken:
+                    return answer
+            turn.get(timeout=ORDER_SECONDS)
+        return None
+
+    def turned(self, session_id: str) -> None:
+        """Say that a session has begun anew; durable."""
+        turn = self._turns.pop(session_id, None)
+        if turn is not None:
+            turn.set(None)
+
+    def _turn(self, session_id: str) -> Ended:
+        """Return what is resolved when a session begins anew or ends, or fails with it."""
+        turn = self._turns.get(session_id)
+        if turn is None:
+            turn = self._turns[session_id] = LaneFuture()
+            self._ended[session_id].add_done_callback(lambda _: self.turned(session_id))
+        return turn
 
     def start(
         self,

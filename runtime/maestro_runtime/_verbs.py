@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 import pykka
 
@@ -14,16 +13,13 @@ from maestro_actors.messages import OrderTaken
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import Asked, stands, wished
-from maestro_runtime._running import RunningSessions
-from maestro_runtime.control import remove_at_rest, rerun_at_rest, retry_at_rest
+from maestro_runtime._running import ORDER_SECONDS, RunningSessions
+from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.session import Session
 from maestro_runtime.wire.orders import CANCEL_SECONDS
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
-
-ORDER_SECONDS: Final = 30.0
-"""Longest wait for an order to become durable."""
 
 
 class SessionVerbs(Proxies):
@@ -83,7 +79,7 @@ class SessionVerbs(Proxies):
             SessionQuarantined: A record of it is damaged.
             pykka.Timeout: The wish was not durable within 30 seconds; it still may become so.
         """
-        deadline_ms = self.system.clock.now_ms() + round(max(0.0, deadline_seconds) * 1000)
+        deadline_ms = self._deadline_ms(deadline_seconds)
         asked = Asked(wish="cancel", reason=reason, deadline_ms=deadline_ms)
         return self._wish(session_id, asked)
 
@@ -101,41 +97,91 @@ class SessionVerbs(Proxies):
         """
         with self._starting:
             self.store.require_session(session_id)
-            if not self._taken(session_id, lambda coordinator: coordinator.retry(task_id)):
+            if not self._taken(session_id, lambda session: session.retry(task_id)):
                 retry_at_rest(self.store, session_id, task_id, self.system.clock.now_ms())
 
-    def rerun(self, session_id: str, phase: str) -> Rerun:
-        """Queue a phase and all after it again; see `maestro_runtime.control.rerun_at_rest`.
+    def rerun(self, session_id: str, phase: str, *, interrupt: bool = False) -> Rerun:
+        """Run a phase and all after it again; see `maestro_runtime.control.rerun_at_rest`.
 
-        `maestro_runtime.control.rerun_plan` says before what that would do.
+        That a session which runs is to do so is durable on return; a crash after it leaves it to
+        who takes the session up. Nothing more begins in it; once nothing is in flight, one
+        transition queues what is to run again, and the session goes on, or pauses if it was to.
+        One at rest goes on when it is resumed. Not from a listener.
+
+        Args:
+            session_id: It runs, waits, is paused or has ended.
+            phase: The first phase to run again.
+            interrupt: Attempts in flight are cut short instead of being waited for.
+
+        Returns:
+            What that does, by what was on record when it was asked for.
 
         Raises:
-            VerbRefused: The session runs; or as `rerun_plan`.
-            NotFound, SessionQuarantined, StorageError: As `rerun_at_rest`.
+            VerbRefused, NotFound, SessionQuarantined: As `maestro_runtime.control.rerun_plan`.
+            StorageError: It could not be written.
+            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         with self._starting:
-            self._require_rest(session_id, "rerun", "it must not run: pause it first")
+            plan = rerun_plan(self.store, session_id, phase)
+            if self._taken(session_id, lambda session: session.rerun(phase, interrupt=interrupt)):
+                return plan
             return rerun_at_rest(self.store, session_id, phase, self.system.clock.now_ms())
 
-    def remove(self, session_id: str) -> None:
-        """Delete all records of a session that has ended.
+    def remove(
+        self, session_id: str, *, cancel: bool = False, deadline_seconds: float = CANCEL_SECONDS
+    ) -> Session:
+        """Delete all records of a session that has ended; durable on return.
 
-        Raises as `maestro_runtime.control.remove_at_rest`.
+        Files in its workspace are not touched. What it has used stays in the history of usage. Not
+        from a listener.
+
+        Args:
+            session_id: The session.
+            cancel: One that has not ended is cancelled, and deleted once it has ended. That this is
+                to be is durable on return: a crash leaves it to who takes the session up, or to the
+                next start. One with a ticket or an alert on its way is deleted at the first start
+                after that was sent.
+            deadline_seconds: As for `cancel`.
+
+        Returns:
+            The session; to have its result raises `NotFound` once it is deleted.
+
+        Raises:
+            NotFound: There is no such session.
+            VerbRefused: It has not ended, and is not to be cancelled; or it has ended, and a ticket
+                or an alert of it is not sent yet.
+            SessionQuarantined: A record of it is damaged.
+            StorageError: It could not be deleted.
         """
+        if cancel and self.store.require_session(session_id).state not in SESSION_FINAL:
+            deadline_ms = self._deadline_ms(deadline_seconds)
+            # Refused if it has come to its own end meanwhile.
+            with suppress(VerbRefused):
+                asked = Asked(wish="cancel", deadline_ms=deadline_ms, removal=True)
+                session = self._wish(session_id, asked)
+                left = self.store.sessions.get(session_id)
+                if left is None or left.removal:
+                    return session
         with self._starting:
-            self._require_rest(session_id, "remove", "it must have ended")
+            if self._running.is_under_way(session_id):
+                record = self.store.require_session(session_id)
+                raise VerbRefused("remove", session_id, record.state, "it must have ended")
             remove_at_rest(self.store, session_id)
+            return self._as_it_is(session_id)
 
     def is_under_way(self, session_id: str) -> bool:
         """Whether something may still run in a session."""
         return self._running.is_under_way(session_id)
+
+    def _deadline_ms(self, seconds: float) -> int:
+        return self.system.clock.now_ms() + round(max(0.0, seconds) * 1000)
 
     def _wish(self, session_id: str, asked: Asked) -> Session:
         with self._starting:
             record = self.store.require_session(session_id)
             if stands(record, asked.wish):
                 return self._as_it_is(session_id)
-            if self._taken(session_id, lambda coordinator: coordinator.wish(asked)):
+            if self._taken(session_id, lambda session: session.wish(asked)):
                 ended = self._running.ended(session_id)
                 return self._as_it_is(session_id, ended)
             # It may have come to its end just before, and that may be what is wished.
@@ -152,7 +198,7 @@ class SessionVerbs(Proxies):
         record = self.store.require_session(session_id)
         if stands(record, "run"):
             return True
-        if not self._taken(session_id, lambda coordinator: coordinator.wish(asked)):
+        if not self._taken(session_id, lambda session: session.wish(asked)):
             record = self.store.require_session(session_id)
             if record.state in SESSION_FINAL:
                 # The very attempt that the pause had waited for was its last one.
@@ -168,20 +214,11 @@ class SessionVerbs(Proxies):
         self, session_id: str, order: Callable[[CoordinatorProxy], pykka.Future[OrderTaken]]
     ) -> bool:
         """Give an order to the coordinator; durable if taken. Else nobody runs the session now."""
-        if not self._running.is_under_way(session_id):
+        if self._running.ask(session_id, order) is None:
             return False
-        with suppress(pykka.ActorDeadError):
-            if order(self.coordinator(session_id)).get(timeout=ORDER_SECONDS).taken:
-                # Behind what the coordinator has handed in before it answered.
-                self.store.journal.settle(ORDER_SECONDS)
-                return True
-        self._running.ended(session_id).get(timeout=ORDER_SECONDS)
-        return False
-
-    def _require_rest(self, session_id: str, verb: str, rule: str) -> None:
-        record = self.store.require_session(session_id)
-        if self._running.is_under_way(session_id):
-            raise VerbRefused(verb, session_id, record.state, rule)
+        # Behind what the coordinator has handed in before it answered.
+        self.store.journal.settle(ORDER_SECONDS)
+        return True
 
     def _as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:
         if ended is None:

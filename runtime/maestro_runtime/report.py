@@ -12,6 +12,7 @@ from maestro_actors.plan import recorded_phases
 from maestro_actors.posting import posting_id_of
 from maestro_actors.team import Team, decode_team
 from maestro_actors.versions import Version, decode_versions
+from maestro_actors.wish import intention
 from maestro_storage import Records
 from maestro_storage.records import (
     TASK_FINAL,
@@ -129,6 +130,8 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     idempotency_key: str = ""
     """Of the order that started it; empty if that had none."""
+    rerun_from: str = ""
+    """Phase that is to run again, with all after it, once nothing is in flight; empty if none."""
     versions: tuple[Version, ...] = ()
     """Of its contracts, personas and engines; none for a session that has not run yet."""
 
@@ -187,6 +190,7 @@ def session_report(store: Records, session_id: str) -> SessionReport:
         pause_reason=session.pause_reason,
         labels=session.labels,
         idempotency_key=session.idempotency_key,
+        rerun_from=session.rerun_from,
         versions=session_versions(store, session),
     )
 
@@ -286,8 +290,8 @@ def _blocker(session: SessionRecord, record: TaskRecord, epoch: int) -> str:
         text = f"recovery of {text.removesuffix(', in flight')}"
     if session.state == "paused":
         text += ", and for its session to be resumed"
-    if session.wish != "run":
-        text += f"; its session is to {session.wish}"
+    if wanted := intention(session):
+        text += f"; its session is to {wanted}"
     return text
 
 

@@ -7,7 +7,6 @@ Everything it hands out is a proxy or a handle; nothing outside touches an actor
 import logging
 import os
 import threading
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,13 +46,14 @@ from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._opening import opened
 from maestro_runtime._phase_verbs import PhaseVerbs
-from maestro_runtime._planner import Planner
+from maestro_runtime._planner import Planner, require_no_rerun
 from maestro_runtime._readiness import current_versions, placed, require_ready
 from maestro_runtime._record_verbs import RecordVerbs
 from maestro_runtime._resumption import require_open
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
+from maestro_runtime.control import put_away
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
@@ -72,7 +72,7 @@ from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 from maestro_storage import Store, StorePorts
-from maestro_storage.errors import StorageError, StoreClosed
+from maestro_storage.errors import StorageError
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, EventRecord, OutboxRecord, SessionRecord
 
@@ -415,6 +415,8 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
         if record.wish == "cancel" or (record.wish == "pause" and not by_name):
             # It is just brought to its end, or to rest.
             return self._start(session_id, stored)
+        if plan is not None:
+            require_no_rerun(record)
         self._require_usable(record, team)
         stays = record.state == "paused" and not by_name
         # Before a pause is taken back: what is refused changes nothing.
@@ -453,11 +455,11 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
             self._listeners.tell(event)
             self._help.note(event)
             self._planner.watch.note(event)
-            if event.kind in _ENDS:
-                # While the store closes: then the next start does it.
-                with suppress(StoreClosed):
-                    self.store.tidy(self.system.clock.now_ms())
-                self._running.end(event.session_id)
+            if event.kind == "session_rerun":
+                self._running.turned(event.session_id)
+            elif event.kind in _ENDS:
+                now_ms = self.system.clock.now_ms()
+                put_away(self.store, event.session_id, now_ms, then=self._running.end)
 
     def _escalated(self, address: str, error: BaseException) -> None:
         if address == HELP_DESK_ADDRESS:

@@ -61,7 +61,7 @@ class Supervisor(MessageActor):
         match order:
             case StartSession() | ResumeSession() | ForkSession() | BeginPhases():
                 return self._begun(order)
-            case PauseSession() | CancelSession():
+            case PauseSession() | CancelSession() | RemoveSession():
                 return self._stopped(order)
             case OpenBreaker() | CloseBreaker() | PruneCheckpoints() | ImportBundle():
                 return self._changed(order)
@@ -91,15 +91,18 @@ class Supervisor(MessageActor):
             case _:
                 assert_never(order)
 
-    def _stopped(self, order: PauseSession | CancelSession) -> Accepted:
+    def _stopped(self, order: PauseSession | CancelSession | RemoveSession) -> Accepted:
         runtime, session_id = self._runtime, order.session_id
         if isinstance(order, PauseSession):
             return _accepted(
                 runtime.pause(session_id, reason=order.reason, interrupt=order.interrupt)
             )
-        return _accepted(
-            runtime.cancel(session_id, deadline_seconds=order.deadline_seconds, reason=order.reason)
-        )
+        seconds = order.deadline_seconds
+        if isinstance(order, RemoveSession):
+            return _accepted(
+                runtime.remove(session_id, cancel=order.cancel, deadline_seconds=seconds)
+            )
+        return _accepted(runtime.cancel(session_id, deadline_seconds=seconds, reason=order.reason))
 
     def _changed(
         self, order: OpenBreaker | CloseBreaker | PruneCheckpoints | ImportBundle
@@ -126,7 +129,6 @@ class Supervisor(MessageActor):
         self,
         order: RetryFailed
         | RerunPhase
-        | RemoveSession
         | AnswerTask
         | NameCheckpoint
         | RaiseLimit
@@ -137,7 +139,7 @@ class Supervisor(MessageActor):
         runtime = self._runtime
         match order:
             case RerunPhase():
-                return runtime.rerun(order.session_id, order.phase)
+                return runtime.rerun(order.session_id, order.phase, interrupt=order.interrupt)
             case NameCheckpoint():
                 number = runtime.checkpoint(order.session_id, order.name)
                 return CheckpointTaken(number=number)
@@ -145,8 +147,6 @@ class Supervisor(MessageActor):
                 return runtime.raise_limit(order.order)
             case RetryFailed():
                 runtime.retry(order.session_id, order.task_id)
-            case RemoveSession():
-                runtime.remove(order.session_id)
             case AnswerTask():
                 runtime.answer(order.session_id, order.task_id, order.answer)
             case TopUpBudget():

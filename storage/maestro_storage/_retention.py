@@ -51,7 +51,7 @@ def expired(
     policy: RetentionPolicy,
     now_ms: int,
 ) -> list[str]:
-    """Return the sessions to drop, oldest first.
+    """Return the sessions to drop: those that are to be removed, then the others, oldest first.
 
     Args:
         finished: Sessions that may be dropped; those that are not final are left out.
@@ -59,13 +59,14 @@ def expired(
         policy: What may be kept.
         now_ms: The wall clock.
     """
+    ended = [record for record in finished if record.state in SESSION_FINAL]
+    dropped = [record.session_id for record in ended if record.removal]
     final = sorted(
-        (record for record in finished if record.state in SESSION_FINAL),
+        (record for record in ended if not record.removal),
         key=lambda record: (_end_ms(record), record.session_id),
     )
     count = len(final)
     total_bytes = sum(sizes_bytes.get(record.session_id, 0) for record in final)
-    dropped: list[str] = []
     for record in final:
         aged = now_ms - _end_ms(record) > policy.age_days * DAY_MS
         if not aged and count <= policy.sessions_max and total_bytes <= policy.bytes_max:

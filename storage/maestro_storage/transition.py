@@ -102,6 +102,14 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
         """Append a line to the session's history."""
         self.events.append(event)
 
+    def join(self, other: "Transition") -> None:
+        """Add all that another transition says, behind what this one does."""
+        self.changes.extend(other.changes)
+        self.events.extend(other.events)
+        self.payloads.extend(other.payloads)
+        self.deliveries.extend(other.deliveries)
+        self.releases.extend(other.releases)
+
     def then(self, address: str, message: bytes) -> None:
         """Send `message` to the actor at `address` once this transition is durable."""
         self.deliveries.append(Delivery(address, message))

@@ -161,6 +161,8 @@ class SessionModel:
         self.recorded: SessionState = "running"
         """Differs from `state` after a restart, until nothing can run again."""
         self.wish: Wish = "run"
+        self.rerun_from = ""
+        """What is to run again once nothing is in flight."""
         self.stopped = False
         """A wish other than to run was durable when everything was last at rest."""
         self.excused: set[tuple[str, int]] = set()
@@ -457,7 +459,7 @@ class SessionModel:
 
     def _come_to(self, state: SessionState) -> None:
         self.state = self.recorded = state
-        self.wish, self.stopped = "run", False
+        self.wish, self.stopped, self.rerun_from = "run", False, ""
 
     def _task_cancelled(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]
@@ -478,12 +480,15 @@ class SessionModel:
                 self.state = "running"
             case "session_resumed":
                 assert self.wish == "pause" or self.recorded == "paused"
-                self.wish, self.stopped = "run", False
+                self.wish, self.stopped = "run", self.stopped and bool(self.rerun_from)
                 self.state = "running"
                 if self.recorded == "paused":
                     self.recorded = "running"
             case "task_retried":
                 self._task_retried(self.tasks[event.task_id])
+            case "rerun_asked":
+                assert self.may_rerun(str(event.data["from_phase"]))
+                self.rerun_from = str(event.data["from_phase"])
             case "session_rerun":
                 self._rerun(str(event.data["from_phase"]))
 
@@ -505,8 +510,16 @@ class SessionModel:
         task.state, task.waits_for = "queued", "contract"
         task.deadline_ms, task.ready_ms, task.left = None, 0, ()
 
+    def may_rerun(self, name: str) -> bool:
+        """Whether a phase and all after it can be ordered to run again."""
+        first = self.rerun_from or name
+        dead = self.recorded == "cancelled" or self.wish == "cancel"
+        return not dead and name in self._phases_from(first)
+
     def _rerun(self, name: str) -> None:
         assert all(task.call is None for task in self.tasks.values())
+        assert name == (self.rerun_from or name)
+        self.rerun_from, self.stopped = "", self.stopped and self.wish != "run"
         names = self._phases_from(name)
         for task in self.tasks.values():
             if task.contract.phase in names:
@@ -551,6 +564,7 @@ _ORDERS: Final = (
     "cancel_asked",
     "session_resumed",
     "task_retried",
+    "rerun_asked",
     "session_rerun",
 )
 _BREAKER_EVENTS: Final = ("breaker_probed", "breaker_opened", "breaker_closed")

@@ -168,7 +168,7 @@ class Play:
             case Retry():
                 self._retry(step.place)
             case Rerun():
-                self._rerun(step.place)
+                self._rerun(step)
             case _:
                 assert_never(step)
         self._rest()
@@ -269,16 +269,20 @@ class Play:
             return
         session, tasks = store.require_session(SESSION), list(store.tasks.scan(SESSION))
         now_ms = self._stage.clock.now_ms()
-        _, draft = retried(session, tasks, self._team, task_id, now_ms, store.epoch)
+        _, draft = retried(session, tasks, self._team, (task_id,), now_ms, store.epoch)
         store.journal.commit(draft).result(BOUND_SECONDS)
         self._go_on()
 
-    def _rerun(self, place: int) -> None:
+    def _rerun(self, step: Rerun) -> None:
         self._rest()
         store = self._stage.store
-        if self._is_live or self.model.recorded == "cancelled":
+        phase = self._team.phases[step.place % len(self._team.phases)].name
+        if not self.model.may_rerun(phase):
             return
-        phase = self._team.phases[place % len(self._team.phases)].name
+        if self._is_live:
+            asked = self._stage.coordinator.rerun(phase, interrupt=step.interrupt)
+            assert asked.get(timeout=BOUND_SECONDS).taken
+            return
         session, tasks = store.require_session(SESSION), list(store.tasks.scan(SESSION))
         checkpoints = list(store.checkpoints.scan(SESSION))
         plan = plan_rerun(session, tasks, checkpoints, self._team, phase)
@@ -397,7 +401,7 @@ class Play:
         self._compare_tasks()
         self._compare_ledger()
         self._compare_breakers()
-        self.model.stopped = self.model.wish != "run"
+        self.model.stopped = self.model.wish != "run" or bool(self.model.rerun_from)
         at_rest = self.model.over or not self._is_live
         if not (self._journal.dead or self._halted or at_rest or self.model.stopped):
             self._compare_waits()

@@ -133,9 +133,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class Rerun:
-    """Do a phase and all after it again, if nothing runs."""
+    """Do a phase and all after it again, once nothing is in flight."""
 
     place: int
+    interrupt: bool = False
 
 
 Verb = Pause | Cancel | Deaf | Resume | Retry | Rerun

@@ -18,7 +18,7 @@ def order(output: str) -> SessionOrder:
 
 
 def main(state: str, output: str, verb: str, last_event: str) -> None:
-    """Have a session with a call in flight pause or be cancelled, and die at an event."""
+    """Have a session with a call in flight do what is wished, and die at an event."""
 
     def strike(event: EventRecord) -> None:
         if event.kind == last_event:
@@ -29,7 +29,13 @@ def main(state: str, output: str, verb: str, last_event: str) -> None:
         runtime.subscribe(strike)
         runtime.run(order(output))
         gate.wait_for_calls(1)
-        if verb == "pause":
-            runtime.pause(SESSION, interrupt=True).result(BOUND_SECONDS)
-        else:
-            runtime.cancel(SESSION).result(BOUND_SECONDS)
+        match verb:
+            case "pause":
+                runtime.pause(SESSION, interrupt=True).result(BOUND_SECONDS)
+            case "rerun":
+                runtime.rerun(SESSION, "a", interrupt=True)
+                gate.wait_for_calls(2)
+            case "remove":
+                runtime.remove(SESSION, cancel=True).result(BOUND_SECONDS)
+            case _:
+                runtime.cancel(SESSION).result(BOUND_SECONDS)

@@ -88,6 +88,18 @@ class RetryTask(Message, frozen=True, kw_only=True):
     task_id: str
 
 
+class RunAgain(Message, frozen=True, kw_only=True):
+    """Run a phase and all after it again. Answered by `OrderTaken`."""
+
+    phase: str
+    interrupt: bool
+    """Whether attempts in flight are to be cut short."""
+
+
+class RerunRecorded(Message, frozen=True, kw_only=True):
+    """A phase and all after it are queued again; durable. Nothing is in flight."""
+
+
 class PhaseRecorded(Message, frozen=True, kw_only=True):
     """The checkpoint of the phase is durable."""
 
@@ -128,6 +140,8 @@ CoordinatorMessage = (
     | WishRecorded
     | WishDue
     | RetryTask
+    | RunAgain
+    | RerunRecorded
     | PhaseRecorded
     | SessionRecorded
     | HaltSession
@@ -150,3 +164,8 @@ class CheckpointTaken(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     """0: the session was about to end, and none was written."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether it was written."""
+        return self.number > 0

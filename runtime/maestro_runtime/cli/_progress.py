@@ -108,6 +108,10 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, P
             text = f"engine {data['engine']} of {data['persona_id']} is not what it was before"
         case "breaker_opened" | "breaker_closed" | "breaker_probed":
             text = _breaker(event)
+        case "rerun_asked":
+            text = f"is to run again from phase {data['from_phase']} once nothing is in flight"
+        case "session_rerun":
+            text = f"runs again from phase {data['from_phase']}: {data['tasks']} tasks"
         case _:
             state = event.kind.removeprefix("session_").replace("_", " ")
             why = data.get("error") or data.get("reason")

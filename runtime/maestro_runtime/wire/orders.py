@@ -115,13 +115,16 @@ class RerunPhase(Request[Rerun], frozen=True, kw_only=True):
 
     session_id: str
     phase: str
+    interrupt: bool = False
     request_id: bytes = b""
 
 
-class RemoveSession(Request[Done], frozen=True, kw_only=True):
+class RemoveSession(Request[Accepted], frozen=True, kw_only=True):
     """See `Runtime.remove`."""
 
     session_id: str
+    cancel: bool = False
+    deadline_seconds: float = CANCEL_SECONDS
     request_id: bytes = b""
 
 

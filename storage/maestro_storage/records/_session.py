@@ -60,6 +60,10 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """Highest number of a checkpoint that a rerun has removed: no number is used twice."""
     plan: Plan = ()
     """What is left of its plan."""
+    rerun_from: str = ""
+    """Phase that is to run again, with all after it, once nothing is in flight; empty if none."""
+    removal: bool = False
+    """Whether it is deleted once it has ended."""
 
     @property
     def key(self) -> bytes:

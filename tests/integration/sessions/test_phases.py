@@ -1,5 +1,6 @@
 """Phases one by one: plans that stop, single phases beside each other, checkpoints on demand."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -284,6 +285,32 @@ def test_a_phase_that_has_failed_may_be_asked_for_again_while_others_run(
 
     assert {task.phase: task.state for task in of_design.tasks}["design"] == "done"
     assert {task.phase: task.state for task in of_design.tasks}["tests"] == "running"
+
+
+def test_a_failed_phase_of_a_session_that_runs_as_a_whole_is_tried_again_for_one_caller_only(
+    runtime: Runtime, tmp_path: Path, desk: Desk
+) -> None:
+    failed = threading.Event()
+    runtime.subscribe(lambda event: failed.set() if event.kind == "task_failed" else None)
+    desk.hold("tests")
+    desk.failing.add("design")
+    session = runtime.run(order(tmp_path, after=PARALLEL))
+    assert failed.wait(BOUND_SECONDS)
+    desk.failing.clear()
+    desk.hold("design")
+
+    design = runtime.run_phases("s", ["design"])
+    with pytest.raises(PhaseConflict, match="runs already in the run of the whole session"):
+        runtime.run_phases("s", ["design"])
+    for task_id in ("design", "tests"):
+        desk.release(task_id)
+
+    assert {task.phase: task.state for task in design.result(BOUND_SECONDS).tasks}["design"] == (
+        "done"
+    )
+    assert session.result(BOUND_SECONDS).state == "done"
+    kinds = [event.kind for event in runtime.store.events.scan("s")]
+    assert kinds.count("task_retried") == 1
 
 
 def test_a_checkpoint_on_demand_ends_no_phase(runtime: Runtime, tmp_path: Path, desk: Desk) -> None:

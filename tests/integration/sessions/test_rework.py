@@ -15,6 +15,7 @@ from maestro_runtime.report import SessionReport
 from maestro_runtime.testing import Hold, ScriptedEngine, Work
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage.errors import NotFound
+from maestro_storage.plan import Stretch
 
 
 class Down:
@@ -154,11 +155,6 @@ def test_a_rerun_of_a_paused_session_leaves_it_paused(
 ) -> None:
     runtime.run(gated)
     gate.wait_for_calls(1)
-    with pytest.raises(VerbRefused) as caught:
-        runtime.rerun("s-1", "a")
-    assert str(caught.value) == (
-        "cannot rerun session 's-1': it must not run: pause it first, it is 'running'"
-    )
     runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
 
     runtime.rerun("s-1", "a")
@@ -166,6 +162,122 @@ def test_a_rerun_of_a_paused_session_leaves_it_paused(
     assert runtime.store.require_session("s-1").state == "paused"
     gate.otherwise = Work()
     assert runtime.resume("s-1").result(BOUND_SECONDS).state == "done"
+
+
+def test_a_session_that_runs_goes_on_from_the_phase_once_its_calls_in_flight_have_ended(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    session = runtime.run(gated)
+    for count in (1, 2):
+        gate.wait_for_calls(count)
+        gate.release()
+    gate.wait_for_calls(3)
+
+    plan = runtime.rerun("s-1", "a")
+    status = runtime.coordinator("s-1").status().get(timeout=BOUND_SECONDS)
+    asked = session.report()
+    gate.otherwise = Work()
+    gate.release()
+    report = session.result(BOUND_SECONDS)
+
+    assert (plan.phases, plan.checkpoints_dropped) == (("a", "b"), (2,))
+    assert status.tasks[2].detail == "the session is to run again from phase a"
+    assert (asked.rerun_from, report.rerun_from) == ("a", "")
+    assert asked.tasks[2].detail.endswith("; its session is to run again from phase a")
+    assert (report.state, states(report)) == ("done", ["done"] * 4)
+    assert [len(task.attempts) for task in report.tasks] == [2, 2, 2, 1]
+    calls = list(runtime.store.calls.scan("s-1"))
+    assert len({call.call_id for call in calls}) == len(calls) == 7
+    assert sum(budget.spent_tokens for budget in runtime.store.budgets.scan("s-1")) == 700
+
+
+def test_calls_in_flight_are_cut_short_for_a_rerun_that_says_so(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+
+    runtime.rerun("s-1", "b", interrupt=True)
+    gate.wait_for_calls(2)
+    gate.otherwise = Work()
+    gate.release()
+    report = session.result(BOUND_SECONDS)
+
+    assert report.state == "done"
+    assert [attempt.state for attempt in report.tasks[0].attempts] == ["interrupted", "ok"]
+
+
+def test_a_session_that_is_to_pause_does_so_after_it_was_queued_again(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.rerun("s-1", "a")
+    with pytest.raises(VerbRefused) as caught:
+        runtime.run_phases("s-1", ["b"])
+
+    session = runtime.pause("s-1")
+    gate.release()
+    report = session.result(BOUND_SECONDS)
+
+    assert str(caught.value) == (
+        "cannot run phases of session 's-1': it must not be about to run again from phase a, "
+        "it is 'running'"
+    )
+    assert (report.state, report.rerun_from, states(report)) == ("paused", "", ["queued"] * 4)
+    gate.otherwise = Work()
+    assert runtime.resume("s-1").result(BOUND_SECONDS).state == "done"
+
+
+def test_an_order_that_comes_while_a_session_begins_anew_is_taken_after_that(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    """The order is given as soon as the rerun is durable: the coordinator may not know that yet."""
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.rerun("s-1", "a", interrupt=True)
+
+    number = runtime.checkpoint("s-1", "now")
+    gate.wait_for_calls(2)
+    gate.otherwise = Work()
+    gate.release()
+
+    assert session.result(BOUND_SECONDS).state == "done"
+    assert number == 2
+
+
+def test_a_stop_that_is_planned_stays_when_phases_before_it_run_again(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    session = runtime.run(replace(gated, plan=(Stretch(("a",)),)))
+    gate.wait_for_calls(1)
+
+    runtime.rerun("s-1", "a", interrupt=True)
+    gate.wait_for_calls(2)
+    gate.otherwise = Work()
+    gate.release()
+    report = session.result(BOUND_SECONDS)
+
+    assert (report.state, states(report)) == ("paused", ["done", "done", "queued", "queued"])
+
+
+@pytest.mark.parametrize("second", ["b", "a"])
+def test_of_two_reruns_the_earlier_phase_counts_and_another_one_is_refused(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, second: str
+) -> None:
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.rerun("s-1", "a" if second == "b" else "b")
+
+    if second == "b":
+        assert runtime.rerun("s-1", "b").from_phase == "a"
+    else:
+        with pytest.raises(VerbRefused, match="it must not be about to run again from phase 'b'"):
+            runtime.rerun("s-1", "a")
+    gate.otherwise = Work()
+    gate.release()
+
+    assert session.result(BOUND_SECONDS).state == "done"
 
 
 def test_a_rerun_of_no_phase_or_of_what_was_cancelled_changes_nothing(
@@ -215,6 +327,48 @@ def test_only_a_session_that_has_ended_is_removed(
         runtime.remove("s-1")
 
     assert str(caught.value) == ("cannot remove session 's-1': it must have ended, it is 'paused'")
+
+
+@pytest.mark.parametrize("at_rest", [False, True])
+def test_a_session_is_cancelled_before_it_is_removed_if_that_is_said(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, at_rest: bool
+) -> None:
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+    if at_rest:
+        runtime.pause("s-1", interrupt=True).result(BOUND_SECONDS)
+
+    removed = runtime.remove("s-1", cancel=True)
+
+    with pytest.raises(NotFound):
+        removed.result(BOUND_SECONDS)
+    with pytest.raises(NotFound):
+        runtime.store.require_session("s-1")
+    with pytest.raises(NotFound):
+        session.report()
+    assert not list(runtime.store.calls.scan("s-1"))
+
+
+def test_what_was_to_be_removed_is_so_at_the_start_after_its_ticket_was_sent(
+    tmp_path: Path, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    down = RuntimeOptions(engines=(gate,), tickets=Down())
+    with open_runtime(tmp_path / "state", down) as runtime:
+        runtime.run(gated)
+        gate.wait_for_calls(1)
+        Path(str(gated.output_dir), "a1.md").mkdir()
+        gate.release()
+        gate.wait_for_calls(2)
+        runtime.remove("s-1", cancel=True).result(BOUND_SECONDS)
+        left = runtime.store.require_session("s-1")
+    with open_runtime(tmp_path / "state") as runtime:
+        assert runtime.settle_tickets("s-1", BOUND_SECONDS)
+
+    with open_runtime(tmp_path / "state") as runtime:
+        found = runtime.store.sessions.get("s-1")
+
+    assert (left.state, left.removal) == ("cancelled", True)
+    assert found is None
 
 
 def test_a_session_with_a_ticket_on_its_way_is_not_removed(

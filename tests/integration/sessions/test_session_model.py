@@ -180,7 +180,7 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(Pause, interrupt=st.booleans()),
     st.just(Resume()),
     st.builds(Retry, place=st.integers(0, 3)),
-    st.builds(Rerun, place=st.integers(0, 2)),
+    st.builds(Rerun, place=st.integers(0, 2), interrupt=st.booleans()),
     st.just(Deaf()),
     st.builds(Cancel, seconds=st.sampled_from([0.0, 3.0, 400.0])),
 )
@@ -229,6 +229,13 @@ PROBE_PARKED = Plan(
 # What was asked for twice is killed at the earlier deadline; a crash in between changes nothing.
 @example(Plan(work=SIX, workers=3), [Deaf(), Cancel(400.0), Cancel(3.0), NextTimer()])
 @example(LAST_TRY, [Deaf(), Cancel(3.0), Crash(None, 0.0), Rerun(0), Resume()])
+# What is to run again does so behind a call that is waited for, cut short, or left by a crash, and
+# before the session pauses, if it is to do that, too.
+@example(Plan(work=SIX[:2]), [Rerun(0), Finish(0, "ok", 50), Finish(0, "ok", 50)])
+@example(Plan(work=SIX[:2]), [Rerun(0, interrupt=True), Pause(interrupt=False), Resume()])
+@example(Plan(work=SIX[:2]), [Rerun(0), Crash(None, 0.0), Finish(0, "ok", 50)])
+@example(Plan(work=SIX[:2]), [Pause(interrupt=False), Rerun(0), Finish(0, "ok", 50), Resume()])
+@example(Plan(work=SIX[:2]), [Rerun(0), Cancel(3.0), Crash(None, 0.0)])
 # Somebody is still ending a task when the session could be cancelled.
 @example(Plan(work=SIX[:1]), [Finish(0, "transient", 50), Doom(0), Cancel(0.0)])
 # Tasks that wait for tokens are sent away, and ask again after the pause.
