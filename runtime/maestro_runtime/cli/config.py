@@ -18,6 +18,7 @@ def command() -> None:
 
 @command.command("show", epilog="Example: maestro-runtime config show team.toml --max-attempts 5")
 @click.argument("team_file", metavar="[TEAM.toml]", type=click.Path(path_type=Path), required=False)
+@click.option("--config", metavar="FILE", help="As for serve.")
 @click.option("--requirement", metavar="TEXT|@FILE", help="As for run.")
 @click.option("--max-attempts", metavar="N", help="As for run.")
 @click.option("--token-budget", metavar="N", help="As for run.")
@@ -26,6 +27,7 @@ def command() -> None:
 @json_option
 def show(
     team_file: Path | None,
+    config: str | None,
     requirement: str | None,
     max_attempts: str | None,
     token_budget: str | None,
@@ -46,9 +48,11 @@ def show(
         read_requirement,
         resolve_settings,
     )
+    from maestro_runtime.config.daemon import DaemonFlags, explain_daemon, resolve_daemon
     from maestro_runtime.config.tickets import resolve_ticket_settings, ticket_sink
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
+    daemon_flags = DaemonFlags(state_dir=state_dir, config=config)
     settings = resolve_settings(flags, os.environ)
     run_context = read_context_text("{}" if context is None else context)
     text = None if requirement is None else read_requirement(requirement)
@@ -63,6 +67,7 @@ def show(
     values = [
         *explain(settings, loaded, run_context),
         ConfigValue("ticket_sink", sink.value, sink.source),
+        *explain_daemon(resolve_daemon(daemon_flags, os.environ)),
     ]
     if options["as_json"]:
         print_json({"schema": "maestro.config/1", "values": values})

@@ -1,18 +1,36 @@
-"""What a daemon is started with: each value from a flag, the environment, or built in."""
+"""What a daemon works with: each value from a flag, the environment, its file, or built in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from maestro_runtime.config._texts import seconds
+from maestro_runtime.config._explain import ConfigValue
+from maestro_runtime.config._texts import TextRule, seconds
+from maestro_runtime.config.daemon_file import (
+    FILE_DEFAULT,
+    FORMATS,
+    LEVELS,
+    Access,
+    LoadedDaemonFile,
+    read_daemon_file,
+)
 from maestro_runtime.config.errors import SettingInvalid
 from maestro_runtime.config.settings import BUILT_IN, SECONDS_MAX, Flags, Setting, resolve_settings
+from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.wire.line import SOCKET_NAME
+
+if TYPE_CHECKING:
+    from maestro_runtime.log import Level
 
 DRAIN_SECONDS: Final = 30.0
 """How long attempts in flight may take to come to their end when the daemon is told to stop."""
+
+FIXED: Final = frozenset({"daemon.socket", "daemon.log_format", "daemon.access.group"})
+"""What a daemon takes over only when it starts."""
+
+POLICY: Final = "daemon.policy."
 
 
 class DaemonFlags(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,32 +39,90 @@ class DaemonFlags(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str | None = None
     socket: str | None = None
     drain_timeout: str | None = None
+    config: str | None = None
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What applies to this start of the daemon."""
+    """What applies to a daemon."""
 
     state_dir: Setting[Path]
     socket: Setting[Path]
     drain_timeout_seconds: Setting[float]
+    log_level: "Setting[Level]"
+    log_format: Setting[str]
+    access: Setting[Access]
+    policy: Setting[RuntimePolicy]
 
 
 def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSettings:
-    """Take each setting from its flag, else from the environment, else from the built-in value.
+    """Take each setting from its flag, else the environment, else the file, else the built-in one.
 
     Args:
-        flags: What the command line gave; wins over everything.
-        environ: Read for `MAESTRO_STATE_DIR`, `MAESTRO_SOCKET` and `MAESTRO_DRAIN_TIMEOUT`.
+        flags: What the command line gave; wins over everything. The file is that of `config`, else
+            `/etc/maestro/maestro.toml` if it exists.
+        environ: Read for `MAESTRO_STATE_DIR`, `MAESTRO_SOCKET`, `MAESTRO_DRAIN_TIMEOUT`,
+            `MAESTRO_LOG_LEVEL` and `MAESTRO_LOG_FORMAT`.
 
     Raises:
         SettingInvalid: A value that was given breaks its rule.
+        DaemonFileUnreadable: There is no such file, or it cannot be read.
+        DaemonFileInvalid: It is not TOML, or breaks rules; the error has all of them.
     """
+    path = FILE_DEFAULT if flags.config is None else Path(flags.config)
+    loaded = LoadedDaemonFile(values={})
+    in_file = BUILT_IN
+    if flags.config is not None or path.exists():
+        loaded, in_file = read_daemon_file(path), f"configuration file {path}"
+
+    def setting(key: str, flag: str | None, rule: TextRule, built_in: Any) -> Setting[Any]:
+        given = _given(key.removesuffix("_seconds"), flag, environ)
+        if given is not None:
+            return _ruled(given, rule)
+        if key in loaded.values:
+            return Setting(loaded.values[key], in_file)
+        return Setting(built_in, BUILT_IN)
+
     state_dir = resolve_settings(Flags(state_dir=flags.state_dir), environ).state_dir
+    socket = setting("socket", flags.socket, _PATH, state_dir.value / SOCKET_NAME)
+    timeout = seconds(SECONDS_MAX, zero=True)
     return DaemonSettings(
         state_dir=state_dir,
-        socket=_socket(_given("socket", flags.socket, environ), state_dir.value),
-        drain_timeout_seconds=_seconds(_given("drain_timeout", flags.drain_timeout, environ)),
+        socket=Setting(Path(socket.value).absolute(), socket.source),
+        drain_timeout_seconds=setting(
+            "drain_timeout_seconds", flags.drain_timeout, timeout, DRAIN_SECONDS
+        ),
+        log_level=setting("log_level", None, _one_of(LEVELS), "info"),
+        log_format=setting("log_format", None, _one_of(FORMATS), "text"),
+        access=Setting(loaded.access, BUILT_IN if loaded.access == Access() else in_file),
+        policy=Setting(loaded.policy, BUILT_IN if loaded.policy == RuntimePolicy() else in_file),
     )
+
+
+def explain_daemon(settings: DaemonSettings) -> Iterator[ConfigValue]:
+    """Yield each value in force for a daemon, with its source."""
+    for key in ("socket", "drain_timeout_seconds", "log_level", "log_format"):
+        setting: Setting[Any] = getattr(settings, key)
+        yield ConfigValue(f"daemon.{key}", _plain(setting.value), setting.source)
+    for part in ("access", "policy"):
+        struct: Setting[msgspec.Struct] = getattr(settings, part)
+        for key, value in msgspec.structs.asdict(struct.value).items():
+            yield ConfigValue(f"daemon.{part}.{key}", _plain(value), struct.source)
+
+
+def changes(before: DaemonSettings, after: DaemonSettings) -> tuple[str, ...]:
+    """Return what has another value, in words, but for the policy."""
+    old = {value.key: value.value for value in explain_daemon(before)}
+    new = {value.key: value.value for value in explain_daemon(after)}
+    return tuple(
+        f"{key.removeprefix('daemon.')}: {old[key]} -> {new[key]}"
+        + (" (after a restart)" if key in FIXED else "")
+        for key in old
+        if old[key] != new[key] and not key.startswith(POLICY)
+    )
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, enc_hook=str)
 
 
 def _given(name: str, flag: str | None, environ: Mapping[str, str]) -> Setting[str] | None:
@@ -58,19 +134,24 @@ def _given(name: str, flag: str | None, environ: Mapping[str, str]) -> Setting[s
     return None
 
 
-def _socket(given: Setting[str] | None, state_dir: Path) -> Setting[Path]:
-    if given is None:
-        return Setting(state_dir / SOCKET_NAME, BUILT_IN)
-    if not given.value or "\0" in given.value:
-        raise SettingInvalid(given.source, "the path of a socket", given.value)
-    return Setting(Path(given.value).absolute(), given.source)
-
-
-def _seconds(given: Setting[str] | None) -> Setting[float]:
-    if given is None:
-        return Setting(DRAIN_SECONDS, BUILT_IN)
-    rule = seconds(SECONDS_MAX, zero=True)
+def _ruled(given: Setting[str], rule: TextRule) -> Setting[Any]:
     try:
         return Setting(rule.read(given.value), given.source)
     except ValueError as error:
         raise SettingInvalid(given.source, rule.text, given.value) from error
+
+
+def _one_of(words: tuple[str, ...]) -> TextRule:
+    return TextRule(f"one of {', '.join(words)}", _unless(lambda text: text not in words))
+
+
+def _unless(is_wrong: Callable[[str], bool]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if is_wrong(text):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+_PATH: Final = TextRule("the path of a socket", _unless(lambda text: not text or "\0" in text))

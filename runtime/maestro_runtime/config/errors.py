@@ -1,5 +1,7 @@
 """What can be wrong with the configuration. All of it is the caller's to mend."""
 
+from typing import ClassVar
+
 import msgspec
 
 
@@ -22,8 +24,10 @@ class ConfigError(ValueError):
     """Root of every configuration error; nothing has been started or written."""
 
 
-class TeamFileUnreadable(ConfigError):
-    """The team file does not exist, or the system refuses to read it."""
+class FileUnreadable(ConfigError):
+    """A file does not exist, or the system refuses to read it."""
+
+    WHAT: ClassVar = "file"
 
     def __init__(self, path: str, reason: str) -> None:
         # Here and below the fields are the args, so the error survives pickling.
@@ -32,11 +36,11 @@ class TeamFileUnreadable(ConfigError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"team file {self.path} cannot be read: {self.reason}"
+        return f"{self.WHAT} {self.path} cannot be read: {self.reason}"
 
 
-class TeamFileInvalid(ConfigError):
-    """The team file was read and breaks at least one rule; all findings are in `problems`."""
+class FileInvalid(ConfigError):
+    """A file was read and breaks at least one rule; all findings are in `problems`."""
 
     def __init__(self, path: str, problems: tuple[Problem, ...]) -> None:
         super().__init__(path, problems)
@@ -45,6 +49,26 @@ class TeamFileInvalid(ConfigError):
 
     def __str__(self) -> str:
         return "\n".join(f"{self.path}: {problem}" for problem in self.problems)
+
+
+class TeamFileUnreadable(FileUnreadable):
+    """The team file does not exist, or the system refuses to read it."""
+
+    WHAT: ClassVar = "team file"
+
+
+class TeamFileInvalid(FileInvalid):
+    """The team file was read and breaks at least one rule."""
+
+
+class DaemonFileUnreadable(FileUnreadable):
+    """The configuration of the daemon does not exist, or the system refuses to read it."""
+
+    WHAT: ClassVar = "configuration file"
+
+
+class DaemonFileInvalid(FileInvalid):
+    """The configuration of the daemon was read and breaks at least one rule."""
 
 
 class ContextInvalid(ConfigError):

@@ -1,7 +1,6 @@
 """The team file: TOML in, a validated `Team` out, or every mistake at once."""
 
 import os.path
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -35,13 +34,11 @@ from maestro_runtime.config._tables import (
     given,
     inherit,
 )
+from maestro_runtime.config._toml import read_toml
 from maestro_runtime.config.context import RunContext
-from maestro_runtime.config.errors import Problem, TeamFileInvalid, TeamFileUnreadable
+from maestro_runtime.config.errors import TeamFileInvalid, TeamFileUnreadable
 from maestro_runtime.config.requirement import requirement_fault
 from maestro_runtime.config.settings import BUILT_IN, Settings
-
-TEAM_FILE_BYTES_MAX: Final = 16 << 20
-"""Largest team file (16 MiB)."""
 
 RETRY_KEYS: Final = frozenset(RetryPolicy.__struct_fields__)
 
@@ -88,7 +85,8 @@ def load_team(
         TeamFileInvalid: It is not TOML, or breaks rules; the error has all of them.
     """
     origin = _Origin(str(path), f"team file {path}", Path(path).absolute().parent)
-    return _checked(_read(path), origin, requirement, settings, context)
+    document = read_toml(path, TeamFileUnreadable, TeamFileInvalid)
+    return _checked(document, origin, requirement, settings, context)
 
 
 def team_of(
@@ -153,33 +151,6 @@ def _check_requirement(file: TeamFile, requirement: str | None, problems: Proble
         problems.add(("team", "requirement"), "is required unless --requirement is given")
     elif fault := requirement_fault(file.team.requirement):
         problems.add(("team", "requirement"), fault)
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """Return the parsed TOML."""
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(TEAM_FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as error:
-        # ValueError: a NUL in the path.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise TeamFileUnreadable(str(path), reason) from error
-    if len(content) > TEAM_FILE_BYTES_MAX:
-        raise _broken(path, f"must have at most {TEAM_FILE_BYTES_MAX} bytes, got more")
-    try:
-        return tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise _broken(path, f"must be UTF-8, got another byte at offset {error.start}") from error
-    except ValueError as error:
-        # TOMLDecodeError names line and column; an overlong number is a plain ValueError.
-        raise _broken(path, f"must be TOML: {error}") from error
-    except RecursionError as error:
-        raise _broken(path, "must be TOML that is nested less deeply") from error
-
-
-def _broken(path: str | Path, text: str) -> TeamFileInvalid:
-    """Make the error for a file that has no keys to point at."""
-    return TeamFileInvalid(str(path), (Problem("", text),))
 
 
 def _loaded(

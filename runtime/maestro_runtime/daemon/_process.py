@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
+from maestro_actors.ledger.errors import PriceTableInvalid
 from maestro_runtime._version import __version__
-from maestro_runtime.config.daemon import DaemonSettings
+from maestro_runtime.config.daemon import DaemonSettings, changes
+from maestro_runtime.config.errors import ConfigError
 from maestro_runtime.daemon._dump import dump
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._notifier import Notifier
@@ -20,6 +23,7 @@ from maestro_runtime.daemon._pulse import Pulse
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
 from maestro_runtime.daemon._taking_up import TakenUp, take_up
+from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.runtime import Runtime, open_runtime
 
@@ -38,23 +42,32 @@ class Daemon:
     """One life of the daemon, on the main thread of its process."""
 
     def __init__(
-        self, settings: DaemonSettings, options: RuntimeOptions, environ: MutableMapping[str, str]
+        self,
+        settled: Callable[[], DaemonSettings],
+        options: RuntimeOptions,
+        environ: MutableMapping[str, str],
     ) -> None:
         """Begin nothing yet.
 
         Args:
-            settings: Where it works.
-            options: How the runtime is opened.
+            settled: Returns what it works with; asked again at each SIGHUP.
+            options: How the runtime is opened; the policy is that of the settings.
             environ: The variables of the service manager are taken out of it.
+
+        Raises:
+            ConfigError: As `settled`.
         """
-        self._settings: Final = settings
-        self._options: Final = options
+        self._settled: Final = settled
+        self._settings = settled()
+        self._options: Final = replace(options, policy=self._settings.policy.value)
         self._notifier: Final = Notifier(environ)
         watchdog_seconds = self._notifier.watchdog_seconds
         self._tick_seconds: Final = min(TICK_SECONDS, watchdog_seconds / 3 or TICK_SECONDS)
         self._signals: Final = Signals()
         self._stops = 0
         """How often it has been told to stop."""
+        self._reloads = False
+        """It has been told to read its configuration again."""
         self._runtime: Runtime | None = None
         self._pulse: Pulse | None = None
         self._status = ""
@@ -75,20 +88,17 @@ class Daemon:
             opening = partial(open_runtime, settings.state_dir.value, self._options)
             self._runtime = runtime = self._finished(opening)
             try:
-                with closing(
-                    SocketServer(
-                        settings.socket.value,
-                        RuntimeGate(runtime, hosts=True),
-                        users=(os.getuid(),),
-                    )
-                ):
-                    self._serve(runtime)
+                gate = RuntimeGate(runtime, hosts=True)
+                access = settings.access.value
+                path, users = settings.socket.value, (os.getuid(), *access.users)
+                with closing(SocketServer(path, gate, users, group=access.group)) as server:
+                    self._serve(runtime, server)
             finally:
                 self._say("closing the state")
                 self._pulse = None
                 self._finished(runtime.close)
 
-    def _serve(self, runtime: Runtime) -> None:
+    def _serve(self, runtime: Runtime, server: SocketServer) -> None:
         """Take up what was under way, and serve until it is time to go."""
         runtime.lost.add_done_callback(lambda _: self._signals.wake())
         if self._notifier.watchdog_seconds:
@@ -101,6 +111,8 @@ class Daemon:
         while not self._is_over(runtime):
             self._say(f"{runtime.running_count} sessions under way")
             self._hear(self._tick_seconds)
+            if self._reloads:
+                self._reload(runtime, server)
         if not runtime.lost.is_done:
             self._drain(runtime)
         if runtime.lost.is_done:
@@ -125,6 +137,26 @@ class Daemon:
                 "sessions_left": len(taken.left),
             },
         )
+
+    def _reload(self, runtime: Runtime, server: SocketServer) -> None:
+        """Take over the configuration as it is now, all of it or nothing."""
+        self._reloads = False
+        self._notifier.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+        before = self._settings
+        try:
+            after = self._settled()
+            changed = self._finished(partial(runtime.govern, after.policy.value))
+        except (ConfigError, PriceTableInvalid, OSError) as error:
+            _log.error("configuration not changed: %s", error)
+            self._status = "configuration not changed"
+        else:
+            self._settings = after
+            server.users = frozenset((os.getuid(), *after.access.value.users))
+            set_level(after.log_level.value)
+            lines = (*changes(before, after), *changed)
+            for line in lines or ("nothing has changed",):
+                _log.warning("configuration: %s", line)
+        self._notifier.tell(READY=1, STATUS=self._status)
 
     def _drain(self, runtime: Runtime) -> None:
         """Let what is in flight end, for a while, or until it is to be now."""
@@ -167,6 +199,8 @@ class Daemon:
                 case signal.SIGTERM | signal.SIGINT:
                     self._stops += 1
                     _log.info("told to stop by %s", signal.Signals(number).name)
+                case signal.SIGHUP:
+                    self._reloads = True
                 case signal.SIGUSR1:
                     _log.warning("%s", dump(self._runtime))
 

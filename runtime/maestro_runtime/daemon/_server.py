@@ -33,13 +33,16 @@ _log: Final = logging.getLogger(__name__)
 class SocketServer:
     """Listens on a UNIX socket, on a thread and a loop of its own."""
 
-    def __init__(self, path: Path, gate: Gate, users: Collection[int]) -> None:
+    def __init__(
+        self, path: Path, gate: Gate, users: Collection[int], *, group: int | None = None
+    ) -> None:
         """Bind the socket and serve it; a stale one at `path` is replaced.
 
         Args:
             path: Of the socket. The caller owns the state that it belongs to.
             gate: What clients reach.
             users: Ids of the users who may connect.
+            group: Id of the group that the file is open to, besides its owner.
 
         Raises:
             SocketInUse: Another daemon answers there.
@@ -47,8 +50,9 @@ class SocketServer:
         """
         self.path: Final = path
         self._gate: Final = gate
-        self._users: Final = frozenset(users)
-        self._listener = _bound(path)
+        self.users = frozenset(users)
+        """May be replaced; who is connected stays so."""
+        self._listener = _bound(path, group)
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -111,7 +115,7 @@ class SocketServer:
     async def _serve(self, client: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=client, limit=STREAM_BYTES)
         try:
-            await Connection(reader, writer, self._gate).serve(self._users)
+            await Connection(reader, writer, self._gate).serve(self.users)
         except Exception:  # noqa: BLE001 - the others must not hear of it
             _log.exception("a connection failed")
         finally:
@@ -119,8 +123,8 @@ class SocketServer:
             writer.transport.abort()
 
 
-def _bound(path: Path) -> socket.socket:
-    """Return a listening socket that only this user can reach."""
+def _bound(path: Path, group: int | None) -> socket.socket:
+    """Return a listening socket that only this user can reach, and a group if one is given."""
     with ExitStack() as failed:
         listener = failed.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
@@ -132,6 +136,10 @@ def _bound(path: Path) -> socket.socket:
                     listener.bind(bindable)
             finally:
                 os.umask(before)
+            if group is not None:
+                # Only now is it the right group that the mode lets in.
+                os.chown(path, -1, group)
+                path.chmod(0o660)
             listener.listen(BACKLOG)
             listener.settimeout(0)
         except OSError as error:

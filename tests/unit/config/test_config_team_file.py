@@ -15,7 +15,7 @@ from maestro_runtime.config import (
     load_team,
     resolve_settings,
 )
-from maestro_runtime.config.team_file import TEAM_FILE_BYTES_MAX
+from maestro_runtime.config._toml import FILE_BYTES_MAX
 
 Document = dict[str, Any]
 Load = Callable[[Document], LoadedTeam]
@@ -200,8 +200,8 @@ def test_what_is_no_file_is_unreadable(path: str, settings: Settings) -> None:
         (b"a = " + b"[" * 100_000, "must be TOML that is nested less deeply"),
         (b"a = " + b"9" * 5_000, "must be TOML: Exceeds the limit (4300"),
         (
-            b"#" * (TEAM_FILE_BYTES_MAX + 1),
-            f"must have at most {TEAM_FILE_BYTES_MAX} bytes, got more",
+            b"#" * (FILE_BYTES_MAX + 1),
+            f"must have at most {FILE_BYTES_MAX} bytes, got more",
         ),
     ],
     ids=["syntax", "twice", "encoding", "nesting", "number", "size"],
