@@ -19,6 +19,8 @@ class Entry:
     state: TaskState
     waits_for: WaitsFor
     """What it waits for, while its state is "waiting"."""
+    waits_on: str = ""
+    """See `TaskRecord`."""
     alive: bool = False
     """A persona works on it."""
     queued: bool = False
@@ -92,7 +94,7 @@ class Blockers:
             if task_id not in self._underway[0]:
                 detail = "recovering"
         elif entry.state == "waiting":
-            waits_for = entry.waits_for
+            waits_for, detail = entry.waits_for, entry.waits_on
         elif entry.state == "help_needed":
             waits_for = "person"
         else:

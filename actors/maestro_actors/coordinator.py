@@ -70,7 +70,6 @@ from maestro_storage.records import (
     TASK_PASSED,
     SessionRecord,
     TaskState,
-    WaitsFor,
 )
 from maestro_storage.transition import Transition
 
@@ -131,7 +130,8 @@ class Coordinator(MessageActor):
         """Every persona has been told to go, so that nobody writes any more."""
         self._ended = False
         self._entries = {
-            record.task_id: Entry(record, record.state, record.waits_for) for record in tasks
+            record.task_id: Entry(record, record.state, record.waits_for, record.waits_on)
+            for record in tasks
         }
         self._personas = Personas(self._ports, self._session, self._team, self._entries)
         self._graph = SessionGraph(
@@ -160,7 +160,7 @@ class Coordinator(MessageActor):
             case TaskFinished():
                 self._task_finished(message.task_id, message.state)
             case TaskWaiting():
-                self._task_waiting(message.task_id, message.waits_for)
+                self._task_waiting(message)
             case TaskReady():
                 self._task_ready(message.task_id)
             case TaskStopped():
@@ -206,11 +206,11 @@ class Coordinator(MessageActor):
         if state == "done":
             self._graph.finish_task(task_id)
 
-    def _task_waiting(self, task_id: str, waits_for: WaitsFor) -> None:
-        entry = self._entries[task_id]
-        entry.state = "waiting"
-        entry.waits_for = waits_for
-        self._release(task_id)
+    def _task_waiting(self, message: TaskWaiting) -> None:
+        entry = self._entries[message.task_id]
+        entry.state, entry.waits_for = "waiting", message.waits_for
+        entry.waits_on = message.waits_on
+        self._release(message.task_id)
 
     def _task_ready(self, task_id: str) -> None:
         """Queue a task that has begun ahead of those that have not: finish before you start."""

@@ -31,6 +31,7 @@ from maestro_actors.messages import (
     EngineStarted,
     Flushed,
     GetTask,
+    LimitFreed,
     OpenCall,
     PersonaMessage,
     PersonaStatus,
@@ -55,6 +56,13 @@ _RUN_ATTEMPT: Final = encoded(RunAttempt())
 _RECOVER_TASK: Final = encoded(RecoverTask())
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
 _FLUSHED: Final = encoded(Flushed())
+
+_AWAITED: Final[dict[type[PersonaMessage], WaitsFor]] = {
+    BudgetFreed: "budget",
+    BreakerClosed: "breaker",
+    LimitFreed: "limit",
+}
+"""What a task waits for until it hears this."""
 
 _Step = Literal["ready", "opening", "running", "recording", "idle", "restarting", "recovering"]
 """ready: asked for a slot; opening: asked for a call; running: the engine works; recording: a
@@ -89,7 +97,7 @@ class Persona(MessageActor):
         if self.restarts:
             self._begin_again()
 
-    def handle(  # noqa: C901, PLR0912, PLR0915 - one case a message
+    def handle(  # noqa: C901, PLR0912 - one case a message
         self, message: PersonaMessage
     ) -> PersonaStatus | None:
         """Dispatch one message; one that belongs to another step or call is out of date."""
@@ -111,18 +119,15 @@ class Persona(MessageActor):
             case DeadlineReached():
                 if self._step == "idle":
                     self._settle_down()
-            case BudgetFreed():
-                self._wake("budget")
-            case BreakerClosed():
-                self._wake("breaker")
+            case BudgetFreed() | BreakerClosed() | LimitFreed():
+                self._wake(_AWAITED[type(message)])
             case CallRefused():
                 if self._expects("opening", message.call_id):
                     self._return_room()
                     self._wait("breaker", message.retry_at_ms)
             case CallParked():
                 if self._expects("opening", message.call_id):
-                    self._breaker.return_probe(message.call_id)
-                    self._wait("budget", message.retry_at_ms)
+                    self._park(message)
             case CallDenied():
                 if self._expects("opening", message.call_id):
                     self._breaker.return_probe(message.call_id)
@@ -208,6 +213,7 @@ class Persona(MessageActor):
                 tags=self._task.persona.tags,
                 floor_tokens=estimate.floor_tokens,
                 budgets=self._task.assignment.budgets,
+                priority=self._task.assignment.priority,
             )
         )
 
@@ -289,16 +295,25 @@ class Persona(MessageActor):
             ),
         )
 
-    def _wait(self, waits_for: WaitsFor, deadline_ms: int | None) -> None:
+    def _wait(self, waits_for: WaitsFor, deadline_ms: int | None, waits_on: str = "") -> None:
         self._record, draft = steps.waiting(
-            self._task, self._record, waits_for, deadline_ms, self._ports.now_ms()
+            self._task,
+            self._record,
+            waits_for,
+            deadline_ms,
+            self._ports.now_ms(),
+            waits_on=waits_on,
         )
         self._step = "recording"
         self._ports.journal.append(draft)
 
+    def _park(self, parked: CallParked) -> None:
+        self._breaker.return_probe(parked.call_id)
+        self._wait("limit" if parked.limit else "budget", parked.retry_at_ms, parked.limit)
+
     def _return_room(self) -> None:
-        """Let others have the room in a budget that this task was woken for."""
-        if self._record.waits_for == "budget":
+        """Let others have the room that this task was woken for."""
+        if self._record.waits_for in ("budget", "limit"):
             AccountantProxy(LocalChannel(self._ports.system)).return_room(self._task.address)
 
     def _end_unaffordable(self, denied: CallDenied) -> None:
@@ -326,7 +341,8 @@ class Persona(MessageActor):
             self.end()
             return
         self._step = "idle"
-        deadline_ms = record.deadline_ms
+        # At a limit it has its turn, whatever the instant says that it waits for at least.
+        deadline_ms = None if record.waits_for == "limit" else record.deadline_ms
         due = deadline_ms is not None and deadline_ms <= self._ports.now_ms()
         if self._woken or due or record.state != "waiting":
             self._ask_for_slot()
@@ -362,8 +378,8 @@ class Persona(MessageActor):
             self._order = self._task.order(record)
             self._ports.engines.recover(self._order, self._task.address)
         else:
-            # Budget or breaker may have come free in another life, and nobody would say so again.
-            self._woken = record.waits_for in ("budget", "breaker")
+            # It may have come free in another life, and nobody would say so again.
+            self._woken = record.waits_for in ("budget", "breaker", "limit")
             self._settle_down()
 
     def _whereabouts(self) -> Whereabouts:

@@ -41,6 +41,7 @@ class Personas:
             budgets=team.budgets,
             lost_policy=team.lost_policy,
             inputs=team.inputs,
+            priority=session.priority,
         )
 
     @property

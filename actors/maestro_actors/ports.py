@@ -53,6 +53,9 @@ class Memory(Protocol):
     def call(self, session_id: str, call_id: bytes) -> CallRecord | None:
         """Return one row of the ledger."""
 
+    def calls_since(self, at_ms: int) -> list[CallRecord]:
+        """Return the calls of all sessions that were opened at an instant or later."""
+
     def counter(self, key: CounterKey) -> CounterRow | None:
         """Return the row of a counter, or None before its first call."""
 

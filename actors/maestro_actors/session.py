@@ -96,6 +96,8 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
     """Of all else that an order with a key says; see `SessionRecord`."""
     versions: tuple[Version, ...] = ()
     """None if they are not known before it runs."""
+    priority: int = 0
+    """See `SessionRecord`."""
 
 
 _PLAIN: Final = Particulars()
@@ -149,6 +151,7 @@ def opening_transition(
             input_digest=particulars.input_digest,
             versions=_kept_versions(draft, session_id, particulars.versions),
             plan=plan,
+            priority=particulars.priority,
         )
     )
     tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)

@@ -60,6 +60,7 @@ class Assignment:
     """Of the team."""
     lost_policy: LostPolicy = "reservation"
     inputs: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ def begun(task: Task, before: TaskRecord, now_ms: int) -> TaskRecord:
         ordinal=before.ordinal + 1,
         call_id=call_id_of(before.session_id, before.task_id, before.round, attempt),
         deadline_ms=None,
+        waits_on="",
         started_ms=before.started_ms or now_ms,
         epoch=task.assignment.epoch,
     )
@@ -226,13 +228,19 @@ def waiting(
     waits_for: WaitsFor,
     deadline_ms: int | None,
     now_ms: int,
+    *,
+    waits_on: str = "",
 ) -> tuple[TaskRecord, Transition]:
-    """Return the wait for breaker or budget; the attempt that could not open does not count."""
+    """Return the wait for breaker, budget or limit; the attempt that could not open does not count.
+
+    `waits_on` is the limit, in words.
+    """
     after = msgspec.structs.replace(
         before,
         state="waiting",
         waits_for=waits_for,
         deadline_ms=deadline_ms,
+        waits_on=waits_on,
         epoch=task.assignment.epoch,
     )
     draft = Transition()
@@ -243,10 +251,11 @@ def waiting(
     }
     if waits_for == "breaker":
         data["breaker"] = task.persona.breaker
+    if waits_on:
+        data["limit"] = waits_on
     draft.event(task.event("task_waiting", now_ms, data))
-    draft.then(
-        task.coordinator, encoded(TaskWaiting(task_id=after.task_id, waits_for=after.waits_for))
-    )
+    announced = TaskWaiting(task_id=after.task_id, waits_for=waits_for, waits_on=waits_on)
+    draft.then(task.coordinator, encoded(announced))
     draft.then(task.address, _WAIT_RECORDED)
     return after, draft
 

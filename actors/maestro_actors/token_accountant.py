@@ -16,7 +16,7 @@ from maestro_actors.adjustment import check_top_up, correct, raised, topped_up
 from maestro_actors.alert import write_alert
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
-from maestro_actors.ledger.amounts import METRICS, Amounts, reserved, used
+from maestro_actors.ledger.amounts import Amounts, reserved, used
 from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
@@ -33,6 +33,7 @@ from maestro_actors.ledger.rows import (
     settled,
     usage_of,
 )
+from maestro_actors.limits import CallLimits
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AccountantMessage,
@@ -43,11 +44,13 @@ from maestro_actors.messages import (
     CallDenied,
     CallOpened,
     CallParked,
+    CallsGoverned,
     CloseCall,
     CorrectCall,
     CorrectionRecorded,
     ForgetSession,
     GetUsage,
+    GovernCalls,
     OpenCall,
     PersonaUsage,
     RaiseBudget,
@@ -55,16 +58,19 @@ from maestro_actors.messages import (
     RecordProcess,
     ReturnRoom,
     SessionUsage,
+    ThrottleDue,
     ToppedUp,
     TopUp,
 )
+from maestro_actors.opening import cut_down, row_of_opening
 from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
-from maestro_storage.bookings import CounterKey, Hold
+from maestro_actors.turnstile import Turnstile
+from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
-from maestro_storage.transition import Event, Transition
+from maestro_storage.transition import Transition
 
 ROOM_KEPT_MS: Final = 1_000
 """How long room in a budget is kept for a call that was woken for it."""
@@ -90,6 +96,10 @@ class TokenAccountant(MessageActor):
         self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
         self._open: dict[bytes, CallRecord] = {}
         self._parked = ParkingLot(lambda address: ports.system.ref(address) is not None)
+        self._turnstile: Turnstile | None = None
+        """There is one as soon as there was a limit."""
+        self._budgets: tuple[Budget, ...] = ()
+        """Of the whole runtime."""
         self._lapsing = False
         """A `BudgetLapsed` is on its way."""
         self._corrected: dict[bytes, CallRecord] = {}
@@ -97,8 +107,8 @@ class TokenAccountant(MessageActor):
 
     def handle(  # noqa: C901, PLR0912 - one case a message
         self, message: AccountantMessage
-    ) -> SessionUsage | CallCorrected | ToppedUp | None:
-        """Dispatch one message; `GetUsage`, `CorrectCall` and `RaiseLimit` are answered."""
+    ) -> SessionUsage | CallCorrected | ToppedUp | CallsGoverned | None:
+        """Dispatch one message; requests, `CorrectCall` and `GovernCalls` are answered."""
         match message:
             case OpenCall():
                 self._open_call(message)
@@ -124,6 +134,11 @@ class TokenAccountant(MessageActor):
                 self._return_room(message.address)
             case BudgetLapsed():
                 self._lapse()
+            case GovernCalls():
+                return self._govern(message)
+            case ThrottleDue():
+                if self._turnstile is not None:
+                    self._turnstile.due()
             case GetUsage():
                 return self._usage(message.session_id)
             case _:
@@ -132,12 +147,19 @@ class TokenAccountant(MessageActor):
 
     def _open_call(self, order: OpenCall) -> None:
         woken = self._parked.leave(order.reply_to)
-        self._answer(order, first=woken is not None)
+        turnstile = self._turnstile
+        if turnstile is None:
+            self._answer(order, first=woken is not None)
+        elif turnstile.admits(order):
+            if tokens := self._answer(order, first=woken is not None):
+                turnstile.begin(order, tokens)
+            turnstile.wake()
         if woken is not None:
             # It may have been refused elsewhere, or need less: then the room is for the next.
             self._wake([woken.key])
 
-    def _answer(self, order: OpenCall, *, first: bool) -> None:
+    def _answer(self, order: OpenCall, *, first: bool) -> int:
+        """Open a call, park it or deny it; return what is reserved for it, 0 if it is not open."""
         card = self._ports.prices.card(order.model or order.engine, order.at_ms)
         need = floor = _amounts(order.need_tokens, card)
         if 0 < order.floor_tokens < order.need_tokens:
@@ -153,7 +175,11 @@ class TokenAccountant(MessageActor):
                 order.model,
                 order.tags,
             ),
-            (persona_budget(order.persona_id, order.limit_tokens), *order.budgets),
+            (
+                persona_budget(order.persona_id, order.limit_tokens),
+                *order.budgets,
+                *self._budgets,
+            ),
             need=need,
             floor=floor,
             at_ms=order.at_ms,
@@ -165,46 +191,16 @@ class TokenAccountant(MessageActor):
                 self._refuse(order, answer, first=first)
             case Grant() | Clamp():
                 self._grant(order, answer, card)
+                return answer.tokens
+        return 0
 
     def _grant(self, order: OpenCall, granted: Grant | Clamp, card: RateCard | None) -> None:
-        worst = 0 if card is None else cost_at_most(granted.tokens, card)
-        call = CallRecord(
-            session_id=order.session_id,
-            call_id=order.call_id,
-            task_id=order.task_id,
-            persona_id=order.persona_id,
-            engine=order.engine,
-            round=order.round,
-            attempt=order.attempt,
-            state="open",
-            reserved_tokens=granted.tokens,
-            opened_ms=order.at_ms,
-            epoch=self._ports.epoch,
-            phase=order.phase,
-            model=order.model,
-            cost_nano_usd=next((hold.amount for hold in granted.holds if _is_money(hold)), worst),
-            cost_basis="unpriced" if card is None else card.basis,
-            holds=tuple(hold for hold in granted.holds if not persona_of(hold.key)),
-            floor_tokens=min(order.floor_tokens, granted.tokens),
-        )
-        self._open[order.call_id] = call
+        call = self._open[order.call_id] = row_of_opening(order, granted, card, self._ports.epoch)
         draft = order.draft
         draft.put(call)
         self._put(draft, granted.counters, order.at_ms)
         if isinstance(granted, Clamp):
-            draft.event(
-                Event(
-                    order.session_id,
-                    "call_cut",
-                    order.at_ms,
-                    order.task_id,
-                    {
-                        "persona_id": order.persona_id,
-                        "needed_tokens": order.need_tokens,
-                        "reserved_tokens": granted.tokens,
-                    },
-                )
-            )
+            draft.event(cut_down(order, granted))
         opened = CallOpened(call_id=order.call_id, reserved_tokens=granted.tokens)
         draft.then(order.reply_to, encoded(opened))
         self._ports.journal.append(draft)
@@ -254,6 +250,8 @@ class TokenAccountant(MessageActor):
         order.draft.put(closed)
         order.draft.put(self._history.add(closed, self._ports.epoch))
         self._book(order.draft, change, closed, order.at_ms)
+        if self._turnstile is not None:
+            self._turnstile.end(closed)
 
     def _book(self, draft: Transition, change: Change, call: CallRecord, at_ms: int) -> None:
         """Complete a draft with what the ledger has changed for a call, and hand it on."""
@@ -300,6 +298,15 @@ class TokenAccountant(MessageActor):
         woken = self._parked.leave(address)
         if woken is not None:
             self._wake([woken.key])
+        if self._turnstile is not None:
+            self._turnstile.leave(address)
+
+    def _govern(self, order: GovernCalls) -> CallsGoverned:
+        if self._turnstile is None and order.limits != CallLimits():
+            self._turnstile = Turnstile(self._ports)
+        if self._turnstile is not None:
+            self._turnstile.govern(order.limits, self._open.values())
+        return CallsGoverned()
 
     def _lapse(self) -> None:
         self._lapsing = False
@@ -384,10 +391,6 @@ def _amounts(tokens: int, card: RateCard | None) -> Amounts:
     return reserved(tokens, None if card is None else cost_at_most(tokens, card))
 
 
-def _is_money(hold: Hold) -> bool:
-    return METRICS[hold.metric] == "money"
-
-
 class AccountantProxy(Proxy):
     """Typed access to the token accountant."""
 
@@ -443,8 +446,14 @@ class AccountantProxy(Proxy):
         return self._ask(order, CallCorrected)
 
     def return_room(self, address: str) -> None:
-        """Say that a call that was woken for room in a budget cannot be made now."""
+        """Say that a call that was woken for room cannot be made now, or waits no more."""
         self._tell(ReturnRoom(address=address))
+
+    def govern(
+        self, limits: CallLimits, budgets: tuple[Budget, ...]
+    ) -> pykka.Future[CallsGoverned]:
+        """Follow other limits and budgets of the whole runtime; in force when this is answered."""
+        return self._ask(GovernCalls(limits=limits, budgets=budgets), CallsGoverned)
 
     def append(self, draft: Transition) -> None:
         """Make a draft durable after all that was sent to this proxy before."""

@@ -12,6 +12,7 @@ from maestro_actors.versions import Version
 from maestro_runtime.errors import (
     IdempotencyConflict,
     IdempotencyKeyInvalid,
+    PriorityInvalid,
     SessionConflict,
     TeamChanged,
 )
@@ -22,6 +23,9 @@ from maestro_storage.records import SessionRecord
 
 KEY: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
 """Form of an idempotency key."""
+
+PRIORITY_MAX: Final = 100
+"""Highest priority of a session; the lowest is as far below 0."""
 
 
 class Admission:
@@ -36,8 +40,10 @@ class Admission:
         """Return the order with its labels in order.
 
         Raises:
-            LabelInvalid, IdempotencyKeyInvalid: A label or the key breaks a rule.
+            LabelInvalid, IdempotencyKeyInvalid, PriorityInvalid: It breaks a rule.
         """
+        if not -PRIORITY_MAX <= order.priority <= PRIORITY_MAX:
+            raise PriorityInvalid(order.priority, PRIORITY_MAX)
         key = order.idempotency_key
         if key is not None and not (KEY.fullmatch(key) and key.isprintable()):
             rule = "must have 1 to 128 printable characters without blanks"
@@ -81,6 +87,7 @@ class Admission:
             idempotency_key=key or "",
             input_digest=b"" if key is None else order.input_digest(),
             versions=versions,
+            priority=order.priority,
         )
 
     def admitted(self, order: SessionOrder, session_id: str) -> None:

@@ -2,11 +2,16 @@
 
 import threading
 from pathlib import Path
+from typing import Final
 
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
+from maestro_actors.token_accountant import AccountantProxy
 from maestro_runtime.policy import RuntimePolicy, differences
 from maestro_runtime.prices import own_prices
+
+GOVERNED_SECONDS: Final = 30.0
+"""Longest wait for a policy to be in force."""
 
 
 class Governance:
@@ -14,11 +19,20 @@ class Governance:
 
     system: ActorSystem
 
+    @property
+    def accountant(self) -> AccountantProxy:
+        """The token accountant."""
+        raise NotImplementedError  # the runtime answers
+
     def _begin_to_govern(self, state_dir: Path, policy: RuntimePolicy, prices: PriceBook) -> None:
         self._state_dir = state_dir
         self._policy = policy
         self._prices = prices
         self._governing = threading.Lock()
+
+    def _govern_at_start(self) -> None:
+        """Hand the policy to the actors, before anything of a session."""
+        self.accountant.govern(self._policy.calls, self._policy.budgets)
 
     @property
     def policy(self) -> RuntimePolicy:
@@ -36,10 +50,13 @@ class Governance:
 
         Raises:
             PriceTableInvalid, OSError: The price table cannot be used; nothing has changed.
+            pykka.Timeout: The actors have not followed within 30 seconds; they still may.
+            pykka.ActorDeadError: The runtime has stopped.
         """
         with self._governing:
             table = own_prices(self._state_dir, policy.prices)
             changes = differences(self._policy, policy)
             models = self._prices.replace(table, self.system.clock.now_ms())
+            self.accountant.govern(policy.calls, policy.budgets).get(timeout=GOVERNED_SECONDS)
             self._policy = policy
         return (*changes, f"prices: {models} model(s) have changed") if models else changes

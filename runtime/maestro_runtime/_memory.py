@@ -48,6 +48,16 @@ class StoreMemory:
         """Return one row of the ledger."""
         return self._store.calls.get(session_id, call_id)
 
+    def calls_since(self, at_ms: int) -> list[CallRecord]:
+        """Return the calls of all sessions that were opened at an instant or later."""
+        return [
+            call
+            for session in self._store.sessions.scan()
+            if session.finished_ms is None or session.finished_ms >= at_ms
+            for call in self._store.calls.scan(session.session_id)
+            if call.opened_ms >= at_ms
+        ]
+
     def counter(self, key: CounterKey) -> CounterRow | None:
         """Return the row of a counter, or None before its first call."""
         if persona_id := persona_of(key):

@@ -109,6 +109,18 @@ class SessionNameInvalid(RuntimeFault, ValueError):
         return f"a session id must match {self.rule}, got {self.session_id!r}"
 
 
+class PriorityInvalid(RuntimeFault, ValueError):
+    """The priority of a session is out of its bounds."""
+
+    def __init__(self, priority: int, most: int) -> None:
+        super().__init__(priority, most)
+        self.priority = priority
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"a priority must be from -{self.most} to {self.most}, got {self.priority}"
+
+
 class LabelInvalid(RuntimeFault, ValueError):
     """A label of a session breaks a rule, or there are too many."""
 

@@ -20,7 +20,7 @@ SCHEMA: Final = "maestro.sessions/1"
 LIMIT_DEFAULT: Final = 50
 """Sessions of a page."""
 
-Blocker = Literal["call", "deadline", "breaker", "budget", "person"]
+Blocker = Literal["call", "deadline", "breaker", "budget", "limit", "person"]
 """What a task that has begun can wait for."""
 
 _CURSOR: Final = re.compile(r"(\d{1,15}) (.+)")

@@ -305,6 +305,7 @@ def waits_for_text(record: TaskRecord) -> str:
         "deadline": f"attempt {record.attempt + 1} of round {record.round}, after its back-off",
         "breaker": f"engine {record.engine}, whose circuit breaker is open",
         "budget": f"tokens that other calls of {record.persona_id} hold",
+        "limit": f"room at a limit ({record.waits_on})",
         "person": "a person",
     }
     return texts[record.waits_for]

@@ -141,6 +141,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
         try:
             self._kill_survivors()
             self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
+            self._govern_at_start()
         except BaseException:
             self.store.close()
             raise
@@ -202,7 +203,8 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
             TeamChanged: It exists and has another team, and the order does not accept changes.
             TeamChangeRefused, SessionBusy: As `resume`.
             IdempotencyConflict: A session was started under the key with another input.
-            SessionNameInvalid, LabelInvalid, IdempotencyKeyInvalid: Of that form there is none.
+            SessionNameInvalid, LabelInvalid, IdempotencyKeyInvalid, PriorityInvalid: Of that form
+                there is none.
             ContextInvalid: The context breaks a rule.
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.

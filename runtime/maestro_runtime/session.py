@@ -55,6 +55,9 @@ class SessionOrder:
     given: Given = field(default_factory=Given)
     """Files in place of the phases before `start_at`, and a context for all personas. A session
     that exists must have begun with them."""
+    priority: int = 0
+    """-100 to 100: it goes before sessions with less, for room at limits and in the queue. One that
+    exists keeps what it has."""
     plan: Plan = ()
     """What runs before the session stops; empty: everything. For a session that exists and does
     not run: what it runs from now on, empty for what is left of its plan."""

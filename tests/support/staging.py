@@ -20,7 +20,9 @@ from maestro_actors.identity import (
     coordinator_address,
 )
 from maestro_actors.kernel import ActorSystem, AsyncLane, Lane, Restart, VirtualClock
+from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.prices import PriceBook, RateCard
+from maestro_actors.limits import CallLimits
 from maestro_actors.messages import CallRecovered, EngineFinished, PostingNotSent, PostingSent
 from maestro_actors.ports import Ports
 from maestro_actors.posting import Posting
@@ -234,9 +236,13 @@ class Stage:
         wanted: Team,
         policy: BreakerPolicy | None = None,
         kind: type[Coordinator] = Coordinator,
+        *,
+        limits: CallLimits | None = None,
     ) -> None:
         """Start the actors of a session that is durable."""
         self.system.spawn(TokenAccountant, self.ports, address=ACCOUNTANT_ADDRESS)
+        if limits is not None:
+            self.govern(limits)
         self.system.spawn(
             CircuitBreaker,
             self.ports,
@@ -245,6 +251,10 @@ class Stage:
             address=breaker_address("scripted"),
         )
         self.coordinate(wanted, kind)
+
+    def govern(self, limits: CallLimits, *budgets: Budget) -> None:
+        """Have other limits and budgets of the whole runtime in force."""
+        self.accountant.govern(limits, budgets).get(timeout=BOUND_SECONDS)
 
     def coordinate(self, wanted: Team, kind: type[Coordinator] = Coordinator) -> None:
         """Give the session a coordinator, once the last one is gone."""

@@ -6,6 +6,7 @@ from maestro_actors.answer import Answer
 from maestro_actors.engine import ProcessIdentity, Usage
 from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.limits import CallLimits
 from maestro_actors.messages._message import Message, Request
 from maestro_storage.records import (
     CallState,
@@ -68,6 +69,8 @@ class OpenCall(Message, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """Of the team; those that do not count this call are passed over."""
+    priority: int = 0
+    """Of the session."""
 
 
 class CloseCall(Message, frozen=True, kw_only=True):
@@ -116,7 +119,7 @@ class CorrectionRecorded(Message, frozen=True, kw_only=True):
 
 
 class ReturnRoom(Message, frozen=True, kw_only=True):
-    """A call that was woken for room in a budget cannot be made now: the next one may have it."""
+    """A call that was woken for room cannot be made now, or waits no more: the next may have it."""
 
     address: str
     """Who was woken."""
@@ -124,6 +127,21 @@ class ReturnRoom(Message, frozen=True, kw_only=True):
 
 class BudgetLapsed(Message, frozen=True, kw_only=True):
     """Whoever was woken for a budget has had the time to ask; the room may go to others."""
+
+
+class GovernCalls(Message, frozen=True, kw_only=True):
+    """Follow other limits and budgets of the whole runtime. Answered by `CallsGoverned`."""
+
+    limits: CallLimits
+    budgets: tuple[Budget, ...]
+
+
+class CallsGoverned(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits and budgets are in force."""
+
+
+class ThrottleDue(Message, frozen=True, kw_only=True):
+    """A limit may let somebody through by now, or room has been kept for long enough."""
 
 
 class RecordProcess(Message, frozen=True, kw_only=True):
@@ -224,6 +242,8 @@ AccountantMessage = (
     | CorrectionRecorded
     | ReturnRoom
     | BudgetLapsed
+    | GovernCalls
+    | ThrottleDue
     | GetUsage
     | AppendDraft
 )

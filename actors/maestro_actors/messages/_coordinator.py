@@ -20,8 +20,8 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: TaskState
     waits_for: WaitsFor
     detail: str = ""
-    """The contract, or the position in the queue, the task waits for; that it is recovered; what
-    the session is to do."""
+    """The contract, the limit, or the position in the queue, the task waits for; that it is
+    recovered; what the session is to do."""
 
 
 class SessionStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,8 @@ class TaskWaiting(Message, frozen=True, kw_only=True):
 
     task_id: str
     waits_for: WaitsFor
+    waits_on: str = ""
+    """See `TaskRecord`."""
 
 
 class TaskReady(Message, frozen=True, kw_only=True):

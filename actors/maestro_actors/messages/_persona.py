@@ -65,6 +65,9 @@ class CallParked(Message, frozen=True, kw_only=True):
     probe: bool = False
     retry_at_ms: int | None = None
     """When the budget begins anew, on the wall clock; None: it is only held."""
+    limit: str = ""
+    """The limit that it waits for instead of a budget, in words: `LimitFreed` follows, not before
+    `retry_at_ms`."""
 
 
 class CallDenied(Message, frozen=True, kw_only=True):
@@ -85,6 +88,10 @@ class CallDenied(Message, frozen=True, kw_only=True):
 
 class BudgetFreed(Message, frozen=True, kw_only=True):
     """A budget has changed: a call parked for it may ask again."""
+
+
+class LimitFreed(Message, frozen=True, kw_only=True):
+    """A limit has room for the call that waits for it: it may ask again."""
 
 
 class BreakerClosed(Message, frozen=True, kw_only=True):
@@ -148,6 +155,7 @@ PersonaMessage = (
     | CallDenied
     | BudgetFreed
     | BreakerClosed
+    | LimitFreed
     | EngineStarted
     | ProcessRecorded
     | EngineFinished

@@ -71,6 +71,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.BudgetAmbiguous,
             errors.SessionNameInvalid,
             errors.LabelInvalid,
+            errors.PriorityInvalid,
             errors.CursorInvalid,
             errors.IdempotencyKeyInvalid,
             errors.EngineNotReady,

@@ -121,6 +121,9 @@ def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, P
 
 def _wait(event: EventRecord | EventLine) -> str:
     data = event.data
+    if data.get("limit"):
+        when = _until(event, "deadline_ms", "at the earliest")
+        return f"waits for room at a limit ({data['limit']}){when}"
     if not data.get("breaker"):
         return f"waits for {data['waits_for']}"
     when = _until(event, "deadline_ms", "asks again")

@@ -11,7 +11,9 @@ TaskEnd = Literal["done", "skipped", "failed", "blocked", "cancelled"]
 TaskState = Literal["queued", "running", "waiting", "help_needed", TaskEnd]
 AttemptState = Literal["open", "ok", "failed", "interrupted"]
 OutboxState = Literal["pending", "sending", "done"]
-WaitsFor = Literal["nothing", "slot", "contract", "call", "deadline", "breaker", "budget", "person"]
+WaitsFor = Literal[
+    "nothing", "slot", "contract", "call", "deadline", "breaker", "budget", "limit", "person"
+]
 
 SESSION_FINAL: Final[frozenset[SessionState]] = frozenset({"done", "failed", "cancelled"})
 TASK_FINAL: Final[frozenset[TaskState]] = frozenset(get_args(TaskEnd))
@@ -64,6 +66,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """Phase that is to run again, with all after it, once nothing is in flight; empty if none."""
     removal: bool = False
     """Whether it is deleted once it has ended."""
+    priority: int = 0
+    """Its tasks go before those of sessions with less, -100 to 100."""
 
     @property
     def key(self) -> bytes:
@@ -123,6 +127,8 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     """What it cost before the session began, in the one it comes from; booked there, not here."""
     decisions: bytes | None = None
     """Digest of the payload with what its engine decided, as JSON, once the task is done."""
+    waits_on: str = ""
+    """The limit that it waits for, in words, while `waits_for` is "limit"."""
 
     @property
     def key(self) -> bytes:

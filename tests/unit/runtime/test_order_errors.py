@@ -10,6 +10,7 @@ from maestro_runtime import errors
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (errors.PriorityInvalid(101, 100), "a priority must be from -100 to 100, got 101"),
         (errors.LabelInvalid("must be KEY=VALUE", "x"), "labels must be KEY=VALUE, got 'x'"),
         (
             errors.CursorInvalid("x"),
