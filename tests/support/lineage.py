@@ -4,50 +4,67 @@ It replays the events from the first on, refuses what must not happen, and says 
 end. It knows nothing of attempts, tokens and breakers: that is the business of `session_model`.
 """
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
 from maestro_actors.team import Team
-from maestro_storage.records import EventRecord
+from maestro_storage.records import EventRecord, TaskState
+
+
+@dataclass(frozen=True)
+class Passed:
+    """How a task has ended that lets its dependents run."""
+
+    state: TaskState
+    attempts: int
+    """Begun in the session by then; 0 if it is as the session began with it."""
 
 
 class Lineage:
     """One session, from its beginning or from that of its fork."""
 
-    def __init__(self, team: Team, asked: set[str], kept: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, team: Team, asked: set[str], kept: Mapping[str, Passed] | None = None
+    ) -> None:
         """Begin.
 
         Args:
             team: Of the session.
             asked: Phases that somebody has asked for by the end of the history.
-            kept: Tasks that the checkpoint it begins with has.
+            kept: Tasks that the checkpoint it begins with has, as its session had them.
         """
         self._phase_of = {item.id: item.phase for item in team.contracts}
         self._after = {phase.name: set(phase.after) for phase in team.phases}
         self._asked = asked
         self._sequence = 0
-        self.done = set(kept)
-        self.kept = set(kept)
+        self.passed = {name: Passed(was.state, 0) for name, was in (kept or {}).items()}
+        self.kept = set(self.passed)
         """Tasks of the checkpoint that nobody has had done again."""
+        self.ever_done = self.done
         self.over: list[str] = []
         """Phases that have ended, in their order."""
-        self.then: dict[int, frozenset[str]] = {1: kept}
-        """The tasks that were done by each checkpoint."""
+        self.then: dict[int, dict[str, Passed]] = {1: dict(self.passed)}
+        """The tasks that had passed by each checkpoint."""
         self.running: set[str] = set()
         """Tasks with an attempt that has not ended."""
-        self.attempts = 0
+        self.begun: Counter[str] = Counter()
+        """Attempts of each task."""
         self.cancelled = self.paused = False
 
     def observe(self, event: EventRecord) -> None:
         """Take the next event; AssertionError if it must not happen."""
         self._sequence += 1
         assert event.sequence == self._sequence
-        assert not self.cancelled or event.kind == "checkpoint_taken", f"{event.kind} of the dead"
+        assert not self.cancelled or event.kind in _POSTHUMOUS, f"{event.kind} of the dead"
         match event.kind:
             case "attempt_started":
                 self._begun(event.task_id)
             case "attempt_succeeded" | "attempt_failed" | "attempt_interrupted":
                 self.running.remove(event.task_id)
-            case "task_done":
-                assert event.task_id not in self.done
-                self.done.add(event.task_id)
+            case "task_done" | "task_skipped":
+                self._has_passed(event.task_id, "done" if event.kind == "task_done" else "skipped")
             case "phase_finished" | "checkpoint_taken":
                 self._recorded(event)
             case "session_rerun":
@@ -62,35 +79,52 @@ class Lineage:
                 raise AssertionError(f"nobody knows what {event.data} waits for")
 
     @property
+    def done(self) -> set[str]:
+        """The tasks that are done, in this session or before it."""
+        return {name for name, how in self.passed.items() if how.state == "done"}
+
+    @property
+    def attempts(self) -> int:
+        """How many have begun."""
+        return self.begun.total()
+
+    @property
     def over_all(self) -> bool:
         """Whether all phases have ended."""
         return set(self.over) == set(self._after)
 
     def _begun(self, task_id: str) -> None:
         phase = self._phase_of[task_id]
-        assert task_id not in self.done, f"{task_id} is done"
+        assert task_id not in self.passed, f"{task_id} is {self.passed[task_id].state}"
         assert task_id not in self.running, f"{task_id} runs twice"
         assert self._after[phase] <= set(self.over), f"{phase} before its predecessors"
         assert phase in self._asked, f"nobody has asked for {phase}"
         assert not self.paused, f"{task_id} begins in a pause"
         self.running.add(task_id)
-        self.attempts += 1
+        self.begun[task_id] += 1
+
+    def _has_passed(self, task_id: str, state: TaskState) -> None:
+        assert task_id not in self.passed, f"{task_id} again"
+        self.passed[task_id] = Passed(state, self.begun[task_id])
+        self.ever_done |= self.done
 
     def _recorded(self, event: EventRecord) -> None:
         if event.kind == "phase_finished":
             name = str(event.data["phase"])
             assert name not in self.over
-            assert {item for item, phase in self._phase_of.items() if phase == name} <= self.done
+            assert {item for item, phase in self._phase_of.items() if phase == name} <= set(
+                self.passed
+            )
             self.over.append(name)
         number = event.data["checkpoint"]
         assert isinstance(number, int)
         assert number not in self.then, f"checkpoint {number} again"
-        self.then[number] = frozenset(self.done)
+        self.then[number] = dict(self.passed)
 
     def _again(self, names: set[str]) -> None:
         assert not self.running
         again = {task_id for task_id, phase in self._phase_of.items() if phase in names}
-        self.done -= again
+        self.passed = {name: how for name, how in self.passed.items() if name not in again}
         self.kept -= again
         self.over = [name for name in self.over if name not in names]
 
@@ -100,3 +134,9 @@ class Lineage:
         for _ in self._after:
             names |= {phase for phase, after in self._after.items() if names & after}
         return names
+
+
+_POSTHUMOUS: Final = frozenset(
+    ("checkpoint_taken", "ticket_filed", "ticket_delayed", "alert_sent", "alert_delayed")
+)
+"""Kinds of events of a session that is cancelled."""

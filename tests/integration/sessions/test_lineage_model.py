@@ -26,14 +26,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lineage import Lineage
+from lineage import Lineage, Passed
 from maestro_actors.engine import CallOrder
 from maestro_actors.errors import PhaseConflict, PhaseNotReady, VerbRefused
 from maestro_actors.team import Team
 from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import fork_plan
 from maestro_runtime.engines import Permanent
-from maestro_runtime.testing import Hold, TrialRuntime
+from maestro_runtime.testing import Hold, TrialRuntime, Work
 from maestro_storage import StateView, _journal
 from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL
@@ -58,7 +58,7 @@ class Member:
     session_id: str
     asked: set[str]
     """Phases that may run."""
-    kept: frozenset[str] = frozenset()
+    kept: dict[str, Passed] = field(default_factory=dict)
     """Tasks it need not run, because its checkpoint has them."""
     is_cancelled: bool = False
     """That was said, and durable."""
@@ -193,7 +193,7 @@ class FamilyMachine(RuleBasedStateMachine):
         self.forks += 1
         name = f"f{self.forks}"
         order = ForkOrder(origin.session_id, str(number), name, self.directory / name)
-        assert set(fork_plan(self.store, order).tasks_kept) == kept
+        assert set(fork_plan(self.store, order).tasks_kept) == set(kept)
         before = self.everything(origin)
         self.trial.survives(lambda: self.runtime.fork(order))
         self.come_to_rest()
@@ -312,7 +312,9 @@ class FamilyMachine(RuleBasedStateMachine):
         return False
 
     def end(self, order: CallOrder, *, is_well: bool) -> None:
-        self.trial.engine.release(order.call_id, None if is_well else Permanent("scripted"))
+        # A file of its own: one that another task has changed since could not be forked.
+        well = Work(files={f"{order.task_id}.md": "done"})
+        self.trial.engine.release(order.call_id, well if is_well else Permanent("scripted"))
 
     def come_to_rest(self) -> None:
         while not self.trial.survives(self.trial.rest):
