@@ -1,6 +1,8 @@
 """The checkpoints of a session that runs, one number after the other."""
 
+from maestro_actors.messages import CheckpointTaken
 from maestro_actors.ports import Ports
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import record_checkpoint
 from maestro_storage.records import CheckpointRecord
 from maestro_storage.transition import Transition
@@ -14,6 +16,14 @@ class Checkpoints:
         self._session_id = session_id
         self.number = last
         """Of the last one."""
+
+    def take(self, name: str, receipt: Receipt | None) -> CheckpointTaken:
+        """Hand in the next one, which somebody asked for."""
+        draft = self.following(name, on_demand=True)
+        taken = CheckpointTaken(number=self.number)
+        put_receipt(draft, receipt, self._ports.epoch, taken)
+        self._ports.journal.append(draft)
+        return taken
 
     def following(self, phase: str, *, on_demand: bool = False) -> Transition:
         """Return the transition with the next one, over the tasks that have ended by now.

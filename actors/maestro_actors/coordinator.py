@@ -50,6 +50,7 @@ from maestro_actors.plan import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import plan_rerun, rerun, rerun_asked, retried
 from maestro_actors.session_end import session_end
 from maestro_actors.team import Team
@@ -174,13 +175,13 @@ class Coordinator(MessageActor):
             case WishDue():
                 self._personas.stop_attempts(self._in_flight, kill=True)
             case TakeCheckpoint():
-                return self._take_checkpoint(message.name)
+                return self._take_checkpoint(message.name, message.receipt)
             case RunPhases():
                 return self._run_phases(message.phases)
             case RetryTask():
-                return self._retry(message.task_id)
+                return self._retry(message.task_id, message.receipt)
             case RunAgain():
-                return self._rerun(message.phase, interrupt=message.interrupt)
+                return self._rerun(message)
             case RerunRecorded():
                 self._take_up()
             case PhaseRecorded():
@@ -292,24 +293,27 @@ class Coordinator(MessageActor):
         else:
             timers.at(self._address, deadline_ms, self._address, _WISH_DUE)
 
-    def _rerun(self, phase: str, *, interrupt: bool) -> OrderTaken:
+    def _rerun(self, order: RunAgain) -> OrderTaken:
         """Make durable that a phase is to run again; it does once nothing is in flight."""
         if self._ended or self._dismissed:
             return OrderTaken(taken=False)
-        plan = plan_rerun(self._session, (), (), self._team, phase)
+        plan = plan_rerun(self._session, (), (), self._team, order.plan.from_phase)
         now_ms, epoch = self._ports.now_ms(), self._ports.epoch
         self._session, draft = rerun_asked(self._session, plan.from_phase, now_ms, epoch)
         self._wishes += 1
-        draft.then(self._address, encoded(WishRecorded(interrupt=interrupt)))
+        draft.then(self._address, encoded(WishRecorded(interrupt=order.interrupt)))
+        put_receipt(draft, order.receipt, epoch, order.plan)
         self._ports.journal.append(draft)
         return OrderTaken(taken=True)
 
-    def _retry(self, task_id: str) -> OrderTaken:
+    def _retry(self, task_id: str, receipt: Receipt | None) -> OrderTaken:
         """Try a failed task again; it is queued once that is durable."""
         if self._ended or self._dismissed:
             return OrderTaken(taken=False)
         if task_id not in self._retrying:
-            self._ports.journal.append(self._retried([task_id]))
+            draft = self._retried([task_id])
+            put_receipt(draft, receipt, self._ports.epoch)
+            self._ports.journal.append(draft)
         return OrderTaken(taken=True)
 
     def _retried(self, task_ids: Collection[str]) -> Transition:
@@ -358,11 +362,10 @@ class Coordinator(MessageActor):
         }
         return Standing(states=states, recorded=self._graph.recorded, plan=self._session.plan)
 
-    def _take_checkpoint(self, name: str) -> CheckpointTaken:
+    def _take_checkpoint(self, name: str, receipt: Receipt | None) -> CheckpointTaken:
         if self._ended or self._dismissed:
             return CheckpointTaken(number=0)
-        self._ports.journal.append(self._checkpoints.following(name, on_demand=True))
-        return CheckpointTaken(number=self._checkpoints.number)
+        return self._checkpoints.take(name, receipt)
 
     def _queue(self, task_id: str) -> None:
         self._entries[task_id].queued = True

@@ -16,6 +16,8 @@ from maestro_actors.messages import (
     WishSession,
 )
 from maestro_actors.proxy import Channel, Proxy, asks
+from maestro_actors.receipt import Receipt
+from maestro_actors.rework import Rerun
 from maestro_actors.wish import Asked
 
 
@@ -35,15 +37,17 @@ class CoordinatorProxy(Proxy):
         """
         return self._ask(WishSession(asked=asked), OrderTaken)
 
-    def retry(self, task_id: str) -> pykka.Future[OrderTaken]:
+    def retry(self, task_id: str, receipt: Receipt | None = None) -> pykka.Future[OrderTaken]:
         """Try a failed task again; durable after the answer, not with it.
 
         Raises, through the future:
             NotFound, VerbRefused: See `maestro_actors.rework.retried`.
         """
-        return self._ask(RetryTask(task_id=task_id), OrderTaken)
+        return self._ask(RetryTask(task_id=task_id, receipt=receipt), OrderTaken)
 
-    def rerun(self, phase: str, *, interrupt: bool) -> pykka.Future[OrderTaken]:
+    def rerun(
+        self, plan: Rerun, *, interrupt: bool, receipt: Receipt | None = None
+    ) -> pykka.Future[OrderTaken]:
         """Run a phase and all after it again, once nothing is in flight.
 
         That it is to be so is durable after the answer, not with it.
@@ -51,7 +55,7 @@ class CoordinatorProxy(Proxy):
         Raises, through the future:
             NotFound, VerbRefused: See `maestro_actors.rework.plan_rerun`.
         """
-        return self._ask(RunAgain(phase=phase, interrupt=interrupt), OrderTaken)
+        return self._ask(RunAgain(plan=plan, interrupt=interrupt, receipt=receipt), OrderTaken)
 
     def run_phases(self, phases: tuple[str, ...]) -> pykka.Future[OrderTaken]:
         """Let phases of the team run now; one that is done stays as it is.
@@ -62,9 +66,11 @@ class CoordinatorProxy(Proxy):
         """
         return self._ask(RunPhases(phases=phases), OrderTaken)
 
-    def take_checkpoint(self, name: str) -> pykka.Future[CheckpointTaken]:
+    def take_checkpoint(
+        self, name: str, receipt: Receipt | None = None
+    ) -> pykka.Future[CheckpointTaken]:
         """Write down where the session stands, under a name that is not that of a phase."""
-        return self._ask(TakeCheckpoint(name=name), CheckpointTaken)
+        return self._ask(TakeCheckpoint(name=name, receipt=receipt), CheckpointTaken)
 
     def halt(self) -> pykka.Future[SessionStatus]:
         """Start nothing more; the coordinator stops once nothing is in flight."""

@@ -33,6 +33,7 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.posting import Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.team import decode_team
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import OutboxRecord
@@ -248,6 +249,7 @@ class HelpDesk(MessageActor):
         draft = answered(
             session, task, order.answer, self._ports.now_ms(), self._ports.epoch, asked
         )
+        put_receipt(draft, order.receipt, self._ports.epoch)
         draft.then(HELP_DESK_ADDRESS, encoded(AnswerRecorded(session_id=key[0], task_id=key[1])))
         # To nobody, if the session has stopped; whoever resumes it reads the record.
         draft.then(address, encoded(HelpAnswered(task_id=order.task_id)))
@@ -272,7 +274,9 @@ class HelpDeskProxy(Proxy):
     def __init__(self, channel: Channel) -> None:
         super().__init__(channel, HELP_DESK_ADDRESS)
 
-    def answer(self, session_id: str, task_id: str, answer: Answer) -> pykka.Future[AnswerTaken]:
+    def answer(
+        self, session_id: str, task_id: str, answer: Answer, receipt: Receipt | None = None
+    ) -> pykka.Future[AnswerTaken]:
         """Answer a task that needs help; the future raises if that cannot be.
 
         It is resolved before the answer is durable: the history says "task_answered" when it is.
@@ -283,5 +287,6 @@ class HelpDeskProxy(Proxy):
             NotFound: There is no such task.
         """
         return self._ask(
-            AnswerHelp(session_id=session_id, task_id=task_id, answer=answer), AnswerTaken
+            AnswerHelp(session_id=session_id, task_id=task_id, answer=answer, receipt=receipt),
+            AnswerTaken,
         )

@@ -66,6 +66,7 @@ from maestro_actors.opening import cut_down, row_of_opening
 from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.turnstile import Turnstile
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
@@ -283,12 +284,14 @@ class TokenAccountant(MessageActor):
 
     def _top_up(self, order: TopUp) -> None:
         change, draft = topped_up(self._ledger, order)
+        put_receipt(draft, order.receipt, self._ports.epoch)
         self._put(draft, change.counters, order.at_ms)
         self._ports.journal.append(draft)
         self._wake(counter.key for counter in change.counters)
 
     def _raise_limit(self, order: RaiseLimit) -> ToppedUp:
         change, done = raised(self._ledger, order)
+        put_receipt(order.draft, order.receipt, self._ports.epoch, done)
         self._put(order.draft, change.counters, order.at_ms)
         self._ports.journal.append(order.draft)
         self._wake(counter.key for counter in change.counters)
@@ -414,7 +417,14 @@ class AccountantProxy(Proxy):
         self._tell(order)
 
     def top_up(
-        self, budget: Budget, caller: Caller, amount: int, *, reason: str, at_ms: int
+        self,
+        budget: Budget,
+        caller: Caller,
+        amount: int,
+        *,
+        reason: str,
+        at_ms: int,
+        receipt: Receipt | None = None,
     ) -> None:
         """Raise a limit in its running window; the event `budget_topped_up` says it is durable.
 
@@ -422,7 +432,14 @@ class AccountantProxy(Proxy):
             BudgetInvalid: The amount is below 1.
             LedgerConflict: The budget does not count this caller.
         """
-        order = TopUp(budget=budget, caller=caller, amount=amount, reason=reason, at_ms=at_ms)
+        order = TopUp(
+            budget=budget,
+            caller=caller,
+            amount=amount,
+            reason=reason,
+            at_ms=at_ms,
+            receipt=receipt,
+        )
         # Here and not in the actor, whose failure would stop the process.
         check_top_up(order)
         self._tell(order)

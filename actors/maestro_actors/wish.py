@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.errors import VerbRefused
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_storage.records import (
     SESSION_FINAL,
     TASK_FINAL,
@@ -43,6 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """When what has not stopped by then is killed, on the wall clock; None: never."""
     removal: bool = False
     """Whether it is deleted once it is cancelled."""
+    receipt: Receipt | None = None
 
 
 def intention(session: SessionRecord) -> str:
@@ -108,6 +110,7 @@ def wished(
         "deadline_ms": deadline_ms,
     }
     draft.event(Event(session.session_id, _KINDS[asked.wish], now_ms, data=data))
+    put_receipt(draft, asked.receipt, epoch)
     return after, draft
 
 

@@ -7,6 +7,7 @@ from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.proxies import Proxies
+from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.top_up import TopUpOrder, limit_order, planned
 from maestro_storage import Store
 
@@ -32,42 +33,57 @@ class BookVerbs(Proxies):
         self.accountant.correct(order).get(timeout=BOOKED_SECONDS)
         self.store.journal.settle(BOOKED_SECONDS)
 
-    def top_up(self, order: TopUp) -> None:
+    def top_up(self, order: TopUp, *, request_id: bytes = b"") -> None:
         """Raise the limit of a budget in its running window; durable on return.
 
         Calls that wait for it go on. Not from a listener. While no runtime is open, see
-        `maestro_runtime.top_up`.
+        `maestro_runtime.top_up`. With the `request_id` of a top-up that was done, nothing is.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             NotFound: There is no such session.
             SessionQuarantined: A record of the session is damaged.
             BudgetInvalid: The amount is below 1.
             LedgerConflict: The budget does not count this caller.
         """
+        receipt = receipt_of(request_id, "top-up")
         session_id = order.caller.session_id
-        self.store.require_session(session_id)
-        self.accountant.top_up(
-            order.budget, order.caller, order.amount, reason=order.reason, at_ms=order.at_ms
-        )
-        # Answered after the top-up was handled, because the accountant keeps the order.
-        self.accountant.usage(session_id).get(timeout=BOOKED_SECONDS)
-        self.store.journal.settle(BOOKED_SECONDS)
+        with self._starting:
+            if carried_out(self.store, receipt):
+                return
+            self.store.require_session(session_id)
+            self.accountant.top_up(
+                order.budget,
+                order.caller,
+                order.amount,
+                reason=order.reason,
+                at_ms=order.at_ms,
+                receipt=receipt,
+            )
+            # Answered after the top-up was handled, because the accountant keeps the order.
+            self.accountant.usage(session_id).get(timeout=BOOKED_SECONDS)
+            self.store.journal.settle(BOOKED_SECONDS)
 
-    def raise_limit(self, order: TopUpOrder) -> ToppedUp:
+    def raise_limit(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
         """Raise a limit in its running window; durable on return, with all that follows from it.
 
         As `maestro_runtime.top_up.top_up`, but tasks of a session that runs are tried again at
-        once, and calls that wait for the budget go on. Not from a listener.
+        once, and calls that wait for the budget go on. With the `request_id` of a top-up that was
+        done, nothing is, and its answer is given again. Not from a listener.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             BudgetInvalid, NotFound, BudgetAmbiguous, StorageError: As `top_up`.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        receipt = receipt_of(request_id, "raised limit")
         # An answer to one of the tasks must not come in between.
         with self._starting:
+            if row := carried_out(self.store, receipt):
+                return answer_in(row, ToppedUp)
             now_ms = self.system.clock.now_ms()
             plan = planned(self.store, order, now_ms, self._running.is_running)
-            done = self.accountant.raise_limit(limit_order(plan, now_ms))
+            done = self.accountant.raise_limit(limit_order(plan, now_ms, receipt))
             topped_up: ToppedUp = done.get(timeout=BOOKED_SECONDS)
             self.store.journal.settle(BOOKED_SECONDS)
             return topped_up

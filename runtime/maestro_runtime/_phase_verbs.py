@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from maestro_actors.errors import VerbRefused
+from maestro_actors.messages import CheckpointTaken
 from maestro_actors.team import Team, decode_team
 from maestro_runtime._planner import Planner, require_no_rerun
 from maestro_runtime._readiness import current_versions
@@ -10,6 +11,7 @@ from maestro_runtime._resumption import note_changes
 from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.phases import PhaseRun
+from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 
@@ -76,20 +78,25 @@ class PhaseVerbs(SessionVerbs):
             now_ms=self.system.clock.now_ms(),
         )
 
-    def checkpoint(self, session_id: str, name: str) -> int:
+    def checkpoint(self, session_id: str, name: str, *, request_id: bytes = b"") -> int:
         """Write down where a session stands, also while it runs; durable on return.
 
         It can be listed, shown, exported and forked by its name or number like that of a phase, but
         ends none. Of several with the same name, the name means the last.
 
         Returns:
-            Its number.
+            Its number; with the `request_id` of one that was taken, that of the first.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             CheckpointNameInvalid: The name is not one, or that of a phase.
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        receipt = receipt_of(request_id, "checkpoint")
         with self._starting:
-            return self._planner.checkpoint(self.store.require_session(session_id), name)
+            if row := carried_out(self.store, receipt):
+                return answer_in(row, CheckpointTaken).number
+            record = self.store.require_session(session_id)
+            return self._planner.checkpoint(record, name, receipt)

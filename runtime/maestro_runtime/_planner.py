@@ -4,6 +4,7 @@ from maestro_actors.errors import PlanInvalid, VerbRefused
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import joined, plan_of, preceded, replanned, require_plan, without
 from maestro_actors.ports import Ports
+from maestro_actors.receipt import Receipt
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import intention
 from maestro_runtime._running import ORDER_SECONDS, Ended, RunningSessions
@@ -57,13 +58,14 @@ class Planner:
         self._replanned(record, joined(left, standing.begun(team)) if left else ())
         return True
 
-    def checkpoint(self, record: SessionRecord, name: str) -> int:
+    def checkpoint(self, record: SessionRecord, name: str, receipt: Receipt | None = None) -> int:
         """Write a checkpoint on demand and return its number; see `Runtime`."""
         require_name(self._team(record), name)
-        number = self._checkpoint_live(record.session_id, name)
+        number = self._checkpoint_live(record.session_id, name, receipt)
         if number == 0:
-            now_ms = self._ports.now_ms()
-            number = checkpoint_at_rest(self._store, record.session_id, name, now_ms)
+            number = checkpoint_at_rest(
+                self._store, record.session_id, name, self._ports.now_ms(), receipt=receipt
+            )
         return number
 
     def _team(self, record: SessionRecord) -> Team:
@@ -105,9 +107,11 @@ class Planner:
         _, draft = replanned(record, plan, self._ports.now_ms(), self._ports.epoch)
         self._store.journal.commit(draft).result()
 
-    def _checkpoint_live(self, session_id: str, name: str) -> int:
+    def _checkpoint_live(self, session_id: str, name: str, receipt: Receipt | None) -> int:
         """Have the coordinator write it; 0 if there is none any more."""
-        taken = self._running.ask(session_id, lambda session: session.take_checkpoint(name))
+        taken = self._running.ask(
+            session_id, lambda session: session.take_checkpoint(name, receipt)
+        )
         if taken is None:
             return 0
         self._store.journal.settle(ORDER_SECONDS)

@@ -10,6 +10,7 @@ from maestro_actors.kernel import ActorSystem
 from maestro_runtime.breakers import BreakerReport, breaker_report, open_at_rest, reset_at_rest
 from maestro_runtime.checkpoints import Imported, Pruned, import_bundle, prune
 from maestro_runtime.proxies import Proxies
+from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_storage import Store
 from maestro_storage.records import ValueRecord
 from maestro_storage.transition import Transition
@@ -40,12 +41,17 @@ class RecordVerbs(Proxies):
         output_dir: Path | None = None,
         input_dir: Path | None = None,
         base_dir: Path | None = None,
+        request_id: bytes = b"",
     ) -> Imported:
         """Make a session of an exported bundle, to be resumed; durable on return.
 
-        Arguments and errors are those of `maestro_runtime.checkpoints.import_bundle`.
+        Arguments and errors are those of `maestro_runtime.checkpoints.import_bundle`, and of
+        `retry` for the id: with that of an import that was done, nothing is.
         """
+        receipt = receipt_of(request_id, "import")
         with self._starting:
+            if row := carried_out(self.store, receipt):
+                return answer_in(row, Imported)
             return import_bundle(
                 self.store,
                 path,
@@ -53,6 +59,7 @@ class RecordVerbs(Proxies):
                 input_dir=input_dir,
                 now_ms=self.system.clock.now_ms(),
                 base_dir=base_dir,
+                receipt=receipt,
             )
 
     def keep_values(self, values: Mapping[str, bytes | None]) -> None:

@@ -16,6 +16,7 @@ from maestro_actors.wish import Asked, stands, wished
 from maestro_runtime._running import ORDER_SECONDS, RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.proxies import Proxies
+from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.session import Session
 from maestro_runtime.wire.orders import CANCEL_SECONDS
 from maestro_storage import Store
@@ -83,24 +84,36 @@ class SessionVerbs(Proxies):
         asked = Asked(wish="cancel", reason=reason, deadline_ms=deadline_ms)
         return self._wish(session_id, asked)
 
-    def retry(self, session_id: str, task_id: str) -> None:
+    def retry(self, session_id: str, task_id: str, *, request_id: bytes = b"") -> None:
         """Try a failed task again, in another round; durable on return. Not from a listener.
 
         A session that runs takes it up at once, one that has failed when it is resumed. What was
         blocked by the failure can run again.
 
+        Args:
+            session_id: The session.
+            task_id: The task.
+            request_id: See `receipts.new_request_id`. Given again within a day, nothing is done.
+
         Raises:
+            RequestIdInvalid: It is none, or that of another order.
             NotFound: There is no such session or task.
             VerbRefused: The task has not failed, or its session is cancelled.
             SessionQuarantined: A record of the session is damaged.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        receipt = receipt_of(request_id, "retry")
         with self._starting:
+            if carried_out(self.store, receipt):
+                return
             self.store.require_session(session_id)
-            if not self._taken(session_id, lambda session: session.retry(task_id)):
-                retry_at_rest(self.store, session_id, task_id, self.system.clock.now_ms())
+            if not self._taken(session_id, lambda session: session.retry(task_id, receipt)):
+                now_ms = self.system.clock.now_ms()
+                retry_at_rest(self.store, session_id, task_id, now_ms, receipt=receipt)
 
-    def rerun(self, session_id: str, phase: str, *, interrupt: bool = False) -> Rerun:
+    def rerun(
+        self, session_id: str, phase: str, *, interrupt: bool = False, request_id: bytes = b""
+    ) -> Rerun:
         """Run a phase and all after it again; see `maestro_runtime.control.rerun_at_rest`.
 
         That a session which runs is to do so is durable on return; a crash after it leaves it to
@@ -112,23 +125,38 @@ class SessionVerbs(Proxies):
             session_id: It runs, waits, is paused or has ended.
             phase: The first phase to run again.
             interrupt: Attempts in flight are cut short instead of being waited for.
+            request_id: As for `retry`.
 
         Returns:
-            What that does, by what was on record when it was asked for.
+            What that does, by what was on record when it was asked for; the same when it is asked
+            for again by the same id.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             VerbRefused, NotFound, SessionQuarantined: As `maestro_runtime.control.rerun_plan`.
             StorageError: It could not be written.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        receipt = receipt_of(request_id, "rerun")
         with self._starting:
+            if row := carried_out(self.store, receipt):
+                return answer_in(row, Rerun)
             plan = rerun_plan(self.store, session_id, phase)
-            if self._taken(session_id, lambda session: session.rerun(phase, interrupt=interrupt)):
+            if self._taken(
+                session_id,
+                lambda session: session.rerun(plan, interrupt=interrupt, receipt=receipt),
+            ):
                 return plan
-            return rerun_at_rest(self.store, session_id, phase, self.system.clock.now_ms())
+            now_ms = self.system.clock.now_ms()
+            return rerun_at_rest(self.store, session_id, phase, now_ms, receipt=receipt)
 
     def remove(
-        self, session_id: str, *, cancel: bool = False, deadline_seconds: float = CANCEL_SECONDS
+        self,
+        session_id: str,
+        *,
+        cancel: bool = False,
+        deadline_seconds: float = CANCEL_SECONDS,
+        request_id: bytes = b"",
     ) -> Session:
         """Delete all records of a session that has ended; durable on return.
 
@@ -142,22 +170,27 @@ class SessionVerbs(Proxies):
                 next start. One with a ticket or an alert on its way is deleted at the first start
                 after that was sent.
             deadline_seconds: As for `cancel`.
+            request_id: As for `retry`.
 
         Returns:
             The session; to have its result raises `NotFound` once it is deleted.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             NotFound: There is no such session.
             VerbRefused: It has not ended, and is not to be cancelled; or it has ended, and a ticket
                 or an alert of it is not sent yet.
             SessionQuarantined: A record of it is damaged.
             StorageError: It could not be deleted.
         """
+        receipt = receipt_of(request_id, "removal")
+        if carried_out(self.store, receipt):
+            return self._as_it_is(session_id)
         if cancel and self.store.require_session(session_id).state not in SESSION_FINAL:
             deadline_ms = self._deadline_ms(deadline_seconds)
             # Refused if it has come to its own end meanwhile.
             with suppress(VerbRefused):
-                asked = Asked(wish="cancel", deadline_ms=deadline_ms, removal=True)
+                asked = Asked(wish="cancel", deadline_ms=deadline_ms, removal=True, receipt=receipt)
                 session = self._wish(session_id, asked)
                 left = self.store.sessions.get(session_id)
                 if left is None or left.removal:
@@ -166,7 +199,7 @@ class SessionVerbs(Proxies):
             if self._running.is_under_way(session_id):
                 record = self.store.require_session(session_id)
                 raise VerbRefused("remove", session_id, record.state, "it must have ended")
-            remove_at_rest(self.store, session_id)
+            remove_at_rest(self.store, session_id, receipt=receipt)
             return self._as_it_is(session_id)
 
     def is_under_way(self, session_id: str) -> bool:

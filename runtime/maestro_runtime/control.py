@@ -7,14 +7,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from maestro_actors.errors import VerbRefused
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun, plan_rerun, rerun, rerun_asked, retried
 from maestro_actors.team import decode_team
 from maestro_storage import Records, Store
 from maestro_storage.errors import StoreClosed
 from maestro_storage.records import SESSION_FINAL
+from maestro_storage.transition import Transition
 
 
-def retry_at_rest(store: Store, session_id: str, task_id: str, now_ms: int) -> tuple[str, ...]:
+def retry_at_rest(
+    store: Store, session_id: str, task_id: str, now_ms: int, *, receipt: Receipt | None = None
+) -> tuple[str, ...]:
     """Try a failed task of a session that nobody runs again; durable on return.
 
     It begins another round when the session is resumed, and so does what it had blocked.
@@ -32,6 +36,7 @@ def retry_at_rest(store: Store, session_id: str, task_id: str, now_ms: int) -> t
     tasks = list(store.tasks.scan(session_id))
     team = decode_team(store.payloads.require(session.team))
     changed, draft = retried(session, tasks, team, (task_id,), now_ms, store.epoch)
+    put_receipt(draft, receipt, store.epoch)
     store.journal.commit(draft).result()
     return tuple(task.task_id for task in changed[1:])
 
@@ -51,7 +56,9 @@ def rerun_plan(store: Records, session_id: str, phase: str) -> Rerun:
     return plan_rerun(session, tasks, store.checkpoints.scan(session_id), team, phase)
 
 
-def rerun_at_rest(store: Store, session_id: str, phase: str, now_ms: int) -> Rerun:
+def rerun_at_rest(
+    store: Store, session_id: str, phase: str, now_ms: int, *, receipt: Receipt | None = None
+) -> Rerun:
     """Queue a phase and all after it again, in a session that nobody runs; durable on return.
 
     Its tasks begin another round when the session is resumed; the results of other phases stay.
@@ -68,14 +75,16 @@ def rerun_at_rest(store: Store, session_id: str, phase: str, now_ms: int) -> Rer
     checkpoints = list(store.checkpoints.scan(session_id))
     if any(task.state == "running" for task in tasks):
         _, draft = rerun_asked(session, plan.from_phase, now_ms, store.epoch)
+        put_receipt(draft, receipt, store.epoch, plan)
         store.journal.commit(draft).result()
         return plan
     draft = rerun(session, tasks, checkpoints, plan, now_ms, store.epoch)
+    put_receipt(draft, receipt, store.epoch, plan)
     store.journal.commit(draft).result()
     return plan
 
 
-def remove_at_rest(store: Store, session_id: str) -> None:
+def remove_at_rest(store: Store, session_id: str, *, receipt: Receipt | None = None) -> None:
     """Delete all records of a session that has ended, in one transition; durable on return.
 
     Files in its workspace are not touched. What it has used stays in the history of usage.
@@ -92,7 +101,9 @@ def remove_at_rest(store: Store, session_id: str) -> None:
     if _sends(store, session_id):
         rule = "its tickets and alerts must have been sent"
         raise VerbRefused("remove", session_id, session.state, rule)
-    store.journal.remove(session_id).result()
+    along = Transition()
+    put_receipt(along, receipt, store.epoch)
+    store.journal.remove(session_id, along).result()
 
 
 def put_away(store: Store, session_id: str, now_ms: int, *, then: Callable[[str], object]) -> None:

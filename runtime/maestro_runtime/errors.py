@@ -309,3 +309,16 @@ class BudgetAmbiguous(RuntimeFault, ValueError):
         left_out = len(self.places) - PLACES_NAMED
         more = f" and {left_out} more" if left_out > 0 else ""
         return f"budget {self.budget_id!r} must mean one counter, it has {listed}{more}"
+
+
+class RequestIdInvalid(RuntimeFault, ValueError):
+    """The id of an order breaks a rule; nothing was done."""
+
+    def __init__(self, request_id: str, rule: str) -> None:
+        super().__init__(request_id, rule)
+        self.request_id = request_id
+        """In hex digits."""
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return f"request id {self.request_id!r} {self.rule}"

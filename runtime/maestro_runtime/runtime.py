@@ -13,9 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import pykka
-
-from maestro_actors.answer import Answer
 from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
 from maestro_actors.help_desk import HelpDesk
@@ -40,6 +37,7 @@ from maestro_runtime._book_verbs import BookVerbs
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime._governance import Governance
+from maestro_runtime._help_verbs import HelpVerbs
 from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._host_verbs import HostVerbs
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
@@ -51,7 +49,7 @@ from maestro_runtime._readiness import current_versions, placed, require_ready
 from maestro_runtime._record_verbs import RecordVerbs
 from maestro_runtime._resumption import require_open
 from maestro_runtime._running import RunningSessions
-from maestro_runtime.checkpoints import ForkOrder, fork, forked_team
+from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.control import put_away
 from maestro_runtime.engines.driver import Driver
@@ -63,6 +61,7 @@ from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
 from maestro_runtime.healing import FileMender
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.prices import open_prices
+from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.redaction import Redactor, environment_secrets, team_secrets
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.supervisor import Custodian, Supervisor
@@ -74,17 +73,14 @@ from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 from maestro_storage import Store, StorePorts
 from maestro_storage.errors import StorageError
 from maestro_storage.plan import Plan
-from maestro_storage.records import SESSION_FINAL, EventRecord, OutboxRecord, SessionRecord
-
-ANSWER_SECONDS: Final = 30.0
-"""Longest wait for an answer to become durable."""
+from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
+class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governance):
     """The actors over one state directory. Close it, or use it as a context manager."""
 
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
@@ -310,67 +306,33 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, RecordVerbs, Governance):
                 require_team(record, stored, given)
             return self._take_up(record, stored, given, by_name=True, plan=plan)
 
-    def fork(self, order: ForkOrder) -> Session:
+    def fork(self, order: ForkOrder, *, request_id: bytes = b"") -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
 
         Tasks that were done or skipped by then are kept, with their files copied and verified; the
-        others run. The original is not touched, and may be running.
+        others run. The original is not touched, and may be running. With the `request_id` of a fork
+        that was made, that one goes on.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             NotFound: There is no such session or checkpoint.
             SessionExists, SessionNameInvalid: The new name is taken, or is not one.
             ArtifactMismatch: A file of the original is not what the checkpoint has.
             EngineNotReady, CheckNotReady, DirectoryUnusable, QuotaExceeded: As `run`.
             SessionQuarantined: A record of the original is damaged.
         """
+        receipt = receipt_of(request_id, "fork")
         with self._starting:
-            self._running.require_admission(order.new_id or order.session_id)
-            team = forked_team(self.store, order)
-            require_ready(team, self.registry)
-            session_id = fork(self.store, order, self.system.clock.now_ms())
+            if row := carried_out(self.store, receipt):
+                session_id = answer_in(row, Forked).session_id
+                team = self._admission.team_of(self.store.require_session(session_id))
+            else:
+                self._running.require_admission(order.new_id or order.session_id)
+                team = forked_team(self.store, order)
+                require_ready(team, self.registry)
+                now_ms = self.system.clock.now_ms()
+                session_id = fork(self.store, order, now_ms, receipt=receipt)
             return self._take_up(self.store.require_session(session_id), team, team)
-
-    def answer(self, session_id: str, task_id: str, answer: Answer) -> None:
-        """Answer a task that needs help; durable on return.
-
-        A session that still runs takes it up at once; one that has stopped for want of an answer
-        goes on when it is resumed. Not from a listener.
-
-        Raises:
-            NotFound: There is no such task.
-            HelpNotAwaited: The task does not wait for a person.
-            AnswerInvalid: The answer breaks a rule.
-            SessionQuarantined: A record of the session is damaged.
-            pykka.Timeout: It was not durable within 30 seconds; it still may become so.
-            StorageError, ActorFailed: The store or an actor was lost before it was.
-        """
-        self.store.require_session(session_id)
-        # Both an answer and a verb may write the record of a session that nobody runs.
-        with self._starting:
-            before = self._help.answers(session_id, task_id)
-            self.help_desk.answer(session_id, task_id, answer).get(timeout=ANSWER_SECONDS)
-            if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
-                raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
-
-    def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
-        """Wait until all tickets and alerts of a session are delivered, or have to wait for longer.
-
-        Args:
-            session_id: The session; it exists.
-            timeout_seconds: Longest wait.
-
-        Returns:
-            Whether all were delivered. The others are tried again while the runtime is open, and
-            at each later start.
-
-        Raises:
-            StorageError, ActorFailed: The store or an actor was lost before they were.
-        """
-
-        def unsent() -> list[OutboxRecord]:
-            return [row for row in self.store.outbox.scan(session_id) if row.state != "done"]
-
-        return self._help.settle(unsent, self.system.clock.now_ms, timeout_seconds)
 
     def close(self) -> None:
         """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.

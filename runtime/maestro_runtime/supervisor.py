@@ -1,9 +1,11 @@
 """Who carries out orders from anywhere: two actors whose handlers may wait for the disk."""
 
+from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, Final, assert_never
 
 import msgspec
+import pykka
 
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import CheckpointTaken
@@ -30,6 +32,7 @@ from maestro_runtime.wire.orders import (
     RetryFailed,
     StartSession,
     TopUpBudget,
+    request_id_of,
 )
 from maestro_runtime.wire.session_order import fork_order_of, order_of
 from maestro_runtime.wire.state import (
@@ -46,6 +49,10 @@ if TYPE_CHECKING:
     from maestro_runtime.session import Session
 
 
+ANSWERS_MAX: Final = 1024
+"""Answers that are kept for orders that come again to the same process."""
+
+
 class Supervisor(MessageActor):
     """Carries out orders about sessions by the verbs of the runtime, one after the other."""
 
@@ -54,13 +61,39 @@ class Supervisor(MessageActor):
     def __init__(self, runtime: "Runtime") -> None:
         super().__init__()
         self._runtime = runtime
+        self._answers: OrderedDict[bytes, Accepted] = OrderedDict()
+        """The last ones to orders whose ids are not written down."""
+        self._doubtful: set[bytes] = set()
+        """Ids of orders that may still become durable."""
 
     def handle(self, message: Any) -> msgspec.Struct:
-        """Answer once it is durable; whoever asked hears of errors."""
+        """Answer once it is durable; whoever asked hears of errors.
+
+        Raises:
+            pykka.Timeout: It was not durable in time; or was not before, when it was sent first.
+        """
         order: Order = message
+        once = request_id_of(order)
+        if once in self._answers:
+            return self._answers[once]
+        if once in self._doubtful and self._runtime.store.requests.get(once) is None:
+            raise pykka.Timeout("the order was not durable in time; it still may become so")
+        try:
+            return self._carried_out(order)
+        except (pykka.Timeout, TimeoutError):
+            if once:
+                self._doubtful.add(once)
+            raise
+
+    def _carried_out(self, order: Order) -> msgspec.Struct:
         match order:
             case StartSession() | ResumeSession() | ForkSession() | BeginPhases():
-                return self._begun(order)
+                accepted = self._begun(order)
+                if isinstance(order, ResumeSession | BeginPhases) and order.request_id:
+                    self._answers[order.request_id] = accepted
+                    if len(self._answers) > ANSWERS_MAX:
+                        self._answers.popitem(last=False)
+                return accepted
             case PauseSession() | CancelSession() | RemoveSession():
                 return self._stopped(order)
             case OpenBreaker() | CloseBreaker() | PruneCheckpoints() | ImportBundle():
@@ -84,7 +117,7 @@ class Supervisor(MessageActor):
                 )
                 return _accepted(session)
             case ForkSession():
-                return _accepted(runtime.fork(fork_order_of(order)))
+                return _accepted(runtime.fork(fork_order_of(order), request_id=order.request_id))
             case BeginPhases():
                 run = runtime.run_phases(order.session_id, order.phases)
                 return Accepted(session_id=order.session_id, rests=run.is_over)
@@ -100,7 +133,12 @@ class Supervisor(MessageActor):
         seconds = order.deadline_seconds
         if isinstance(order, RemoveSession):
             return _accepted(
-                runtime.remove(session_id, cancel=order.cancel, deadline_seconds=seconds)
+                runtime.remove(
+                    session_id,
+                    cancel=order.cancel,
+                    deadline_seconds=seconds,
+                    request_id=order.request_id,
+                )
             )
         return _accepted(runtime.cancel(session_id, deadline_seconds=seconds, reason=order.reason))
 
@@ -121,6 +159,7 @@ class Supervisor(MessageActor):
                     output_dir=None if order.output_dir is None else Path(order.output_dir),
                     input_dir=None if order.input_dir is None else Path(order.input_dir),
                     base_dir=Path(order.base_dir),
+                    request_id=order.request_id,
                 )
             case _:
                 assert_never(order)
@@ -136,21 +175,23 @@ class Supervisor(MessageActor):
         | CorrectBooking
         | KeepValues,
     ) -> msgspec.Struct:
-        runtime = self._runtime
+        runtime, once = self._runtime, request_id_of(order)
         match order:
             case RerunPhase():
-                return runtime.rerun(order.session_id, order.phase, interrupt=order.interrupt)
+                return runtime.rerun(
+                    order.session_id, order.phase, interrupt=order.interrupt, request_id=once
+                )
             case NameCheckpoint():
-                number = runtime.checkpoint(order.session_id, order.name)
+                number = runtime.checkpoint(order.session_id, order.name, request_id=once)
                 return CheckpointTaken(number=number)
             case RaiseLimit():
-                return runtime.raise_limit(order.order)
+                return runtime.raise_limit(order.order, request_id=once)
             case RetryFailed():
-                runtime.retry(order.session_id, order.task_id)
+                runtime.retry(order.session_id, order.task_id, request_id=once)
             case AnswerTask():
-                runtime.answer(order.session_id, order.task_id, order.answer)
+                runtime.answer(order.session_id, order.task_id, order.answer, request_id=once)
             case TopUpBudget():
-                runtime.top_up(order.order)
+                runtime.top_up(order.order, request_id=once)
             case CorrectBooking():
                 runtime.correct(order.order)
             case KeepValues():

@@ -18,6 +18,7 @@ from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.prices import NANO_PER_USD
 from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import HelpAnswered, RaiseLimit, ToppedUp, encode
+from maestro_actors.receipt import Receipt
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.counters import (
@@ -139,7 +140,7 @@ def planned(
     return TopUpPlan(counter, counted, amount, draft, retried)
 
 
-def limit_order(plan: TopUpPlan, now_ms: int) -> RaiseLimit:
+def limit_order(plan: TopUpPlan, now_ms: int, receipt: Receipt | None = None) -> RaiseLimit:
     """Return the order to the books by which a plan is carried out."""
     return RaiseLimit(
         budget=plan.counted[-1].budget,
@@ -149,6 +150,7 @@ def limit_order(plan: TopUpPlan, now_ms: int) -> RaiseLimit:
         at_ms=now_ms,
         retried=plan.retried,
         draft=plan.draft,
+        receipt=receipt,
     )
 
 

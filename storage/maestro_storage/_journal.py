@@ -94,12 +94,16 @@ class Journal:
         with self._arrived:
             return self._idle
 
-    def remove(self, session_id: str) -> Future[None]:
+    def remove(self, session_id: str, along: Transition | None = None) -> Future[None]:
         """Delete a session and the payloads only it refers to, if it is final by then.
 
         The future is resolved once that is durable. Raises as `append`.
+
+        Args:
+            session_id: The session.
+            along: Records that become durable with it, and only with it.
         """
-        return self._submit_awaited(Removal(session_id), 0)
+        return self._submit_awaited(Removal(session_id, along or Transition()), 0)
 
     def tidy(self, work: Tidying) -> Future[None]:
         """Take one step of tidying. The future is resolved once it is durable. Raises as `append`.

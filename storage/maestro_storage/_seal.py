@@ -13,7 +13,7 @@ DIGEST_BYTES: Final = 32
 VERSION_BYTES: Final = 2
 HEADER_BYTES: Final = DIGEST_BYTES + VERSION_BYTES
 
-SESSIONLESS: Final = frozenset({"breakers", "meta", "payloads", "references", "values"})
+SESSIONLESS: Final = frozenset({"breakers", "meta", "payloads", "references", "requests", "values"})
 """Databases whose keys do not begin with a session id."""
 
 

@@ -1,7 +1,8 @@
 """What outlives its session and still gets old: usage by the hour, counters of ended windows.
 
 The cells of a day are added up into one after some days: the sums stay what they were. Cells of
-days, counters and alerts go when nobody asks for them any more.
+days, counters and alerts go when nobody asks for them any more, and orders that were carried out
+when nobody sends them again.
 """
 
 from collections.abc import Iterator
@@ -15,13 +16,22 @@ from maestro_storage._payloads import Databases
 from maestro_storage._repository import Decoder
 from maestro_storage._retention import DAY_MS, RetentionPolicy
 from maestro_storage._seal import HEADER_BYTES, seal
-from maestro_storage.records import AlertRecord, CounterRecord, UsageRecord, key_of
+from maestro_storage.records import (
+    AlertRecord,
+    CounterRecord,
+    RequestRecord,
+    UsageRecord,
+    key_of,
+)
 
 ROWS_MAX: Final = 512
 """Rows that one step of tidying looks after, so that no commit waits for long."""
 
 WINDOW_DAYS_MAX: Final = 31
 """No window that has a start is longer; the storage does not know how long each of them is."""
+
+REQUEST_DAYS: Final = 1
+"""How long it is known which orders were carried out."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_cell: Final = Decoder(UsageRecord)
@@ -93,6 +103,7 @@ def _gone(txn: Transaction, databases: Databases, work: Tidying) -> Iterator[tup
     """Yield what nobody asks for any more: databases and keys."""
     age_ms = round((WINDOW_DAYS_MAX + work.policy.windows_days) * DAY_MS)
     yield from _forgotten_cells(txn, databases, work)
+    yield from _old_requests(txn, databases, work.now_ms - REQUEST_DAYS * DAY_MS)
     for name in _STARTS:
         yield from _dead(txn, databases, name, work.now_ms - age_ms)
 
@@ -105,6 +116,17 @@ def _forgotten_cells(
     cutoff_ms = work.now_ms - round(work.policy.day_cells_days * DAY_MS)
     for key in keys_under(txn, databases[name], _SESSIONLESS):
         if int.from_bytes(key[_HOUR], "big") >= cutoff_ms:
+            return
+        yield name, key
+
+
+def _old_requests(
+    txn: Transaction, databases: Databases, cutoff_ms: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the orders that nobody sends again; their keys begin with their age."""
+    name = RequestRecord.DATABASE
+    for key in keys_under(txn, databases[name], b""):
+        if int.from_bytes(key[:6], "big") >= cutoff_ms:
             return
         yield name, key
 

@@ -29,6 +29,7 @@ from maestro_storage.records import (
     EventRecord,
     OutboxRecord,
     Record,
+    RequestRecord,
     SessionRecord,
     TaskRecord,
     UsageRecord,
@@ -89,6 +90,7 @@ class Records:
         self.checkpoints = self._repository(CheckpointRecord)
         self.outbox = self._repository(OutboxRecord)
         self.values = self._repository(ValueRecord)
+        self.requests = self._repository(RequestRecord)
         self.payloads = Payloads(rows)
 
     def require_session(self, session_id: str) -> SessionRecord:

@@ -25,6 +25,8 @@ class Removal(msgspec.Struct, frozen=True):
     """Work for the writer: drop all of a session, if it is final."""
 
     session_id: str
+    along: Transition
+    """Written with it; not, if it is not final."""
 
 
 Work = Transition | Removal | Tidying
@@ -76,7 +78,7 @@ class Writer:
                         events.append(record)
                 elif isinstance(work, Removal):
                     self._put(txn, rows)
-                    self._remove(txn, work.session_id, sequences)
+                    self._remove(txn, work, rows, sequences)
                 else:
                     self._put(txn, rows)
                     work.rows = tidy(txn, environment.databases, work)
@@ -125,10 +127,14 @@ class Writer:
             return 0
         return int.from_bytes(cursor.key()[-8:], "big")
 
-    def _remove(self, txn: Transaction, session_id: str, sequences: dict[str, int]) -> None:
+    def _remove(
+        self, txn: Transaction, work: Removal, rows: Rows, sequences: dict[str, int]
+    ) -> None:
         """Delete a session, unless it is live again."""
-        databases, key = self._environment.databases, key_of(session_id)
+        databases, key = self._environment.databases, key_of(work.session_id)
         sealed = txn.get(key, db=databases[_SESSIONS])
         if sealed is not None and _decode_session(key, sealed).state in SESSION_FINAL:
-            _retention.remove(txn, databases, session_id)
-            sequences[session_id] = 0
+            _retention.remove(txn, databases, work.session_id)
+            sequences[work.session_id] = 0
+            for change in work.along.changes:
+                rows.setdefault(change.database, {})[change.key] = change

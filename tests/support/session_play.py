@@ -279,13 +279,13 @@ class Play:
         phase = self._team.phases[step.place % len(self._team.phases)].name
         if not self.model.may_rerun(phase):
             return
-        if self._is_live:
-            asked = self._stage.coordinator.rerun(phase, interrupt=step.interrupt)
-            assert asked.get(timeout=BOUND_SECONDS).taken
-            return
         session, tasks = store.require_session(SESSION), list(store.tasks.scan(SESSION))
         checkpoints = list(store.checkpoints.scan(SESSION))
         plan = plan_rerun(session, tasks, checkpoints, self._team, phase)
+        if self._is_live:
+            asked = self._stage.coordinator.rerun(plan, interrupt=step.interrupt)
+            assert asked.get(timeout=BOUND_SECONDS).taken
+            return
         now_ms = self._stage.clock.now_ms()
         draft = rerun(session, tasks, checkpoints, plan, now_ms, store.epoch)
         store.journal.commit(draft).result(BOUND_SECONDS)

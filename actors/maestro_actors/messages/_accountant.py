@@ -8,6 +8,7 @@ from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.limits import CallLimits
 from maestro_actors.messages._message import Message, Request
+from maestro_actors.receipt import Receipt
 from maestro_storage.records import (
     CallState,
     TaskRecord,
@@ -180,6 +181,7 @@ class TopUp(Message, frozen=True, kw_only=True):
     """In units of the metric; at least 1."""
     reason: str
     at_ms: int
+    receipt: Receipt | None = None
 
 
 class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +215,7 @@ class RaiseLimit(Message, frozen=True, kw_only=True):
     retried: tuple[tuple[str, str], ...]
     draft: Transition
     """The entry in the history, and the tasks that are tried again; the counter is added."""
+    receipt: Receipt | None = None
 
 
 class GetUsage(Request[SessionUsage], frozen=True):

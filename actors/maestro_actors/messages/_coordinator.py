@@ -3,6 +3,8 @@
 import msgspec
 
 from maestro_actors.messages._message import Message, Request
+from maestro_actors.receipt import Receipt
+from maestro_actors.rework import Rerun
 from maestro_actors.wish import Asked
 from maestro_storage.records import (
     SessionState,
@@ -88,14 +90,17 @@ class RetryTask(Message, frozen=True, kw_only=True):
     """Try a failed task again. Answered by `OrderTaken`."""
 
     task_id: str
+    receipt: Receipt | None = None
 
 
 class RunAgain(Message, frozen=True, kw_only=True):
     """Run a phase and all after it again. Answered by `OrderTaken`."""
 
-    phase: str
+    plan: Rerun
+    """What that does, as far as it is known."""
     interrupt: bool
     """Whether attempts in flight are to be cut short."""
+    receipt: Receipt | None = None
 
 
 class RerunRecorded(Message, frozen=True, kw_only=True):
@@ -130,6 +135,7 @@ class TakeCheckpoint(Message, frozen=True, kw_only=True):
     """Write down where the session stands, under a name. Answered by `CheckpointTaken`."""
 
     name: str
+    receipt: Receipt | None = None
 
 
 CoordinatorMessage = (

@@ -5,6 +5,7 @@ import msgspec
 from maestro_actors.answer import Answer
 from maestro_actors.messages._message import Message
 from maestro_actors.messages._persona import Flushed
+from maestro_actors.receipt import Receipt
 
 
 class PostingWritten(Message, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class AnswerHelp(Message, frozen=True, kw_only=True):
     session_id: str
     task_id: str
     answer: Answer
+    receipt: Receipt | None = None
 
 
 class AnswerRecorded(Message, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from maestro_runtime.checkpoints._diff import Changes, CheckpointDiff, compared
     from maestro_runtime.checkpoints._files import CheckpointVerification, content_of, verified
     from maestro_runtime.checkpoints._fork import (
+        Forked,
         ForkOrder,
         ForkPlan,
         PhaseAgain,
@@ -44,6 +45,7 @@ _HOMES = {
     "ExportFailed": "errors",
     "Exported": "_transfer",
     "ForkOrder": "_fork",
+    "Forked": "_fork",
     "ForkPlan": "_fork",
     "Imported": "_transfer",
     "PhaseAgain": "_fork",
@@ -78,6 +80,7 @@ __all__ = [
     "Exported",
     "ForkOrder",
     "ForkPlan",
+    "Forked",
     "Imported",
     "PhaseAgain",
     "Pruned",

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import Origin, Particulars, opening_transition
 from maestro_actors.team import Team, decode_team
 from maestro_runtime._directories import own_workspace, usable_input
@@ -116,7 +117,13 @@ def forked_team(store: Records, order: ForkOrder) -> Team:
     return _original(store, order)[1]
 
 
-def fork(store: Store, order: ForkOrder, now_ms: int) -> str:
+class Forked(msgspec.Struct, frozen=True, kw_only=True):
+    """A fork was created; durable."""
+
+    session_id: str
+
+
+def fork(store: Store, order: ForkOrder, now_ms: int, *, receipt: Receipt | None = None) -> str:
     """Create a fork, to be resumed, and return its session id; durable on return.
 
     The files are copied and verified first, the session follows in one transition: a kill in
@@ -154,6 +161,7 @@ def fork(store: Store, order: ForkOrder, now_ms: int) -> str:
         ),
         particulars=Particulars(labels=original.labels, versions=session_versions(store, original)),
     )
+    put_receipt(draft, receipt, store.epoch, Forked(session_id=session_id))
     store.journal.commit(draft).result()
     return session_id
 

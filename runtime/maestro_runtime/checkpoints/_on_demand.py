@@ -2,6 +2,8 @@
 
 import re
 
+from maestro_actors.messages import CheckpointTaken
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import INIT_PHASE, record_checkpoint
 from maestro_actors.team import Team, decode_team
 from maestro_runtime.config import NAME_PATTERN
@@ -23,7 +25,9 @@ def require_name(team: Team, name: str) -> None:
         raise CheckpointNameInvalid(name, rule)
 
 
-def checkpoint_at_rest(store: Store, session_id: str, name: str, now_ms: int) -> int:
+def checkpoint_at_rest(
+    store: Store, session_id: str, name: str, now_ms: int, *, receipt: Receipt | None = None
+) -> int:
     """Write a checkpoint of a session that nobody runs; return its number. Durable on return.
 
     Raises:
@@ -46,5 +50,6 @@ def checkpoint_at_rest(store: Store, session_id: str, name: str, now_ms: int) ->
     )
     draft = Transition()
     record_checkpoint(draft, checkpoint, list(store.tasks.scan(session_id)))
+    put_receipt(draft, receipt, store.epoch, CheckpointTaken(number=number))
     store.journal.commit(draft).result()
     return number

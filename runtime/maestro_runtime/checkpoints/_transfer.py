@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import opening_transition
 from maestro_actors.team import decode_team
 from maestro_runtime._directories import own_workspace, usable_input
@@ -139,6 +140,7 @@ def import_bundle(
     input_dir: Path | None,
     now_ms: int,
     base_dir: Path | None = None,
+    receipt: Receipt | None = None,
 ) -> Imported:
     """Make a session of a bundle, to be resumed; durable on return.
 
@@ -154,6 +156,7 @@ def import_bundle(
         input_dir: The source tree to work on, if the team needs one.
         now_ms: Wall clock.
         base_dir: None: the current directory.
+        receipt: Becomes durable with the session.
 
     Raises:
         BundleInvalid: It is not what an export writes.
@@ -181,8 +184,7 @@ def import_bundle(
         epoch=store.epoch,
         origin=content.origin,
     )
-    store.journal.commit(draft).result()
-    return Imported(
+    imported = Imported(
         schema=IMPORT_SCHEMA,
         session_id=session_id,
         phase=content.phase,
@@ -192,3 +194,6 @@ def import_bundle(
         tokens_kept=content.origin.tokens_kept,
         files=len(files),
     )
+    put_receipt(draft, receipt, store.epoch, imported)
+    store.journal.commit(draft).result()
+    return imported

@@ -74,6 +74,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.PriorityInvalid,
             errors.CursorInvalid,
             errors.IdempotencyKeyInvalid,
+            errors.RequestIdInvalid,
             errors.EngineNotReady,
             errors.CheckNotReady,
             errors.DirectoryUnusable,

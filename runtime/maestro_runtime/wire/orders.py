@@ -63,14 +63,15 @@ class StartSession(Request[Accepted], frozen=True, kw_only=True):
 class ResumeSession(Request[Accepted], frozen=True, kw_only=True):
     """See `Runtime.resume`. A session that goes on already is left alone.
 
-    Of a session with a plan, say the plan: without one, the same again after a stop goes on with
-    the next stretch.
+    Its id is known only to the process that has answered: sent again to the next one, an order
+    without a plan goes on with the next stretch if the session has come to a stop meanwhile.
     """
 
     session_id: str
     plan: Plan | None = None
     team: Team | None = None
     accept_changes: bool = False
+    request_id: bytes = b""
 
 
 class ForkSession(Request[Accepted], frozen=True, kw_only=True):
@@ -146,10 +147,15 @@ class NameCheckpoint(Request[CheckpointTaken], frozen=True, kw_only=True):
 
 
 class BeginPhases(Request[Accepted], frozen=True, kw_only=True):
-    """See `Runtime.run_phases`. A phase that is done, or on its way to it, stays as it is."""
+    """See `Runtime.run_phases`. A phase that is done stays as it is.
+
+    Its id is known only to the process that has answered: in the next one nobody waits for a phase,
+    and whoever asks takes over what has begun.
+    """
 
     session_id: str
     phases: tuple[str, ...]
+    request_id: bytes = b""
 
 
 class RaiseLimit(Request[ToppedUp], frozen=True, kw_only=True):

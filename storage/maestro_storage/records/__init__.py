@@ -44,6 +44,7 @@ from maestro_storage.records._session import (
 from maestro_storage.records._shared import (
     BreakerRecord,
     BreakerState,
+    RequestRecord,
     ValueRecord,
 )
 
@@ -64,6 +65,7 @@ RECORD_TYPES: Final[tuple[type[Record], ...]] = (
     CheckpointRecord,
     OutboxRecord,
     ValueRecord,
+    RequestRecord,
 )
 """Every kind of record. A new kind is added here and nowhere else in the storage."""
 
@@ -89,6 +91,7 @@ __all__ = [
     "OutboxRecord",
     "OutboxState",
     "Record",
+    "RequestRecord",
     "SessionRecord",
     "SessionState",
     "TaskEnd",

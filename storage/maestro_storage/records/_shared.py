@@ -1,4 +1,4 @@
-"""What is on record beside the sessions: circuit breakers, and values of programs."""
+"""What is on record beside the sessions: circuit breakers, values of programs, orders."""
 
 from typing import ClassVar, Literal
 
@@ -51,3 +51,22 @@ class ValueRecord(Record, frozen=True, kw_only=True):
     def key(self) -> bytes:
         """By name."""
         return key_of(self.name)
+
+
+class RequestRecord(Record, frozen=True, kw_only=True):
+    """An order that has been carried out, so that it is not when it comes again."""
+
+    DATABASE: ClassVar[str] = "requests"
+
+    request_id: bytes
+    """16 bytes; the first 6 are the wall clock in milliseconds when it was drawn."""
+    kind: str
+    reply: bytes
+    """The answer, encoded; empty if there is nothing to say."""
+    at_ms: int
+    epoch: int = 0
+
+    @property
+    def key(self) -> bytes:
+        """By id, and so by age."""
+        return key_of(self.request_id)

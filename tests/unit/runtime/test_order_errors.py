@@ -36,6 +36,10 @@ from maestro_runtime import errors
             "an idempotency key must have 1 to 128 characters, got ''",
         ),
         (
+            errors.RequestIdInvalid("00", "must have 16 bytes"),
+            "request id '00' must have 16 bytes",
+        ),
+        (
             errors.RuntimeDraining("s1"),
             (
                 "the runtime is stopping and takes no more work: session 's1' "

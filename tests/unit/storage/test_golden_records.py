@@ -22,6 +22,7 @@ from maestro_storage.records import (
     EventRecord,
     OutboxRecord,
     Record,
+    RequestRecord,
     SessionRecord,
     TaskRecord,
     UsageRecord,
@@ -202,6 +203,13 @@ EXPECTED: dict[str, Record] = {
     ),
     "values-v1": ValueRecord(
         name="progress", value=b'{"done": 3}', updated_ms=1_700_000_000_000, epoch=3
+    ),
+    "requests-v1": RequestRecord(
+        request_id=CALL_ID,
+        kind="checkpoint",
+        reply=b"\x81\xa6number\x07",
+        at_ms=1_700_000_000_000,
+        epoch=3,
     ),
 }
 
