@@ -6,6 +6,7 @@ a commit is under way.
 """
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
@@ -15,6 +16,7 @@ import lmdb
 
 from maestro_storage._ballast import Ballast
 from maestro_storage._environment import Environment, storage_error
+from maestro_storage._figures import JournalFigures
 from maestro_storage._limits import checked_bytes
 from maestro_storage._ports import StorePorts
 from maestro_storage._tidying import Tidying
@@ -43,6 +45,7 @@ class Journal:
         self, environment: Environment, ballast: Ballast, epoch: int, ports: StorePorts
     ) -> None:
         """Start the writer thread; `epoch` must be what `begin_epoch` returned."""
+        self.figures: Final = JournalFigures()
         self._environment = environment
         self._ballast = ballast
         self._ports = ports
@@ -112,6 +115,11 @@ class Journal:
         """
         return self._submit_awaited(work, 0)
 
+    @property
+    def queue_length(self) -> int:
+        """Transitions that were handed in and are not in a batch yet."""
+        return len(self._queue)
+
     def close(self) -> None:
         """Refuse new work, write what is queued, end the writer thread. Not from a port."""
         with self._arrived:
@@ -161,7 +169,9 @@ class Journal:
         while batch := self._take():
             try:
                 works = [entry[0] for entry in batch]
+                begun_seconds = time.monotonic()
                 events = self._ballast.spend_if_full(partial(self._writer.write, works))
+                self.figures.note(len(works), time.monotonic() - begun_seconds)
                 self._let_out(batch, events)
             except Exception as error:  # noqa: BLE001 - a writer that dies unseen strands everybody
                 self._fail(error, batch)

@@ -169,6 +169,12 @@ class StateView(Records):
             lmdb_patched=bool(version[3]),
         )
 
+    def reader_slots(self) -> tuple[int, int]:
+        """Return how many reader slots are taken, and how many there are."""
+        self._environment.check_usable()
+        info = self._environment.env.info()
+        return info["num_readers"], info["max_readers"]
+
     def verify(self) -> VerifyReport:
         """Check every value of one snapshot against its digest; writers go on.
 

@@ -86,6 +86,11 @@ class AsyncLane(Lane):
             else:
                 os.eventfd_write(self._bell, 1)
 
+    @property
+    def queue_length(self) -> int:
+        """See `Lane.queue_length`."""
+        return len(self._ready)
+
     def cancel(self, mailbox: Mailbox) -> None:
         """See `Lane.cancel`."""
         # A lane that is closed has cancelled everything, or is about to.

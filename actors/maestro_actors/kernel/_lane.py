@@ -34,6 +34,11 @@ class Lane(abc.ABC):
             LaneClosed: The lane runs nothing any more.
         """
 
+    @property
+    @abc.abstractmethod
+    def queue_length(self) -> int:
+        """Actors that wait for a turn."""
+
     @abc.abstractmethod
     def cancel(self, mailbox: Mailbox) -> None:
         """Cancel what a handler of `mailbox` awaits, if it does. Any thread; does not wait."""

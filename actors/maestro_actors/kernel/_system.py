@@ -183,6 +183,11 @@ class ActorSystem:
         if not self._directory.watch(address, watcher_address, message):
             self.deliver(watcher_address, message)
 
+    @property
+    def queue_length(self) -> int:
+        """Actors that wait for a turn on the lane of this system."""
+        return self._lane.queue_length
+
     def dump_actors(self) -> list[ActorDump]:
         """Return what each actor is doing, first spawned first: a glance, not a snapshot."""
         now = time.monotonic()

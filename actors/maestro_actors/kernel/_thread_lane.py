@@ -67,6 +67,11 @@ class ThreadLane(Lane):
                 raise LaneClosed(self.name)
             self._grow()
 
+    @property
+    def queue_length(self) -> int:
+        """See `Lane.queue_length`."""
+        return self._ready.qsize()
+
     def cancel(self, mailbox: Mailbox) -> None:
         """Nothing to cancel: no handler of this lane awaits."""
 

@@ -35,6 +35,16 @@ class Owner:
         rows = LineRows(self._line)
         return Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
 
+    def metrics(self) -> str:
+        """Return its metrics, as Prometheus reads them."""
+        import msgspec
+
+        from maestro_actors.messages import encode
+        from maestro_runtime.wire.metrics import METRICS_ADDRESS, GetMetrics, MetricsText
+
+        answer = self._line.ask(METRICS_ADDRESS, encode(GetMetrics()))
+        return msgspec.msgpack.decode(answer, type=MetricsText).text
+
     def carry_out(self, order: "Request[ReplyT]") -> "ReplyT":
         """Have an order carried out; durable on return. Raises what the verb of `Runtime` does."""
         import msgspec

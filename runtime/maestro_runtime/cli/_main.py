@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
     "help-needed": ("help_needed", "Tasks that wait for a person, and answers to them."),
+    "metrics": ("metrics", "Print figures for Prometheus."),
     "run": ("run", "Run a team, or resume where it was."),
     "serve": ("serve", "Own a state and serve it to other processes: the daemon."),
     "session": ("session", "List, show, resume and fork sessions."),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import Final, Protocol, assert_never
 
+from maestro_runtime.daemon._traffic import Traffic
 from maestro_runtime.wire.errors import (
     FrameInvalid,
     FrameTooLarge,
@@ -58,6 +59,10 @@ _Work = Callable[[], Coroutine[None, None, None]]
 class Gate(Protocol):
     """What a client reaches. Called on the loop of the connections; must not block it."""
 
+    @property
+    def traffic(self) -> Traffic:
+        """Where connections and requests are counted."""
+
     def welcome(self) -> Welcome:
         """Say who answers."""
 
@@ -82,6 +87,8 @@ class Connection:
 
     async def serve(self, users: Collection[int]) -> None:
         """Greet the client if it is one of `users`, and answer it until it goes."""
+        traffic = self._gate.traffic
+        traffic.connected()
         try:
             self._admit(users)
             async with asyncio.timeout(HANDSHAKE_SECONDS):
@@ -89,6 +96,7 @@ class Connection:
             while greeted and (frame := await self._next()) is not None:
                 await self._take(frame)
         except WireError as error:
+            traffic.refused(error)
             await self._say(refusal(0, error))
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             # It is gone, or as good as gone.
@@ -98,6 +106,7 @@ class Connection:
             for request in left:
                 request.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+            traffic.gone()
 
     def _admit(self, users: Collection[int]) -> None:
         """Look at who the kernel says it is; what it says of itself does not count."""
@@ -152,8 +161,11 @@ class Connection:
                 assert_never(frame)
 
     async def _begin(self, request_id: int, work: _Work) -> None:
+        self._gate.traffic.requests += 1
         if len(self._requests) >= REQUESTS_MAX:
-            await self._send(refusal(request_id, TooManyRequests(REQUESTS_MAX, RETRY_SECONDS)))
+            error = TooManyRequests(REQUESTS_MAX, RETRY_SECONDS)
+            self._gate.traffic.refused(error)
+            await self._send(refusal(request_id, error))
             return
         if request_id in self._requests:
             raise FrameInvalid(f"request {request_id} is under way")
@@ -168,6 +180,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
             if not isinstance(error, WireError):
                 _log.debug("a request failed", exc_info=True)
+            self._gate.traffic.refused(error)
             await self._say(refusal(request_id, error))
         finally:
             self._requests.pop(request_id, None)

@@ -1,5 +1,6 @@
 """What clients reach: stored rows, events, orders, and the requests of the actors."""
 
+import asyncio
 import os
 from functools import reduce
 from operator import or_
@@ -22,10 +23,12 @@ from maestro_actors.messages import (
 )
 from maestro_actors.proxy import LocalChannel
 from maestro_runtime._version import __version__
+from maestro_runtime.daemon._metrics import LiveMetrics
 from maestro_runtime.daemon._news import News
 from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import RequestInvalid, SessionsNotHosted
 from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
+from maestro_runtime.wire.metrics import METRICS_ADDRESS
 from maestro_runtime.wire.orders import (
     SUPERVISOR_ADDRESS,
     BeginPhases,
@@ -71,6 +74,8 @@ class RuntimeGate:
         self._rows = RowReader(runtime.store.rows)
         self._channel = LocalChannel(runtime.system)
         self._news = News()
+        self._metrics = LiveMetrics(runtime)
+        self.traffic: Final = self._metrics.traffic
         runtime.subscribe(self._news.note)
 
     def welcome(self) -> Welcome:
@@ -97,6 +102,9 @@ class RuntimeGate:
         """
         if address == RECORDS_ADDRESS:
             return self._rows.answer(message)
+        if address == METRICS_ADDRESS:
+            # It reads through records, which takes its time.
+            return await asyncio.to_thread(self._metrics.answer, message)
         decoder = next((known for begin, known in _PUBLIC if address.startswith(begin)), None)
         if decoder is None:
             raise RequestInvalid(address, "there is nobody of this kind")

@@ -38,6 +38,10 @@ class ManualLane(Lane):
         assert mailbox not in self.ready, "a mailbox has one turn at most"
         self.ready.append(mailbox)
 
+    @property
+    def queue_length(self) -> int:
+        return len(self.ready)
+
     def step(self) -> None:
         mailbox = self.ready.popleft()
         rest = mailbox.begin(time.monotonic())._turn()
