@@ -1,6 +1,7 @@
 """The verbs of a runtime that are for who hosts it: going on after a start, coming to a stop."""
 
 import threading
+from collections.abc import Callable
 
 from maestro_actors.kernel import LaneActor, LaneFuture
 from maestro_actors.team import Team
@@ -17,6 +18,7 @@ class HostVerbs(SessionVerbs):
 
     _admission: Admission
     _starting: threading.Lock
+    _released: Callable[[], None]
 
     def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
         raise NotImplementedError  # the runtime answers
@@ -34,6 +36,26 @@ class HostVerbs(SessionVerbs):
         """Sessions in which something may still run."""
         return self._running.count
 
+    @property
+    def held(self) -> bool:
+        """Whether it is in safe mode: no session starts or goes on, but to be cancelled or paused.
+
+        Looking, answering and what changes records work as ever.
+        """
+        return self._running.held
+
+    def hold(self, released: Callable[[], None]) -> None:
+        """Enter safe mode; `released` is called by whoever leaves it, once, before it is left."""
+        self._released = released
+        self._running.held = True
+
+    def leave_safe_mode(self) -> None:
+        """Leave safe mode; durable on return, as far as a daemon counts. Otherwise does nothing."""
+        with self._starting:
+            if self._running.held:
+                self._released()
+                self._running.held = False
+
     def take_up(self, session_id: str) -> Session:
         """Go on with a session as a stop or a crash has left it.
 
@@ -46,6 +68,7 @@ class HostVerbs(SessionVerbs):
             CheckNotReady: A check cannot be evaluated here.
             DirectoryUnusable: A directory of it cannot be used.
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
+            SafeMode: It is in safe mode.
         """
         with self._starting:
             self._running.require_admission(session_id)

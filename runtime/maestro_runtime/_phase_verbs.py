@@ -43,6 +43,7 @@ class PhaseVerbs(SessionVerbs):
             EngineNotReady, CheckNotReady, DirectoryUnusable: As `run`.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
+        self._running.require_admission(session_id)
         self._require_no_wish(session_id)
         with self._starting:
             record = self.store.require_session(session_id)

@@ -15,7 +15,7 @@ from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.team import BreakerPolicy, Team
-from maestro_runtime.errors import RuntimeDraining, RuntimeStopped
+from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 
 Ended = LaneFuture[None]
 """Resolved once nothing more can run in a session; fails if the runtime ends before."""
@@ -58,6 +58,8 @@ class RunningSessions:
         self._turns: dict[str, Ended] = {}
         """When each, if somebody waits for that, begins anew or ends."""
         self._failure: BaseException | None = None
+        self.held = False
+        """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
         self._closed = False
 
@@ -103,6 +105,7 @@ class RunningSessions:
 
         Raises:
             Exception: What the coordinator raises.
+            RuntimeDraining, RuntimeStopped: The runtime comes to its end, and the session rests.
             pykka.Timeout: It was not taken within 30 seconds.
         """
         while self.is_under_way(session_id):
@@ -113,6 +116,8 @@ class RunningSessions:
                 answer = order(proxy).get(timeout=ORDER_SECONDS)
                 if answer.taken:
                     return answer
+            # A coordinator that was halted has gone, and no other one comes.
+            self._require_open(session_id)
             turn.get(timeout=ORDER_SECONDS)
         return None
 
@@ -150,7 +155,7 @@ class RunningSessions:
             gone = self._system.stop(coordinator_address(session_id))
             gone.get(timeout=self._grace_seconds)
         with self._lock:
-            self.require_admission(session_id)
+            self._require_open(session_id)
             ended = self._ended.get(session_id)
             if ended is not None and self.is_running(session_id):
                 return ended
@@ -189,11 +194,17 @@ class RunningSessions:
             self._settle(ended, error)
 
     def require_admission(self, session_id: str) -> None:
-        """Refuse a session that is to start or to go on, once none may.
+        """Refuse a session that is to start or to go on, while none may.
 
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
+            SafeMode: Nothing is to run until a person has looked.
         """
+        self._require_open(session_id)
+        if self.held:
+            raise SafeMode(session_id)
+
+    def _require_open(self, session_id: str) -> None:
         if self._closed:
             raise RuntimeStopped(session_id)
         if self._refusing:

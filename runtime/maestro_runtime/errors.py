@@ -276,6 +276,20 @@ class RuntimeDraining(RuntimeFault):
         )
 
 
+class SafeMode(RuntimeFault):
+    """A daemon has crashed too often, and runs nothing until a person has looked."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return (
+            f"the daemon is in safe mode after several crashes: session {self.session_id!r} "
+            "can start or go on once that is left"
+        )
+
+
 class ActorFailed(RuntimeFault):
     """An actor that nothing may restart has failed: the runtime stopped, the state is intact."""
 

@@ -20,6 +20,7 @@ from maestro_runtime.wire.orders import (
     ForkSession,
     ImportBundle,
     KeepValues,
+    LeaveSafeMode,
     NameCheckpoint,
     OpenBreaker,
     Order,
@@ -173,7 +174,8 @@ class Supervisor(MessageActor):
         | RaiseLimit
         | TopUpBudget
         | CorrectBooking
-        | KeepValues,
+        | KeepValues
+        | LeaveSafeMode,
     ) -> msgspec.Struct:
         runtime, once = self._runtime, request_id_of(order)
         match order:
@@ -196,6 +198,8 @@ class Supervisor(MessageActor):
                 runtime.correct(order.order)
             case KeepValues():
                 runtime.keep_values(order.values)
+            case LeaveSafeMode():
+                runtime.leave_safe_mode()
             case _:
                 assert_never(order)
         return Done()

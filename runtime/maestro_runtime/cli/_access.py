@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from maestro_runtime.cli._options import state_path
+from maestro_runtime.cli._output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,4 +121,6 @@ def _through_socket(path: "Path", owned: "StateOwned") -> "Iterator[Records]":
         # An owner without one, such as a backup, or a release from before there was one.
         raise owned from None
     with line:
+        if line.welcome.safe_mode:
+            say("the daemon is in safe mode, nothing runs; see `state leave-safe-mode --help`")
         yield Owner(line).records

@@ -111,6 +111,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             errors.SessionConflict,
             errors.SessionExists,
             errors.SessionBusy,
+            errors.SafeMode,
             errors.IdempotencyConflict,
             actors.HelpNotAwaited,
             actors.TeamChangeRefused,

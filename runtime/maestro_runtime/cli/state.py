@@ -91,3 +91,26 @@ def compact(state_dir: str | None, **options: Any) -> None:
         print_json({"schema": "maestro.compact/1", "path": str(path)})
     else:
         say(f"compacted {path}")
+
+
+@command.command(
+    "leave-safe-mode", epilog="Example: maestro-runtime state leave-safe-mode --state-dir ./state"
+)
+@state_dir_option
+def leave_safe_mode(state_dir: str | None) -> None:
+    """Let a daemon run sessions again after it has crashed too often.
+
+    After three crashes within ten minutes a daemon runs nothing, so that its state and its log can
+    be looked at. This forgets the crashes and takes up every session that was under way; so does a
+    stop in order and another start.
+    """
+    from maestro_runtime.cli._access import open_owner
+    from maestro_runtime.wire.errors import DaemonUnreachable
+    from maestro_runtime.wire.line import SOCKET_NAME
+    from maestro_runtime.wire.orders import LeaveSafeMode
+
+    with open_owner(state_dir) as owner:
+        if owner is None:
+            raise DaemonUnreachable(str(state_path(state_dir) / SOCKET_NAME), "nobody is there")
+        owner.carry_out(LeaveSafeMode())
+    say("nothing keeps sessions from running")

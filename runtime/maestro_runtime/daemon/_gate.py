@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from typing import Any, Final, get_args
@@ -67,8 +68,17 @@ _PUBLIC: Final = (
 class RuntimeGate:
     """The gate to one runtime."""
 
-    def __init__(self, runtime: Runtime, *, hosts: bool = False) -> None:
-        """Open it; `hosts`: clients may have sessions started, else only what runs is theirs."""
+    def __init__(
+        self, runtime: Runtime, *, hosts: bool = False, status: Callable[[], str] = str
+    ) -> None:
+        """Open it.
+
+        Args:
+            runtime: What clients reach.
+            hosts: Clients may have sessions started, else only what runs is theirs.
+            status: Says what the process is doing.
+        """
+        self._status: Final = status
         self._runtime: Final = runtime
         self._hosts: Final = hosts
         self._rows = RowReader(runtime.store.rows)
@@ -89,6 +99,8 @@ class RuntimeGate:
             pid=os.getpid(),
             quarantined=store.quarantined,
             hosts=self._hosts,
+            safe_mode=self._runtime.held,
+            status=self._status(),
         )
 
     async def ask(self, address: str, message: bytes) -> bytes:

@@ -22,6 +22,7 @@ from maestro_runtime.daemon._notifier import Notifier
 from maestro_runtime.daemon._pulse import Pulse
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
+from maestro_runtime.daemon._starts import Starts
 from maestro_runtime.daemon._taking_up import TakenUp, take_up
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
@@ -32,6 +33,8 @@ TICK_SECONDS: Final = 5.0
 
 EXTEND_SECONDS: Final = 30
 """How much more time is asked of the service manager each time."""
+
+_SAFE: Final = "safe mode: nothing runs until it is left"
 
 T = TypeVar("T")
 
@@ -70,6 +73,9 @@ class Daemon:
         """It has been told to read its configuration again."""
         self._runtime: Runtime | None = None
         self._pulse: Pulse | None = None
+        self._starts: Starts | None = None
+        self._is_released = False
+        """Safe mode has been left, and what was under way has not been taken up yet."""
         self._status = ""
 
     def run(self) -> None:
@@ -88,7 +94,7 @@ class Daemon:
             opening = partial(open_runtime, settings.state_dir.value, self._options)
             self._runtime = runtime = self._finished(opening)
             try:
-                gate = RuntimeGate(runtime, hosts=True)
+                gate = RuntimeGate(runtime, hosts=True, status=lambda: self._status)
                 access = settings.access.value
                 path, users = settings.socket.value, (os.getuid(), *access.users)
                 with closing(SocketServer(path, gate, users, group=access.group)) as server:
@@ -105,18 +111,38 @@ class Daemon:
             self._pulse = Pulse(
                 runtime.system, runtime.store.journal, lambda: self._notifier.tell(WATCHDOG=1)
             )
-        taken = self._finished(partial(take_up, runtime, self._goes_on))
+        now_ms = runtime.system.clock.now_ms()
+        self._starts = starts = self._finished(partial(Starts, runtime.store, now_ms))
+        if starts.too_many:
+            _log.error("safe mode after %d starts that ended in a crash", len(starts.unclean))
+            runtime.hold(self._leave_safe_mode)
+        taken = TakenUp() if runtime.held else self._take_up(runtime)
         if not self._is_over(runtime):
             self._tell_ready(runtime, taken)
         while not self._is_over(runtime):
-            self._say(f"{runtime.running_count} sessions under way")
+            self._say(_SAFE if runtime.held else f"{runtime.running_count} sessions under way")
             self._hear(self._tick_seconds)
             if self._reloads:
                 self._reload(runtime, server)
+            if self._is_released:
+                self._is_released = False
+                self._take_up(runtime)
         if not runtime.lost.is_done:
             self._drain(runtime)
         if runtime.lost.is_done:
             runtime.lost.get()
+        self._finished(starts.end)
+
+    def _take_up(self, runtime: Runtime) -> TakenUp:
+        return self._finished(partial(take_up, runtime, self._goes_on))
+
+    def _leave_safe_mode(self) -> None:
+        """Forget the crashes and go on; on the thread of whoever orders it."""
+        if self._starts is not None:
+            self._starts.forgive()
+        _log.warning("safe mode is left")
+        self._is_released = True
+        self._signals.wake()
 
     def _is_over(self, runtime: Runtime) -> bool:
         return self._stops > 0 or runtime.lost.is_done

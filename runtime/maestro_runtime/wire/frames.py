@@ -49,6 +49,10 @@ class Welcome(Frame, frozen=True, kw_only=True):
     """Sessions with damaged records, and what is damaged in each."""
     hosts: bool = False
     """Whether sessions of clients are run here, or only those of the process itself."""
+    safe_mode: bool = False
+    """Whether nothing runs until a person says so."""
+    status: str = ""
+    """What a daemon is doing; empty for another process."""
 
 
 class Ask(Frame, frozen=True, kw_only=True):

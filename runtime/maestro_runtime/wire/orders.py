@@ -215,6 +215,10 @@ class KeepValues(Request[Done], frozen=True, kw_only=True):
     values: dict[str, bytes | None]
 
 
+class LeaveSafeMode(Request[Done], frozen=True, kw_only=True):
+    """See `Runtime.leave_safe_mode`. Where there is none, nothing is done."""
+
+
 Order = (
     StartSession
     | ResumeSession
@@ -235,6 +239,7 @@ Order = (
     | PruneCheckpoints
     | ImportBundle
     | KeepValues
+    | LeaveSafeMode
 )
 
 

@@ -14,6 +14,7 @@ from maestro_runtime.wire.orders import (
     ForkSession,
     ImportBundle,
     KeepValues,
+    LeaveSafeMode,
     NameCheckpoint,
     OpenBreaker,
     PauseSession,
@@ -66,6 +67,7 @@ class SupervisorProxy(Proxy):
     prune_checkpoints = asks(PruneCheckpoints)
     import_bundle = asks(ImportBundle)
     keep_values = asks(KeepValues)
+    leave_safe_mode = asks(LeaveSafeMode)
 
 
 class CustodianProxy(Proxy):

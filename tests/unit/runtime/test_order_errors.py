@@ -47,6 +47,13 @@ from maestro_runtime import errors
             ),
         ),
         (
+            errors.SafeMode("s1"),
+            (
+                "the daemon is in safe mode after several crashes: session 's1' "
+                "can start or go on once that is left"
+            ),
+        ),
+        (
             errors.SessionConflict("s1", "the labels", "a=1", "a=2"),
             "session 's1' was started with the labels 'a=1', got 'a=2'",
         ),

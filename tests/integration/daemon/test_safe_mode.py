@@ -1,0 +1,113 @@
+"""A daemon that crashes again and again stops running sessions, until a person has looked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from command_line import CommandLine
+from daemon_team import TEAM
+from maestro_runtime import SessionOrder, open_runtime
+from maestro_runtime.daemon._starts import NAME, WINDOW_MS, Starts, unclean
+from maestro_runtime.errors import SafeMode
+from maestro_runtime.runtime import Runtime
+from maestro_storage import Store
+from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
+from served import interrupted_run, serving, start, stopped, wait_for_event
+
+NOW_MS = 1_800_000_000_000
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    with open_runtime(tmp_path / "state") as runtime:
+        yield runtime
+
+
+def crash(cli: CommandLine, times: int) -> None:
+    for _ in range(times):
+        with serving(cli) as process:
+            process.kill()
+            process.communicate(timeout=BOUND_SECONDS)
+
+
+def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) -> None:
+    interrupted_run(cli, "going", seconds=0.5)
+    crash(cli, 3)
+
+    with killed_at_the_end(start(cli)) as process:
+        wait_for_line(process, "safe mode after 3 starts that ended in a crash")
+        wait_for_line(process, "sessions_resumed=0")
+        listed = cli("session", "list")
+        resumed = cli("session", "resume", "going")
+        left = cli("state", "leave-safe-mode")
+        wait_for_event(cli, "going", "session_done")
+        stopped(process)
+
+    assert listed.returncode == 0
+    assert "going" in listed.stdout
+    assert "safe mode" in listed.stderr
+    assert resumed.returncode != 0
+    assert (left.returncode, left.stderr) == (0, "nothing keeps sessions from running\n")
+
+
+def test_an_end_in_order_forgets_the_crashes_before(cli: CommandLine) -> None:
+    crash(cli, 1)
+    with serving(cli) as process:
+        stopped(process)
+    with Store.inspect(cli.state_dir) as store:
+        forgotten = unclean(store, store.values.get(NAME).updated_ms)  # type: ignore[union-attr] # it is there
+
+    assert forgotten == ()
+
+
+def test_safe_mode_is_not_left_where_there_is_no_daemon(cli: CommandLine) -> None:
+    result = cli("state", "leave-safe-mode")
+
+    assert result.returncode == 3
+    assert "no daemon answers" in result.stderr
+
+
+def test_only_the_crashes_of_ten_minutes_count(runtime: Runtime) -> None:
+    store = runtime.store
+    for at_ms in (NOW_MS, NOW_MS + 1, NOW_MS + 2):
+        assert not Starts(store, at_ms).too_many
+
+    assert unclean(store, NOW_MS + WINDOW_MS) == (NOW_MS, NOW_MS + 1, NOW_MS + 2)
+    assert unclean(store, NOW_MS + WINDOW_MS + 1) == (NOW_MS + 1, NOW_MS + 2)
+    assert unclean(store, NOW_MS - WINDOW_MS) == (NOW_MS,)
+    assert Starts(store, NOW_MS + WINDOW_MS).too_many
+
+
+def test_what_is_forgiven_does_not_count_but_the_start_itself_does(runtime: Runtime) -> None:
+    for at_ms in range(NOW_MS, NOW_MS + 4):
+        last = Starts(runtime.store, at_ms)
+    last.forgive()
+
+    assert unclean(runtime.store, NOW_MS + 4) == (NOW_MS + 3,)
+    last.end()
+    assert unclean(runtime.store, NOW_MS + 4) == ()
+
+
+def test_a_runtime_that_is_held_starts_nothing_and_lets_go_what_is_cancelled(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    runtime.create(SessionOrder(TEAM, "known", tmp_path / "known"))
+    released: list[bool] = []
+    runtime.hold(lambda: released.append(runtime.held))
+
+    for order in (
+        lambda: runtime.run(SessionOrder(TEAM, "new", tmp_path / "new")),
+        lambda: runtime.resume("known"),
+        lambda: runtime.take_up("known"),
+        lambda: runtime.run_phases("known", ["build"]),
+    ):
+        with pytest.raises(SafeMode):
+            order()
+    runtime.cancel("known").result(BOUND_SECONDS)
+
+    assert [record.state for record in runtime.store.sessions.scan()] == ["cancelled"]
+    runtime.leave_safe_mode()
+    runtime.leave_safe_mode()
+    assert released == [True]
+    runtime.run(SessionOrder(TEAM, "new", tmp_path / "new")).result(BOUND_SECONDS)
