@@ -95,6 +95,9 @@ class Connection:
                 greeted = await self._greet()
             while greeted and (frame := await self._next()) is not None:
                 await self._take(frame)
+                # It has its turn before the next one is read, or its answer would not count yet.
+                await asyncio.sleep(0)
+                await self._room()
         except WireError as error:
             traffic.refused(error)
             await self._say(refusal(0, error))
@@ -192,18 +195,31 @@ class Connection:
     async def _follow(self, follow: Follow) -> None:
         sequence = follow.since
         while True:
+            await self._room()
             events = await self._gate.events(follow.session_id, sequence)
             await self._send(Events(id=follow.id, events=events))
             sequence += len(events)
+
+    async def _room(self) -> None:
+        """Wait until the client has read: what it leaves waiting must not grow with what it asks.
+
+        Raises:
+            ConnectionResetError: It has gone, or has read nothing for too long.
+        """
+        await self._writer.drain()
 
     async def _send(self, frame: Frame) -> None:
         """Send a frame once the one before has been taken, so that little waits here.
 
         Raises:
             FrameTooLarge: It is longer than a frame may be; nothing was sent.
+            ConnectionResetError: The client has gone.
         """
         data = packed(frame)
         async with self._sending, asyncio.timeout(FRAME_SECONDS):
+            if self._writer.is_closing():
+                # Each write to a connection that is lost would be a line in the log.
+                raise ConnectionResetError
             self._writer.write(data)
             await self._writer.drain()
 

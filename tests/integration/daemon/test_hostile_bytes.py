@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon_team import TEAM
+from hostile import HELLO, dialled, framed, last_word
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
@@ -21,7 +22,6 @@ from maestro_runtime.wire.faults import error_of
 from maestro_runtime.wire.frames import (
     FRAME_BYTES_MAX,
     LENGTH,
-    PROTOCOL,
     REQUESTS_MAX,
     Ask,
     Events,
@@ -29,14 +29,11 @@ from maestro_runtime.wire.frames import (
     Hello,
     Leave,
     Refusal,
-    Welcome,
     packed,
     receive,
 )
 from maestro_runtime.wire.line import Line
 from maestro_storage.records import EventRecord
-
-HELLO = packed(Hello(protocol=PROTOCOL, version="test"))
 
 
 @pytest.fixture(scope="module")
@@ -47,33 +44,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         server = SocketServer(directory / "socket", RuntimeGate(runtime), (os.getuid(),))
         yield server.path
         server.close()
-
-
-def dialled(path: Path, *, greeted: bool = False) -> socket.socket:
-    """Return a connection, with its handshake made if it is `greeted`."""
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    line.settimeout(20)
-    line.connect(str(path))
-    if greeted:
-        line.sendall(HELLO)
-        assert isinstance(receive(line), Welcome)
-    return line
-
-
-def last_word(line: socket.socket) -> Exception | None:
-    """Return the error that ends the connection; None if it ends without one."""
-    try:
-        while (frame := receive(line)) is not None:
-            if isinstance(frame, Refusal) and not frame.id:
-                return error_of(frame)
-    except ConnectionResetError:
-        pass
-    return None
-
-
-def framed(value: object) -> bytes:
-    body = msgspec.msgpack.encode(value)
-    return LENGTH.pack(len(body)) + body
 
 
 @settings(

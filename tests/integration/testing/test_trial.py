@@ -26,6 +26,7 @@ from maestro_runtime.testing import (
 
 pytest_plugins = ["maestro_runtime.testing.fixtures"]
 
+LINE = simple_team({"a": ("a1",), "b": ("b1",)})
 TWO = simple_team({"a": ("a1", "a2"), "b": ("b1",)})
 
 
@@ -134,7 +135,7 @@ def test_a_crash_loses_calls_in_flight_and_keeps_what_was_durable(trial: TrialRu
 def test_a_crash_at_any_commit_repeats_only_what_was_in_flight(tmp_path: Path, when: str) -> None:
     for commit in range(1, 40):
         with open_trial(tmp_path / str(commit)) as trial:
-            if not trial.crashes_at(commit, lambda: trial.run(TWO), when):  # type: ignore[arg-type]
+            if not trial.crashes_at(commit, lambda: trial.run(LINE), when):  # type: ignore[arg-type]
                 break
             done = {
                 task.task_id
@@ -142,7 +143,7 @@ def test_a_crash_at_any_commit_repeats_only_what_was_in_flight(tmp_path: Path, w
                 if task.state == "done"
             }
             asked = len(trial.engine.orders)
-            assert trial.run(TWO).state == "done"
+            assert trial.run(LINE).state == "done"
             assert done.isdisjoint(order.task_id for order in trial.engine.orders[asked:])
     assert 8 < commit < 40
 
