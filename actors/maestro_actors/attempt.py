@@ -1,6 +1,6 @@
 """An attempt that has ended: its record, and the line of history about it."""
 
-from dataclasses import dataclass
+import msgspec
 
 from maestro_actors.diagnosis import Diagnosis
 from maestro_actors.engine import Outcome
@@ -8,8 +8,7 @@ from maestro_storage.records import AttemptRecord, AttemptState, TaskRecord
 from maestro_storage.transition import Transition
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, gc=False):
     """How the call of an attempt ended."""
 
     outcome: Outcome

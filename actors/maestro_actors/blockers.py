@@ -1,8 +1,9 @@
 """What keeps each task of a session from going on; and that nobody knows, if that is so."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from maestro_actors.graph import SessionGraph
 from maestro_actors.messages import TaskStatus
@@ -10,8 +11,7 @@ from maestro_actors.team import Team
 from maestro_storage.records import TASK_PASSED, TaskRecord, TaskState, WaitsFor
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct, gc=False):
     """What the coordinator knows of one task between two messages."""
 
     record: TaskRecord

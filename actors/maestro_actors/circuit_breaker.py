@@ -13,7 +13,6 @@ from maestro_actors.breaker import Breaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
-    AcquireCall,
     AppendDraft,
     BreakerChanged,
     BreakerClosed,
@@ -24,7 +23,6 @@ from maestro_actors.messages import (
     GetBreaker,
     GovernBreaker,
     OpenCall,
-    ReportCall,
     ResetBreaker,
     ReturnProbe,
     TripBreaker,
@@ -35,10 +33,7 @@ from maestro_actors.team import BreakerPolicy
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.transition import Transition
 
-_CLOSED: Final = encoded(BreakerClosed())
-
-_decode_open: Final = msgspec.msgpack.Decoder(OpenCall).decode
-_decode_close: Final = msgspec.msgpack.Decoder(CloseCall).decode
+_CLOSED: Final = BreakerClosed()
 
 
 class CircuitBreaker(MessageActor):
@@ -54,8 +49,6 @@ class CircuitBreaker(MessageActor):
         self._accountant = AccountantProxy(LocalChannel(ports.system))
         self._waiters: dict[str, None] = {}
         """Addresses of refused calls, in the order they asked."""
-        self._letter = b""
-        """The message in hand, as it was encoded."""
 
     def on_start(self) -> None:
         """Take up the recorded state."""
@@ -63,19 +56,14 @@ class CircuitBreaker(MessageActor):
         if record is not None:
             self._breaker.restore(record)
 
-    def on_receive(self, message: bytes) -> bytes | None:
-        """Keep what may have to be passed on, and handle it."""
-        self._letter = message
-        return super().on_receive(message)
-
     def handle(  # noqa: C901 - one case a message
         self, message: BreakerMessage
     ) -> BreakerStatus | None:
         """Dispatch one message; only `GetBreaker` is answered."""
         match message:
-            case AcquireCall():
+            case OpenCall():
                 self._acquire(message)
-            case ReportCall():
+            case CloseCall():
                 self._report(message)
             case ReturnProbe():
                 if self._breaker.return_probe(message.call_id):
@@ -99,38 +87,31 @@ class CircuitBreaker(MessageActor):
                 assert_never(message)
         return None
 
-    def _acquire(self, asked: AcquireCall) -> None:
-        if not self._breaker.admits(asked.call_id, asked.at_ms):
-            self._waiters[asked.reply_to] = None
-            retry_at_ms = self._breaker.ask_again_ms(asked.at_ms)
-            refused = CallRefused(call_id=asked.call_id, retry_at_ms=retry_at_ms)
-            self._ports.system.deliver(asked.reply_to, encoded(refused))
+    def _acquire(self, order: OpenCall) -> None:
+        if not self._breaker.admits(order.call_id, order.at_ms):
+            self._waiters[order.reply_to] = None
+            retry_at_ms = self._breaker.ask_again_ms(order.at_ms)
+            refused = CallRefused(call_id=order.call_id, retry_at_ms=retry_at_ms)
+            self._ports.system.deliver(order.reply_to, refused)
             return
         # It no longer waits for this breaker: a later change is none of its business.
-        self._waiters.pop(asked.reply_to, None)
-        if self._breaker.state == "closed":
-            self._accountant.forward(self._letter)
-            return
-        order = _decode_open(self._letter)
-        self._record(order.draft, asked.at_ms)
-        order.draft.event(self._breaker.event(asked.session_id, asked.at_ms))
+        self._waiters.pop(order.reply_to, None)
+        if self._breaker.state != "closed":
+            self._record(order.draft, order.at_ms)
+            order.draft.event(self._breaker.event(order.session_id, order.at_ms))
         self._accountant.open_call(order)
 
-    def _report(self, ended: ReportCall) -> None:
+    def _report(self, order: CloseCall) -> None:
         breaker = self._breaker
         before = (breaker.state, breaker.failures, breaker.failed_total)
-        breaker.report(ended.call_id, ended.at_ms, verdict=ended.answered)
-        if before == (breaker.state, breaker.failures, breaker.failed_total):
-            self._accountant.forward(self._letter)
-            return
-        order = _decode_close(self._letter)
-        if before[0] == breaker.state:
-            order.draft.put(breaker.record(self._ports.epoch))
-        else:
-            self._record(order.draft, ended.at_ms)
-            order.draft.event(breaker.event(ended.session_id, ended.at_ms))
+        breaker.report(order.call_id, order.at_ms, verdict=order.answered)
+        if before[0] != breaker.state:
+            self._record(order.draft, order.at_ms)
+            order.draft.event(breaker.event(order.session_id, order.at_ms))
             if breaker.state == "closed":
                 self._wake()
+        elif before != (breaker.state, breaker.failures, breaker.failed_total):
+            order.draft.put(breaker.record(self._ports.epoch))
         self._accountant.close_call(order)
 
     def _record_by_hand(self) -> None:

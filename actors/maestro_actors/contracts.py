@@ -7,7 +7,7 @@ from maestro_actors.engine import FailureClass, Outcome
 from maestro_actors.team import Contract
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The result of holding an outcome against its contract."""
 
     quality_score: float

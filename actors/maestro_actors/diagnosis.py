@@ -25,7 +25,7 @@ _PASSING: Final = re.compile(r"\d+\.\d+|0x[0-9a-fA-F]+")
 """What differs between two runs of a program that do the same: durations and addresses."""
 
 
-class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The class of an attempt's failure, and why."""
 
     failure: FailureClass | None

@@ -40,7 +40,7 @@ FIGURE_MAX: Final = 1 << 53
 """Largest count of tokens or requests that is believed."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens of one call, in integers. Buckets are inclusive: the total is input plus output."""
 
     input_tokens: int = 0
@@ -105,7 +105,7 @@ class Estimate(NamedTuple):
     0: it needs all of it."""
 
 
-class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One file seen on disk after an attempt."""
 
     path: str
@@ -117,7 +117,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """Created or changed by this attempt; False when it was there before, byte for byte."""
 
 
-class CallOrder(msgspec.Struct, frozen=True, kw_only=True):
+class CallOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything an engine needs for one call. Durable before the engine sees it."""
 
     session_id: str
@@ -159,7 +159,7 @@ class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one call of an engine came to, as observed by the runtime."""
 
     usage: Usage = Usage()

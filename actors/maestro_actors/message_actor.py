@@ -1,15 +1,15 @@
-"""An actor whose inbox takes one union of encoded messages."""
+"""An actor whose inbox takes one union of messages."""
 
 from typing import Any, ClassVar
 
 import msgspec
 
 from maestro_actors.kernel import LaneActor
-from maestro_actors.messages import encode
+from maestro_actors.messages import Message, encode
 
 
 class MessageActor(LaneActor):
-    """Decodes what arrives, hands it to `handle`, and encodes what `handle` answers."""
+    """Hands what arrives to `handle`, decoded if it is encoded, and encodes what that answers."""
 
     mailbox_limit: ClassVar[int | None] = None
     """None: a refused message would be a lost one. Slots bound how much can be under way."""
@@ -22,9 +22,11 @@ class MessageActor(LaneActor):
         """How often an instance before this one has failed at the same address."""
         return self.actor_inbox.keeper.restarts
 
-    def on_receive(self, message: bytes) -> bytes | None:
-        """Handle one encoded message; the reply, if any, is encoded too."""
-        reply = self.handle(self.INBOX.decode(message))
+    def on_receive(self, message: Message | bytes) -> bytes | None:
+        """Handle one message, which may be encoded; the reply, if any, always is."""
+        if isinstance(message, bytes):
+            message = self.INBOX.decode(message)
+        reply = self.handle(message)
         return None if reply is None else encode(reply)
 
     def end(self) -> None:

@@ -52,7 +52,7 @@ from maestro_actors.whereabouts import Whereabouts, stand
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
 
-_RUN_ATTEMPT: Final = encoded(RunAttempt())
+_RUN_ATTEMPT: Final = RunAttempt()
 _RECOVER_TASK: Final = encoded(RecoverTask())
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
 _FLUSHED: Final = encoded(Flushed())
@@ -367,7 +367,7 @@ class Persona(MessageActor):
         self._step = "ready"
         self._woken = False
         self._ports.system.timers.cancel(self._task.address)
-        ready = encoded(TaskReady(task_id=self._record.task_id))
+        ready = TaskReady(task_id=self._record.task_id)
         self._ports.system.deliver(self._task.coordinator, ready)
 
     def _take_up(self) -> None:

@@ -1,7 +1,8 @@
 """Typed access to an actor: the one way other code sends it messages.
 
-A proxy builds the message, encodes it and hands it to a channel. The channel of this module leads
-to the actors of this process; one that leads through a socket serves the same proxies elsewhere.
+A proxy builds the message and hands it to a channel: a request encoded, since it may travel, any
+other as it is. The channel of this module leads to the actors of this process; one that leads
+through a socket carries the requests of the same proxies elsewhere.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,9 @@ P = ParamSpec("P")
 
 
 class Channel(Protocol):
-    """Carries encoded messages to an address."""
+    """Carries messages to an address."""
 
-    def tell(self, address: str, message: bytes) -> None:
+    def tell(self, address: str, message: Message) -> None:
         """Send without an answer; a message to nobody becomes a dead letter."""
 
     def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
@@ -36,8 +37,8 @@ class LocalChannel:
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
 
-    def tell(self, address: str, message: bytes) -> None:
-        """Put the message into the mailbox at `address`."""
+    def tell(self, address: str, message: Message) -> None:
+        """Put the message itself into the mailbox at `address`."""
         self._system.deliver(address, message)
 
     def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
@@ -78,7 +79,7 @@ class Proxy:
         return self._channel.ask(self.address, message)
 
     def _tell(self, message: Message) -> None:
-        self._channel.tell(self.address, encoded(message))
+        self._channel.tell(self.address, message)
 
     def _ask(self, message: Message, reply: type[ReplyT]) -> pykka.Future[ReplyT]:
         decode = msgspec.msgpack.Decoder(reply).decode

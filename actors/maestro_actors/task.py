@@ -4,7 +4,6 @@ The persona decides when a step happens; here stands what becomes durable by it.
 transition, so a restart finds the task before the step or after it, never in between.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import msgspec
@@ -45,8 +44,7 @@ _ATTEMPT_CLOSED: Final = encoded(AttemptClosed())
 _WAIT_RECORDED: Final = encoded(WaitRecorded())
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """What the tasks of a session have in common."""
 
     session_id: str
@@ -59,12 +57,11 @@ class Assignment:
     budgets: tuple[Budget, ...] = ()
     """Of the team."""
     lost_policy: LostPolicy = "reservation"
-    inputs: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = {}
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True, gc=False):
     """The unchanging part of a task: whose it is and what is owed."""
 
     assignment: Assignment

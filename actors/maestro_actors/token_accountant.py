@@ -76,7 +76,7 @@ from maestro_storage.transition import Transition
 ROOM_KEPT_MS: Final = 1_000
 """How long room in a budget is kept for a call that was woken for it."""
 
-_FREED: Final = encoded(BudgetFreed())
+_FREED: Final = BudgetFreed()
 _LAPSED: Final = encoded(BudgetLapsed())
 
 
@@ -223,12 +223,12 @@ class TokenAccountant(MessageActor):
             resets_at_ms=denied.resets_at_ms,
             park=park,
         )
-        self._ports.system.deliver(order.reply_to, encoded(message))
+        self._ports.system.deliver(order.reply_to, message)
 
     def _park(self, order: OpenCall, place: Place, retry_at_ms: int | None, *, first: bool) -> None:
         self._parked.park(order.reply_to, place, first=first)
         parked = CallParked(call_id=order.call_id, retry_at_ms=retry_at_ms)
-        self._ports.system.deliver(order.reply_to, encoded(parked))
+        self._ports.system.deliver(order.reply_to, parked)
 
     def _close_call(self, order: CloseCall) -> None:
         call = self._call(order.session_id, order.call_id)
@@ -407,10 +407,6 @@ class AccountantProxy(Proxy):
     def close_call(self, order: CloseCall) -> None:
         """Book the usage and commit the draft."""
         self._tell(order)
-
-    def forward(self, order: bytes) -> None:
-        """Pass on an `OpenCall` or a `CloseCall` as it was encoded."""
-        self._channel.tell(self.address, order)
 
     def record_process(self, order: RecordProcess) -> None:
         """Write the engine's process into the row of its call."""

@@ -31,8 +31,7 @@ from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.redaction import Redactor
 
 FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
-"""Largest outcome that is passed on, as a message (2 MiB): the transition it becomes must fit into
-one, too."""
+"""Largest outcome that is passed on, as a message (2 MiB): it has to be kept until it is judged."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -90,7 +89,7 @@ class EngineDesk:
             recorded = asyncio.Event()
             self._unrecorded[call_id] = (asyncio.get_running_loop(), recorded)
             message = EngineStarted(call_id=bytes.fromhex(call_id), process=process)
-            self._system.deliver(reply_to, encoded(message))
+            self._system.deliver(reply_to, message)
             try:
                 await recorded.wait()
             finally:

@@ -50,7 +50,7 @@ def correct(store: Store, order: CorrectCall) -> CallRecord:
     for alert in done.change.alerts:
         write_alert(done.draft, alert, done.call, order.at_ms, store.epoch)
     # Nobody lives here to be told; the next runtime reads the outbox.
-    done.draft.deliveries.clear()
+    done.draft.deliveries = ()
     store.journal.commit(done.draft).result()
     return done.call
 

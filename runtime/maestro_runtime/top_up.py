@@ -99,7 +99,7 @@ def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
     for counter in change.counters:
         plan.draft.put(row_of(counter, now_ms, store.epoch))
     # Nobody lives here to be told.
-    plan.draft.deliveries.clear()
+    plan.draft.deliveries = ()
     store.journal.commit(plan.draft).result()
     return done
 

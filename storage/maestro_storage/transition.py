@@ -76,10 +76,12 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
 
     changes: list[Change] = []
     events: list[Event] = []
-    payloads: list[Payload] = []
-    deliveries: list[Delivery] = []
+    # Tuples, since most transitions have few of these or none: an empty list is one more object
+    # that the garbage collector looks at as long as the transition is under way.
+    payloads: tuple[Payload, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
     """Sent in this order once the commit has returned: the output gate."""
-    releases: list[Release] = []
+    releases: tuple[Release, ...] = ()
 
     def put(self, record: Record) -> None:
         """Write `record` under its key, over whatever stands there."""
@@ -91,12 +93,12 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
 
     def payload(self, session_id: str, content: bytes) -> bytes:
         """Keep `content` for the session and return its digest."""
-        self.payloads.append(Payload(session_id, content))
+        self.payloads += (Payload(session_id, content),)
         return payload_digest(content)
 
     def release(self, session_id: str, digest: bytes) -> None:
         """Let go of a payload that no record of the session names any more."""
-        self.releases.append(Release(session_id, digest))
+        self.releases += (Release(session_id, digest),)
 
     def event(self, event: Event) -> None:
         """Append a line to the session's history."""
@@ -106,10 +108,10 @@ class Transition(msgspec.Struct, array_like=True, gc=False):
         """Add all that another transition says, behind what this one does."""
         self.changes.extend(other.changes)
         self.events.extend(other.events)
-        self.payloads.extend(other.payloads)
-        self.deliveries.extend(other.deliveries)
-        self.releases.extend(other.releases)
+        self.payloads += other.payloads
+        self.deliveries += other.deliveries
+        self.releases += other.releases
 
     def then(self, address: str, message: bytes) -> None:
         """Send `message` to the actor at `address` once this transition is durable."""
-        self.deliveries.append(Delivery(address, message))
+        self.deliveries += (Delivery(address, message),)

@@ -5,6 +5,8 @@ import sys
 import pykka
 
 from maestro_actors.kernel import LaneFuture
+from maestro_actors.messages import Message
+from maestro_actors.proxy import encoded
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.wire.line import Line
 
@@ -15,8 +17,8 @@ class LineChannel:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    def tell(self, address: str, message: bytes) -> None:
-        self._line.ask(address, message)
+    def tell(self, address: str, message: Message) -> None:
+        self._line.ask(address, encoded(message))
 
     def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
         future = LaneFuture[bytes]()

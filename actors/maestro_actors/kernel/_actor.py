@@ -64,7 +64,8 @@ class LaneActor(pykka.Actor):
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # `_create` has set the identity before the constructor runs, except for plain `start`.
-        if "actor_inbox" not in self.__dict__:
+        # Whoever looks into `__dict__` makes one: attributes are slower from then on.
+        if not hasattr(self, "actor_inbox"):
             self._identify(self._create_actor_inbox())
 
     @classmethod

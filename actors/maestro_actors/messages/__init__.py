@@ -1,8 +1,9 @@
 """Every message of the runtime, as one tagged union per receiving actor.
 
-Commands are orders, events are past tense. All are frozen and msgpack-encoded when they are sent,
-so no two actors ever share an object, and the same bytes can travel over a socket. Only the proxy
-of an actor builds its messages; everybody else calls the proxy.
+Commands are orders, events are past tense. All are frozen, so actors of one process may share them;
+a draft, which is not, belongs to whoever has the message with it. Requests, and what a transition
+delivers, are msgpack-encoded: those bytes can travel over a socket, or wait for a commit. Only the
+proxy of an actor builds its messages; everybody else calls the proxy.
 """
 
 from maestro_actors.messages._accountant import (
@@ -29,13 +30,11 @@ from maestro_actors.messages._accountant import (
     TopUp,
 )
 from maestro_actors.messages._breaker import (
-    AcquireCall,
     BreakerChanged,
     BreakerMessage,
     BreakerStatus,
     GetBreaker,
     GovernBreaker,
-    ReportCall,
     ResetBreaker,
     ReturnProbe,
     TripBreaker,
@@ -110,7 +109,6 @@ from maestro_actors.messages._persona import (
 __all__ = [
     "MESSAGE_BYTES_MAX",
     "AccountantMessage",
-    "AcquireCall",
     "AnswerHelp",
     "AnswerRecorded",
     "AnswerTaken",
@@ -165,7 +163,6 @@ __all__ = [
     "RaiseLimit",
     "RecordProcess",
     "RecoverTask",
-    "ReportCall",
     "Request",
     "RerunRecorded",
     "ResetBreaker",

@@ -44,8 +44,8 @@ class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
 class OpenCall(Message, frozen=True, kw_only=True):
     """Reserve tokens for a call and make its opening durable.
 
-    Answered to `reply_to` by `CallOpened` (a delivery of the transition), `CallParked` or
-    `CallDenied`. The breaker reads the first four fields, as `AcquireCall`.
+    It goes through the circuit breaker, which may refuse it. Answered to `reply_to` by `CallOpened`
+    (a delivery of the transition), `CallRefused`, `CallParked` or `CallDenied`.
     """
 
     call_id: bytes
@@ -77,14 +77,14 @@ class OpenCall(Message, frozen=True, kw_only=True):
 class CloseCall(Message, frozen=True, kw_only=True):
     """Book what a call used and make its end durable, with everything in `draft`.
 
-    The breaker reads the first four fields, as `ReportCall`.
+    It goes through the circuit breaker, which counts its result.
     """
 
     call_id: bytes
     session_id: str
     at_ms: int
     answered: bool | None
-    """See `ReportCall`."""
+    """True: the engine answered. False: it failed as an engine. None: nothing was learnt."""
     persona_id: str
     state: CallState
     usage: Usage

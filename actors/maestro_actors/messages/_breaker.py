@@ -2,7 +2,7 @@
 
 import msgspec
 
-from maestro_actors.messages._accountant import AppendDraft
+from maestro_actors.messages._accountant import AppendDraft, CloseCall, OpenCall
 from maestro_actors.messages._message import Message, Request
 from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerState
@@ -23,31 +23,6 @@ class BreakerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that failed by the engine's fault, in all."""
     refused_total: int = 0
     """Calls that were refused, in all."""
-
-
-class AcquireCall(Message, frozen=True, kw_only=True, tag="OpenCall"):
-    """Let a call through to the accountant, or refuse it with `CallRefused`.
-
-    The head of an `OpenCall`, which is passed on as it was encoded if there is nothing to add.
-    """
-
-    call_id: bytes
-    session_id: str
-    at_ms: int
-    reply_to: str
-
-
-class ReportCall(Message, frozen=True, kw_only=True, tag="CloseCall"):
-    """Count the result of a call, then pass its closing on to the accountant.
-
-    The head of a `CloseCall`, which is passed on as it was encoded if there is nothing to add.
-    """
-
-    call_id: bytes
-    session_id: str
-    at_ms: int
-    answered: bool | None
-    """True: the engine answered. False: it failed as an engine. None: nothing was learnt."""
 
 
 class ReturnProbe(Message, frozen=True, kw_only=True):
@@ -94,8 +69,8 @@ class GetBreaker(Request[BreakerStatus], frozen=True, kw_only=True):
 
 
 BreakerMessage = (
-    AcquireCall
-    | ReportCall
+    OpenCall
+    | CloseCall
     | ReturnProbe
     | AppendDraft
     | TripBreaker

@@ -14,10 +14,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True, gc=False):
-    """Base of all messages: the class name is the tag, and comes first.
-
-    Who knows only the first fields of a message can read those.
-    """
+    """Base of all messages: the class name is the tag, and comes first."""
 
 
 class Request(Message, Generic[ReplyT], frozen=True, kw_only=True):

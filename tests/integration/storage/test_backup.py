@@ -6,7 +6,7 @@ import pytest
 
 from maestro_storage import Store, StoreOptions, compact, verify
 from maestro_storage.errors import BackupTargetNotEmpty, StateNotWritable, StateOwned, StoreClosed
-from maestro_storage.transition import Payload, Transition
+from maestro_storage.transition import Transition
 
 WAIT_SECONDS = 20
 """Safety net; no test waits that long unless it fails."""
@@ -98,7 +98,7 @@ def test_compaction_gives_free_pages_back_and_keeps_every_record(
 ) -> None:
     store = open_store()
     done = make_session("s-1", "done", finished_ms=0)
-    done.payloads.append(Payload("s-1", bytes(4 << 20)))
+    done.payload("s-1", bytes(4 << 20))
     store.journal.append(done)
     store.journal.commit(make_session("s-2")).result(WAIT_SECONDS)
     store.retain(1 << 50)

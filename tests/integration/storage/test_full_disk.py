@@ -20,7 +20,7 @@ BALLAST_BYTES = 256 << 10
 
 
 def payload(number: int) -> Transition:
-    return Transition(payloads=[Payload("s-1", number.to_bytes(8, "big") * 500)])
+    return Transition(payloads=(Payload("s-1", number.to_bytes(8, "big") * 500),))
 
 
 def fill(store: Store, until: threading.Event, acknowledged: list[int]) -> None:
@@ -159,7 +159,7 @@ number = 0
 try:
     while True:
         content = number.to_bytes(8, "big") * 500
-        store.journal.commit(Transition(payloads=[Payload("s-1", content)])).result(20)
+        store.journal.commit(Transition(payloads=(Payload("s-1", content),))).result(20)
         number += 1
 except StoreFull as error:
     print(number, store.degraded != "", "File too large" in str(error))
@@ -180,7 +180,7 @@ def test_no_new_session_is_admitted_beyond_the_quota(open_store: Callable[..., S
     store = open_store(StoreOptions(quota_bytes=1 << 20, ballast_bytes=BALLAST_BYTES))
     store.check_room()
 
-    store.journal.commit(Transition(payloads=[Payload("s", bytes(1 << 20))])).result(WAIT_SECONDS)
+    store.journal.commit(Transition(payloads=(Payload("s", bytes(1 << 20)),))).result(WAIT_SECONDS)
 
     with pytest.raises(QuotaExceeded) as caught:
         store.check_room()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from maestro_storage import RetentionPolicy, Store, StoreOptions, verify
 from maestro_storage.records import SESSION_FINAL, OutboxRecord, key_of
-from maestro_storage.transition import Event, Payload, Transition, payload_digest
+from maestro_storage.transition import Event, Transition, payload_digest
 
 WAIT_SECONDS = 20
 """Safety net; no test waits that long unless it fails."""
@@ -102,7 +102,7 @@ def test_retention_by_bytes_drops_the_oldest_that_do_not_fit(
     store = open_store(StoreOptions(retention=policy, ballast_bytes=4096))
     for number in range(4):
         done = make_session(f"s-{number}", "done", finished_ms=number)
-        done.payloads.append(Payload(f"s-{number}", bytes([number]) * (1 << 20)))
+        done.payload(f"s-{number}", bytes([number]) * (1 << 20))
         store.journal.append(done)
     store.journal.settle(WAIT_SECONDS)
 

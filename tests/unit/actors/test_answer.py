@@ -221,7 +221,7 @@ def test_other_answers_leave_the_checks_as_they_were() -> None:
 
     draft = answered(SESSION, unanswered, Answer(decision="skip"), 10, 7, asked)
 
-    assert draft.payloads == []
+    assert draft.payloads == ()
 
 
 def test_a_question_that_no_attempt_was_checked_for_is_answered_all_the_same() -> None:

@@ -5,7 +5,7 @@ from maestro_storage._limits import checked_bytes
 from maestro_storage._seal import HEADER_BYTES
 from maestro_storage.errors import KeyTooLong, NotFound, RecordTooLarge
 from maestro_storage.records import KEY_BYTES_MAX, NAME_BYTES_MAX
-from maestro_storage.transition import Change, Delivery, Event, Payload, Transition
+from maestro_storage.transition import Change, Event, Payload, Transition
 
 
 def change(body_bytes: int = 1, key_bytes: int = 1, database: str = "tasks") -> Transition:
@@ -16,8 +16,8 @@ def test_a_transition_at_its_limits_is_taken() -> None:
     body_bytes = RECORD_BYTES_MAX - HEADER_BYTES
     payload = Payload("s" * NAME_BYTES_MAX, bytes(PAYLOAD_BYTES_MAX))
     full = change(body_bytes, KEY_BYTES_MAX)
-    full.payloads.append(payload)
-    full.deliveries.append(Delivery("a", b"12345"))
+    full.payload(payload.session_id, payload.content)
+    full.then("a", b"12345")
 
     assert checked_bytes(full) == RECORD_BYTES_MAX + PAYLOAD_BYTES_MAX + 5
 
@@ -35,7 +35,7 @@ def test_a_record_above_the_limit_is_refused() -> None:
 
 def test_a_payload_above_the_limit_is_refused() -> None:
     with pytest.raises(RecordTooLarge):
-        checked_bytes(Transition(payloads=[Payload("s", bytes(PAYLOAD_BYTES_MAX + 1))]))
+        checked_bytes(Transition(payloads=(Payload("s", bytes(PAYLOAD_BYTES_MAX + 1)),)))
 
 
 def test_an_event_above_the_limit_is_refused() -> None:
@@ -50,7 +50,7 @@ def test_a_session_name_that_cannot_begin_a_key_is_refused(name: str) -> None:
     with pytest.raises(KeyTooLong):
         checked_bytes(Transition(events=[Event(name, "kind", 0)]))
     with pytest.raises(KeyTooLong):
-        checked_bytes(Transition(payloads=[Payload(name, b"")]))
+        checked_bytes(Transition(payloads=(Payload(name, b""),)))
 
 
 @pytest.mark.parametrize("database", ["meta", "payloads", "references", "unheard_of"])
