@@ -64,7 +64,7 @@ def verify(state_dir: str | None, **options: Any) -> None:
 @state_dir_option
 @json_option
 def backup(destination: Path, state_dir: str | None, **options: Any) -> None:
-    """Copy the state, compact and verified, into an empty directory."""
+    """Copy the state, verified, into an empty directory."""
     from maestro_storage import Store
 
     with Store.inspect(state_path(state_dir)) as store:
@@ -98,7 +98,7 @@ def compact(state_dir: str | None, **options: Any) -> None:
 )
 @state_dir_option
 def leave_safe_mode(state_dir: str | None) -> None:
-    """Let a daemon run sessions again after it has crashed too often.
+    """Let a daemon run sessions again.
 
     After three crashes within ten minutes a daemon runs nothing, so that its state and its log can
     be looked at. This forgets the crashes and takes up every session that was under way; so does a

@@ -1,0 +1,126 @@
+"""Findings about a state: what is stored, who owns it, and what its sessions need."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from maestro_actors.messages import encode
+from maestro_actors.team import decode_team
+from maestro_runtime._readiness import require_ready
+from maestro_runtime._version import __version__
+from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
+from maestro_runtime.config.daemon import DaemonSettings
+from maestro_runtime.daemon._starts import unclean
+from maestro_runtime.daemon._taking_up import under_way
+from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.wire.errors import DaemonUnreachable, WireError
+from maestro_runtime.wire.line import Line
+from maestro_runtime.wire.records import LineRows
+from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
+from maestro_storage import Records, Store, StoreInfo, StoreOptions
+from maestro_storage.errors import NotFound, StateDamaged, StateOwned, StorageError
+from maestro_storage.records import SessionRecord
+
+FULL_SHARE: Final = 0.8
+"""Of the room for records, above which a state is called nearly full."""
+
+JUMP_MS: Final = 60_000
+"""How far a clock may lie behind what was written last."""
+
+
+def examine_installation(settings: DaemonSettings) -> Iterator[Finding]:
+    """Look at a state and at who owns it, through its socket if somebody does. Writes nothing."""
+    path = settings.state_dir.value
+    yield _socket(settings.socket.value, path)
+    try:
+        with Store.inspect(path) as view:
+            yield Finding("daemon", "ok", "none runs")
+            yield from _state(view, view.info(), 0)
+    except NotFound:
+        yield Finding(RECORDS, "ok", "there is no state yet")
+    except StateOwned as owned:
+        yield from _owned(settings.socket.value, owned)
+    except StateDamaged as error:
+        yield Finding(RECORDS, "failed", str(error))
+    except StorageError as error:
+        yield Finding("state", "failed", str(error))
+
+
+def _socket(socket: Path, state_dir: Path) -> Finding:
+    directory = socket.parent
+    if directory == state_dir or os.access(directory, os.W_OK | os.X_OK):
+        return Finding("socket", "ok", str(socket))
+    return Finding("socket", "failed", f"{socket} cannot be made: {directory} is not writable")
+
+
+def _owned(socket: Path, owned: StateOwned) -> Iterator[Finding]:
+    """Look at a state through the socket of its owner."""
+    try:
+        line = Line(socket)
+    except DaemonUnreachable:
+        yield Finding("daemon", "warning", f"{owned}, and does not answer at {socket}")
+        return
+    except WireError as error:
+        yield Finding("daemon", "failed", str(error))
+        return
+    with line:
+        welcome = line.welcome
+        kind = f"pid {welcome.pid}, {welcome.status or 'a command that runs a session'}"
+        verdict: Verdict = "warning" if welcome.safe_mode else "ok"
+        yield Finding("daemon", verdict, kind)
+        if welcome.version != __version__:
+            detail = f"it is {welcome.version}, installed is {__version__}: restart it"
+            yield Finding("release", "warning", detail)
+        answer = line.ask(CUSTODIAN_ADDRESS, encode(GetStateInfo()))
+        info = msgspec.msgpack.decode(answer, type=StoreInfo)
+        rows = LineRows(line)
+        records = Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
+        yield from _state(records, info, 1 if welcome.hosts else 0)
+
+
+def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]:
+    """Look at what is stored; `running` is how many daemons are not expected to have ended."""
+    if records.quarantined:
+        names = ", ".join(sorted(records.quarantined))
+        yield Finding(RECORDS, "failed", f"damaged in session {names}")
+    else:
+        yield Finding(RECORDS, "ok", f"{sum(info.counts.values())} values, all sound")
+    yield _room(info)
+    sessions = list(records.sessions.scan())
+    now_ms = time.time_ns() // 1_000_000
+    last_ms = max((record.updated_ms for record in sessions), default=0)
+    if last_ms > now_ms + JUMP_MS:
+        detail = f"set back by {(last_ms - now_ms) // 1000} s since the last change"
+        yield Finding("clock jump", "warning", detail)
+    crashes = max(0, len(unclean(records, now_ms)) - running)
+    detail = f"{crashes} starts of the daemon ended in a crash within 10 minutes"
+    yield Finding("crashes", "warning" if crashes else "ok", detail)
+    registry = EngineRegistry(builtin_engines(info.state_id))
+    for record in under_way(records):
+        yield _session(records, record, registry)
+
+
+def _room(info: StoreInfo) -> Finding:
+    limit_bytes = min(info.map_bytes, info.quota_bytes or StoreOptions().quota_bytes)
+    share = info.used_bytes / limit_bytes
+    detail = f"{info.used_bytes >> 20} of {limit_bytes >> 20} MiB used, {share:.0%}"
+    if info.degraded:
+        return Finding("room for records", "warning", f"{detail}; degraded: {info.degraded}")
+    return Finding("room for records", "ok" if share < FULL_SHARE else "warning", detail)
+
+
+def _session(records: Records, record: SessionRecord, registry: EngineRegistry) -> Finding:
+    """Look for what a session needs to go on; nothing is made for it."""
+    name = f"session {record.session_id}"
+    try:
+        require_ready(decode_team(records.payloads.require(record.team)), registry)
+    except Exception as error:  # noqa: BLE001 - foreign engines may raise whatever they want
+        return Finding(name, "warning", f"cannot go on: {str(error) or type(error).__name__}")
+    output = Path(record.output_dir)
+    if output.exists() and not output.is_dir():
+        return Finding(name, "warning", f"cannot go on: {output} is not a directory")
+    return Finding(name, "ok", "can go on")
