@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "config": ("config", "What is configured, and where it came from."),
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
+    "events": ("events", "What has happened in all sessions, and what happens."),
     "help-needed": ("help_needed", "Tasks that wait for a person, and answers to them."),
     "metrics": ("metrics", "Print figures for Prometheus."),
     "run": ("run", "Run a team, or resume where it was."),

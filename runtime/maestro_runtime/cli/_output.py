@@ -94,6 +94,23 @@ def print_lines(lines: Iterable[str]) -> None:
         _write(line)
 
 
+def print_live(text: str) -> bool:
+    """Print a line on stdout; False if nobody reads it any more.
+
+    Raises:
+        OutputFailed: Stdout has no room.
+    """
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        return False
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OutputFailed("stdout", error.strerror or str(error)) from error
+    return True
+
+
 def say(text: str) -> None:
     """Print a message to the user on stderr. Never fails: the work goes on unwatched."""
     _write("\n".join(printable(line) for line in text.split("\n")), err=True)

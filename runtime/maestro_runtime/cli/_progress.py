@@ -230,7 +230,12 @@ def _print_line(event: EventRecord) -> None:
 
 
 def _print_json(event: EventRecord) -> None:
-    line = EventLine(
+    say(json_text(event_line(event)))
+
+
+def event_line(event: EventRecord) -> EventLine:
+    """Return an event as it is printed."""
+    return EventLine(
         schema="maestro.event/1",
         session_id=event.session_id,
         sequence=event.sequence,
@@ -239,7 +244,6 @@ def _print_json(event: EventRecord) -> None:
         task_id=event.task_id,
         data=event.data,
     )
-    say(json_text(line))
 
 
 @dataclass(slots=True)

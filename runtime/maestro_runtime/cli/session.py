@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from maestro_runtime.cli import _session_checkpoint, _session_fork, _session_list, _session_verbs
+from maestro_runtime.cli import (
+    _session_checkpoint,
+    _session_fork,
+    _session_list,
+    _session_logs,
+    _session_verbs,
+)
 from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
     accept_changes_option,
@@ -200,6 +206,7 @@ def resume(
 
 
 command.add_command(_session_list.command)
+command.add_command(_session_logs.command)
 command.add_command(_session_fork.command)
 command.add_command(_session_checkpoint.command)
 command.add_command(_session_verbs.pause)

@@ -5,9 +5,11 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Collection, Coroutine
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, Protocol, assert_never
 
+from maestro_runtime.daemon._stream import Stream
 from maestro_runtime.daemon._traffic import Traffic
 from maestro_runtime.wire.errors import (
     FrameInvalid,
@@ -27,6 +29,7 @@ from maestro_runtime.wire.frames import (
     ClientFrame,
     Events,
     Follow,
+    FollowAll,
     Frame,
     Hello,
     Leave,
@@ -71,6 +74,9 @@ class Gate(Protocol):
 
     async def events(self, session_id: str, since: int) -> tuple[bytes, ...]:
         """Return the next events of a session from `since` on, at least one, waiting for it."""
+
+    def stream(self) -> AbstractContextManager[Stream]:
+        """Lend a stream of all events from now on."""
 
 
 class Connection:
@@ -152,6 +158,8 @@ class Connection:
                 await self._begin(frame.id, partial(self._answer, frame))
             case Follow():
                 await self._begin(frame.id, partial(self._follow, frame))
+            case FollowAll():
+                await self._begin(frame.id, partial(self._follow_all, frame))
             case Leave():
                 request = self._requests.get(frame.id)
                 if request is not None:
@@ -207,6 +215,12 @@ class Connection:
             ConnectionResetError: It has gone, or has read nothing for too long.
         """
         await self._writer.drain()
+
+    async def _follow_all(self, follow: FollowAll) -> None:
+        with self._gate.stream() as stream:
+            await self._send(Events(id=follow.id, events=()))
+            while True:
+                await self._send(Events(id=follow.id, events=await stream.next()))
 
     async def _send(self, frame: Frame) -> None:
         """Send a frame once the one before has been taken, so that little waits here.

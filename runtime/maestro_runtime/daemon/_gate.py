@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import reduce
 from operator import or_
 from typing import Any, Final, get_args
@@ -26,6 +27,7 @@ from maestro_actors.proxy import LocalChannel
 from maestro_runtime._version import __version__
 from maestro_runtime.daemon._metrics import LiveMetrics
 from maestro_runtime.daemon._news import News
+from maestro_runtime.daemon._stream import Stream
 from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import RequestInvalid, SessionsNotHosted
 from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
@@ -156,6 +158,16 @@ class RuntimeGate:
                 await next_one
             finally:
                 next_one.cancel()
+
+    @contextmanager
+    def stream(self) -> Iterator[Stream]:
+        """Lend a stream of all events from now on."""
+        stream = Stream(EVENTS_MAX, EVENT_BYTES_MAX)
+        self._news.tell(stream)
+        try:
+            yield stream
+        finally:
+            self._news.tell_no_more(stream)
 
     def _stored(self, session_id: str, since: int) -> tuple[bytes, ...]:
         room = EVENT_BYTES_MAX

@@ -83,6 +83,17 @@ class TooManyRequests(WireError):
         )
 
 
+class EventsMissed(WireError):
+    """A client follows all events and reads them too slowly; it has to begin anew."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"more than {self.limit} events have waited for who follows them"
+
+
 class RequestInvalid(WireError, ValueError):
     """A request that nobody takes; nothing was done."""
 

@@ -73,6 +73,15 @@ class Follow(Frame, frozen=True, kw_only=True):
     """Sequence of the first event wanted; 1 for all."""
 
 
+class FollowAll(Frame, frozen=True, kw_only=True):
+    """Send the events of all sessions, until `Leave`.
+
+    The first answer has none: of what becomes durable after it, nothing is missed.
+    """
+
+    id: int
+
+
 class Leave(Frame, frozen=True, kw_only=True):
     """The client does not wait for the answers to a request any more; nothing is undone."""
 
@@ -99,14 +108,14 @@ class Refusal(Frame, frozen=True, kw_only=True):
 
 
 class Events(Frame, frozen=True, kw_only=True):
-    """Events of a followed session, in order and without a gap, durable."""
+    """Events of what is followed, durable, those of each session in order and without a gap."""
 
     id: int
     events: tuple[bytes, ...]
     """Encoded `EventRecord`s."""
 
 
-ClientFrame = Hello | Ask | Follow | Leave
+ClientFrame = Hello | Ask | Follow | FollowAll | Leave
 ServerFrame = Welcome | Reply | Refusal | Events
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -52,6 +52,7 @@ INTERNAL: Final = (
     engines.HostClosed,
     storage.StoreClosed,
     # Mistakes of either end of a socket.
+    wire.EventsMissed,
     wire.FrameInvalid,
     wire.FrameTooLarge,
     wire.RequestInvalid,
