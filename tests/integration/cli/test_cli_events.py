@@ -12,7 +12,9 @@ import pytest
 from command_line import CommandLine
 from daemon_team import TEAM
 from maestro_runtime import Runtime, SessionOrder, open_runtime
-from maestro_runtime.cli._events import Wanted, followed, passed_over, recorded
+from maestro_runtime.cli import _events_live
+from maestro_runtime.cli._events import Wanted, passed_over, recorded
+from maestro_runtime.cli._events_live import followed
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
 from maestro_storage.records import EventRecord
@@ -152,6 +154,29 @@ def test_over_a_restart_nothing_is_missed_and_nothing_comes_twice(
     for session_id, count in (("s1", removed), ("s2", 0), ("s3", 0)):
         of_session = [event for event in taken if event.session_id == session_id]
         assert of_session[count:] == list(runtime.store.events.scan(session_id))
+
+
+def test_what_happens_while_the_records_are_read_comes_once(
+    runtime: Runtime, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        """Act at the two moments in which nobody knows the other's view."""
+        said.append(text)
+        if text == "it is back":
+            run(runtime, "s1", tmp_path)
+        else:
+            serve()
+
+    monkeypatch.setattr(_events_live, "say", say)
+    events = followed(tmp_path / "socket", Wanted(), {})
+    taken = until(events, "s1")
+    run(runtime, "s2", tmp_path)
+    taken += until(events, "s2")
+
+    assert said == ["nobody runs sessions here; waiting for somebody", "it is back"]
+    assert taken == [event for name in ("s1", "s2") for event in runtime.store.events.scan(name)]
 
 
 def test_what_there_is_can_be_passed_over_and_what_comes_then_is_not(

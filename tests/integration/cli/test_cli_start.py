@@ -25,7 +25,6 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
         "session result s1",
         "session logs s1",
         "events",
-        "metrics",
         "session show missing",
         "tokens report",
         "tokens budget",
