@@ -8,7 +8,7 @@ DEV_STAMP := .venv/.dev-installed
 BENCH_STAMP := .venv-bench/.bench-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types unit bench bench-install crash fuzz lock clean
+.PHONY: help install demo test lint types unit bench bench-install crash fuzz soak lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ crash: $(DEV_STAMP) ## A long campaign of faults: make crash ROUNDS=500 SEED=1 F
 
 fuzz: $(DEV_STAMP) ## Hostile clients against a daemon: make fuzz ROUNDS=5000 SEED=1
 	$(BIN)/python -P tests/fuzz/storm.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED))
+
+soak: $(DEV_STAMP) ## A daemon that works for long, and what it still holds then: make soak HOURS=8
+	$(BIN)/python -P tests/soak/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(HOURS),--hours $(HOURS))
 
 lock: ## Write the hashed locks anew (needs uv; names no index)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

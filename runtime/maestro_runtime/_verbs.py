@@ -198,7 +198,10 @@ class SessionVerbs(Proxies):
         with self._starting:
             if self._running.is_under_way(session_id):
                 record = self.store.require_session(session_id)
-                raise VerbRefused("remove", session_id, record.state, "it must have ended")
+                if record.state not in SESSION_FINAL:
+                    raise VerbRefused("remove", session_id, record.state, "it must have ended")
+                # Its end is durable, and who asks has just heard of it.
+                self._running.ended(session_id).get(timeout=ORDER_SECONDS)
             remove_at_rest(self.store, session_id, receipt=receipt)
             return self._as_it_is(session_id)
 

@@ -8,28 +8,24 @@ answered. The test-suite makes a few hundred.
 import argparse
 import random
 import resource
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from command_line import CommandLine
+from daemon_process import DaemonProcess
 from hostile import ATTACKS, Finding, Guest, dialled
-from maestro_runtime.wire.line import SOCKET_NAME, Line
+from maestro_runtime.wire.line import Line
 from maestro_runtime.wire.records import LineRows
 from procfs import descriptors, forget_peak, peak_bytes
-from served import ServiceManager
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROUNDS: Final = 5_000
 IDLE: Final = 1_000
@@ -82,15 +78,15 @@ class SaneClient:
 
 def storm(directory: Path, seed: int, rounds: int, idle: int = IDLE) -> Counter[str]:
     """Let attacks loose on a daemon in an empty directory; return what became of them."""
-    cli, log = CommandLine(directory), directory / "daemon.log"
+    cli = CommandLine(directory)
     # Large rows, so that answers nobody reads weigh something.
     team = cli.team()
     team.write_text(team.read_text().replace("two notes", "two notes " * (LARGE_BYTES // 10)))
     finished = cli("run", team, "--session", "hello")
     if finished.returncode:
         raise RuntimeError(finished.stderr)
-    with _served(cli, log) as daemon:
-        path = cli.state_dir / SOCKET_NAME
+    with DaemonProcess(cli) as daemon:
+        path = daemon.socket
         with Line(path) as line:
             LineRows(line).count("sessions", b"")
         at_rest = descriptors(daemon.pid)
@@ -104,39 +100,21 @@ def storm(directory: Path, seed: int, rounds: int, idle: int = IDLE) -> Counter[
             growth_bytes = peak_bytes(daemon.pid) - before
         sane.stop()
         _wait_for_descriptors(daemon.pid, at_rest, path)
-        _require_sound(daemon, log.read_text(), growth_bytes)
+        _require_sound(daemon, growth_bytes)
     counted["answers to the sane"] = sane.answers
     counted["ms the sane waited at most"] = round(sane.longest_seconds * 1000)
     counted["MiB more than in peace"] = growth_bytes >> 20
     return counted
 
 
-def _require_sound(daemon: "subprocess.Popen[bytes]", logged: str, growth_bytes: int) -> None:
-    if daemon.poll() is not None:
-        raise Finding(f"the daemon ended with exit code {daemon.returncode}")
+def _require_sound(daemon: DaemonProcess, growth_bytes: int) -> None:
+    logged = daemon.log.read_text()
+    if not daemon.is_alive:
+        raise Finding(f"the daemon has ended: {logged[-2_000:]}")
     if "Traceback" in logged or logged.count("\n") > LINES_MAX:
         raise Finding(f"the daemon has logged much: {logged[-2_000:]}")
     if growth_bytes > GROWTH_BYTES_MAX:
         raise Finding(f"the daemon needed {growth_bytes >> 20} MiB more than in peace")
-
-
-@contextmanager
-def _served(cli: CommandLine, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
-    """Lend a daemon that is ready. Nobody could read a pipe for it here: its log is a file."""
-    with (
-        ServiceManager(str(cli.directory / "notify")) as manager,
-        log.open("wb") as errors,
-        subprocess.Popen(
-            cli.argv("serve"),
-            env={**cli.environment, "NOTIFY_SOCKET": manager.address},
-            stderr=errors,
-        ) as daemon,
-    ):
-        try:
-            manager.until("READY")
-            yield daemon
-        finally:
-            daemon.kill()
 
 
 def _attack(path: Path, seed: int, rounds: int) -> Counter[str]:

@@ -41,6 +41,16 @@ class ServiceManager:
         lines = self._line.recv(1 << 16).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
+    def wait(self) -> dict[str, str]:
+        """Wait for a message, for ever."""
+        self._line.settimeout(None)
+        return self.next()
+
+    def tell(self, text: str) -> None:
+        """Send itself a message."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.sendto(text.encode(), self.address)
+
     def until(self, key: str) -> list[dict[str, str]]:
         """Return the messages up to one that has `key`."""
         heard = [self.next()]

@@ -1,5 +1,7 @@
 """Work that is done again, or put away: retry, rerun, remove, and forks of what was stopped."""
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from maestro_runtime.testing import Hold, ScriptedEngine, Work
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage.errors import NotFound
 from maestro_storage.plan import Stretch
+from maestro_storage.records import EventRecord
 
 
 class Down:
@@ -312,6 +315,28 @@ def test_a_removed_session_is_gone_but_for_its_files_and_its_usage(
         runtime.remove("s-1")
     # The name is free, and nothing of the old one is left to be taken up.
     assert runtime.run(gated).result(BOUND_SECONDS).tokens_used == 400
+
+
+def test_a_session_is_removed_by_whoever_has_just_heard_of_its_end(
+    runtime: Runtime, gated: SessionOrder
+) -> None:
+    removals: list[Future[object]] = []
+    told = threading.Event()
+
+    def remove_at_once(event: EventRecord) -> None:
+        if event.kind == "session_done":
+            removals.append(pool.submit(runtime.remove, "s-1"))
+            # Nobody else has heard of it yet, and the runtime has not either.
+            wait(removals, timeout=0.3)
+            told.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        runtime.subscribe(remove_at_once)
+        runtime.run(gated)
+        assert told.wait(BOUND_SECONDS)
+
+    removals[0].result(BOUND_SECONDS)
+    assert runtime.store.sessions.get("s-1") is None
 
 
 def test_only_a_session_that_has_ended_is_removed(
