@@ -10,9 +10,9 @@ from typing import Final
 import forked
 import mortal
 from dealings import check_all_settled, check_dealings
-from invariants import Observed, check_over, check_state, done_tasks
+from invariants import Observed, Task, check_over, check_state, done_tasks
 from maestro_runtime.testing import end_of
-from mortal import SESSION, Places
+from mortal import Places
 from outside import Outside, outside
 from person import random_deeds
 from program import random_program
@@ -47,7 +47,7 @@ class Storm:
         self._deeds: Counter[str] = Counter()
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX, rounds_max=ROUNDS_MAX)
-        self._done: frozenset[str] = frozenset()
+        self._done: frozenset[Task] = frozenset()
         # A provider that cannot tell what it billed leaves calls that are lost.
         world.provider.arm("never", tells=self._chance.random() < 3 / 4)
         # If it cannot, nobody knows what a call has cost that was cut short by hand.
@@ -59,21 +59,25 @@ class Storm:
         while kills < KILLS_MAX and not self._lived():
             kills += 1
             self._observe()
-            check_state(self._places.state_dir, SESSION, self._observed)
-            self._done |= done_tasks(self._places.state_dir, SESSION)
+            check_state(self._places.state_dir, self._observed)
+            self._done |= done_tasks(self._places.state_dir)
         if kills == KILLS_MAX and forked.run(mortal.main, self._places) != 0:
             raise RuntimeError("the run that nobody killed did not end well")
         self._observe()
-        states = check_over(self._places.state_dir, SESSION, self._observed, self._done)
-        self._program.check_end(states, was_cancelled=self._deeds["cancel"] > 0)
-        check_all_settled(self._places.state_dir, SESSION, self._world.look())
+        sessions = check_over(self._places.state_dir, self._observed, self._done)
+        self._program.check_end(sessions)
+        check_all_settled(self._places.state_dir, self._world.look())
         return Counter(
-            kills=kills, runs=1, tasks=len(self._program.tasks), deeds=self._deeds.total()
+            kills=kills,
+            runs=1,
+            forks=len(sessions) - 1,
+            tasks=sum(len(states) for states in sessions.values()),
+            deeds=self._deeds.total(),
         )
 
     def _observe(self) -> None:
         seen = self._world.look()
-        check_dealings(self._places.state_dir, SESSION, seen)
+        check_dealings(self._places.state_dir, seen)
         self._observed.acknowledged = [told.event for told in seen.told if told.event is not None]
         self._observed.runs = seen.runs
 

@@ -49,5 +49,5 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     told = [*lines, *rest.encode().splitlines(keepends=True)]
     events = [msgspec.json.decode(line, type=EventLine) for line in told if line.startswith(b"{")]
     observed = Observed(events, engine_runs(directory))
-    check_end(cli.state_dir, SESSION, observed, frozenset())
+    check_end(cli.state_dir, observed, frozenset())
     return Counter(stops=int(stopped), ends=1)

@@ -138,7 +138,7 @@ class Recording:
         data.mkdir(parents=True)
         (data / "data.mdb").write_bytes(disk)
         observed = Observed(self._events[: left["events.log"]], self._runs[: left["engine.log"]])
-        check_state(state, witnessed.SESSION, observed)
+        check_state(state, observed)
         if resume:
             self._resume(state, observed)
 
@@ -149,7 +149,7 @@ class Recording:
         places = str(self._team), str(state), str(self._directory / "output")
         assert forked.run(witnessed.main, *places, os.devnull) == 0
         observed.runs = engine_runs(self._directory)
-        check_end(state, witnessed.SESSION, observed, frozenset())
+        check_end(state, observed, frozenset())
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:

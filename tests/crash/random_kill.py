@@ -16,7 +16,7 @@ import msgspec
 import forked
 from command_line import CommandLine
 from dealings import check_all_settled, check_dealings
-from invariants import Observed, check_over, check_state, done_tasks
+from invariants import Observed, Task, check_over, check_state, done_tasks
 from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.report import SessionReport
 from observer import Told
@@ -80,7 +80,7 @@ class Victim:
         self._report = directory / "report.json"
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX)
-        self._done: frozenset[str] = frozenset()
+        self._done: frozenset[Task] = frozenset()
 
     def run(self, moment: Moment | None) -> bool:
         """Run, killed at a moment or not at all, and check what is left; True if it was killed."""
@@ -103,15 +103,15 @@ class Victim:
             raise subprocess.CalledProcessError(process.returncode, argv, stderr=text)
         seen = self._look(ended=not killed)
         self._observed.runs = seen.runs
-        check_state(self._cli.state_dir, SESSION, self._observed)
-        check_dealings(self._cli.state_dir, SESSION, seen)
-        self._done |= done_tasks(self._cli.state_dir, SESSION)
+        check_state(self._cli.state_dir, self._observed)
+        check_dealings(self._cli.state_dir, seen)
+        self._done |= done_tasks(self._cli.state_dir)
         return killed
 
-    def check_over(self) -> dict[str, str]:
+    def check_over(self) -> dict[str, dict[str, str]]:
         """Check the run that was not killed; return the state of each task."""
-        check_all_settled(self._cli.state_dir, SESSION, self._look(ended=True))
-        return check_over(self._cli.state_dir, SESSION, self._observed, self._done)
+        check_all_settled(self._cli.state_dir, self._look(ended=True))
+        return check_over(self._cli.state_dir, self._observed, self._done)
 
     def _look(self, *, ended: bool) -> Seen:
         """Return what the world has seen, of which the report of a run that has ended is part."""

@@ -126,7 +126,7 @@ def _check(code: int, state: Path, directory: Path) -> None:
     assert code in (0, 1, STUCK), code
     observed = _observed(directory)
     try:
-        check_state(state, witnessed.SESSION, observed)
+        check_state(state, observed)
     except NotFound:
         assert observed == Observed()
 
@@ -134,6 +134,6 @@ def _check(code: int, state: Path, directory: Path) -> None:
 def _finish(kind: str, state: Path, directory: Path, places: tuple[str, ...]) -> None:
     """Run to the end with enough of everything."""
     assert forked.run(witnessed.main, *places) == 0
-    states = check_over(state, witnessed.SESSION, _observed(directory), frozenset())
+    [states] = check_over(state, _observed(directory), frozenset()).values()
     # Of an engine that got no memory, again and again, the tasks have failed.
     assert kind == "memory" or set(states.values()) == {"done"}

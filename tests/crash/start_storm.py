@@ -34,7 +34,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     codes = Counter(end_of(process) for process in started)
     assert set(codes) <= {0, REFUSED, -9}, codes
     assert forked.run(witnessed.main, *places) == 0
-    check_end(state, witnessed.SESSION, Observed(runs=engine_runs(directory)), frozenset())
+    check_end(state, Observed(runs=engine_runs(directory)), frozenset())
     with Store.inspect(state) as store:
         # Who was killed may have been an owner already.
         assert codes[0] + 1 <= store.epoch <= codes[0] + 1 + codes[-9]

@@ -42,13 +42,13 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     assert failed.returncode in CODES, f"{fault}: exit code {failed.returncode}: {failed.stderr}"
     observed = Observed(_acknowledged(directory), engine_runs(directory))
     try:
-        check_state(state, witnessed.SESSION, observed)
+        check_state(state, observed)
     except NotFound:
         assert observed == Observed(), f"{fault}: something left a run without a state"
     places = str(team), str(state), str(directory / "output"), str(directory / "events.log")
     assert forked.run(witnessed.main, *places) == 0
     observed = Observed(_acknowledged(directory), engine_runs(directory))
-    check_end(state, witnessed.SESSION, observed, frozenset())
+    check_end(state, observed, frozenset())
     ends = {0: "runs that a fault did not stop", 1: "runs stopped by an error", -9: "runs killed"}
     return Counter({ends[failed.returncode]: 1})
 

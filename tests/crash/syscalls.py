@@ -21,7 +21,7 @@ from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
 from maestro_storage import Store
 from maestro_storage.errors import NotFound
-from mortal import SESSION, Places
+from mortal import Places
 from outside import Outside, outside
 from program import RICH_TOKENS, Program, Task
 
@@ -98,12 +98,12 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
             _check(world, places, observed)
         except NotFound:
             assert world.look().is_nothing, f"{kind}: something left a run without a state"
-        done = done_tasks(places.state_dir, SESSION)
+        done = done_tasks(places.state_dir)
         if forked.run(mortal.main, places) != 0:
             raise RuntimeError("the run that nothing happened to did not end well")
         _check(world, places, observed)
-        PROGRAM.check_end(check_over(places.state_dir, SESSION, observed, done))
-        check_all_settled(places.state_dir, SESSION, world.look())
+        PROGRAM.check_end(check_over(places.state_dir, observed, done))
+        check_all_settled(places.state_dir, world.look())
     return Counter({CODES[code]: 1})
 
 
@@ -166,5 +166,5 @@ def _check(world: Outside, places: Places, observed: Observed) -> None:
     seen = world.look()
     observed.acknowledged = [told.event for told in seen.told if told.event is not None]
     observed.runs = seen.runs
-    check_state(places.state_dir, SESSION, observed)
-    check_dealings(places.state_dir, SESSION, seen)
+    check_state(places.state_dir, observed)
+    check_dealings(places.state_dir, seen)

@@ -42,7 +42,7 @@ def _run(directory: Path, when: str = "never", number: int = 0) -> int:
 def _check_resume(directory: Path) -> None:
     """Check the state a killed run left, resume it, and check the end."""
     observed = Observed(runs=engine_runs(directory))
-    check_state(directory / "state", "doomed", observed)
+    check_state(directory / "state", observed)
     assert _run(directory) == 0
     observed.runs = engine_runs(directory)
-    check_end(directory / "state", "doomed", observed, frozenset())
+    check_end(directory / "state", observed, frozenset())

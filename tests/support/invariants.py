@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from billed_engine import UNREACHED
 from crash_team import Run
+from family import Family
 from maestro_runtime.cli._progress import EventLine
 from maestro_storage import StateView, Store, verify
 from maestro_storage.records import TASK_FINAL, TASK_PASSED, AttemptRecord, EventRecord
@@ -30,83 +31,78 @@ class Observed:
     """Rounds of a task that the team allows."""
 
 
-def check_state(state_dir: Path, session_id: str, observed: Observed) -> StateView | None:
+def check_state(state_dir: Path, observed: Observed) -> None:
     """Check what must hold at any moment, whatever the process was doing when it died."""
     if not (state_dir / "data").exists():
         # It died before there was a state.
         assert observed.acknowledged == []
         assert observed.runs == []
-        return None
+        return
     assert verify(state_dir).intact
     with Store.inspect(state_dir) as store:
-        if store.sessions.get(session_id) is None:
-            assert observed.acknowledged == []
-            assert observed.runs == []
-            return None
-        _check_history(store, session_id, observed)
-        _check_ledger(store, session_id)
+        sessions = [session.session_id for session in store.sessions.scan()]
+        assert {line.session_id for line in observed.acknowledged} <= set(sessions)
+        for session_id in sessions:
+            _check_history(store, session_id, observed)
+            _check_ledger(store, session_id)
+            _check_tasks(store, session_id)
         _check_counters(store)
-        _check_alerts(store, session_id)
-        _check_attempts(store, session_id, observed)
-        _check_tasks(store, session_id)
-        return store
+        _check_alerts(store)
+        _check_attempts(store, observed)
+        Family(store).check()
 
 
-def done_tasks(state_dir: Path, session_id: str) -> frozenset[str]:
+Task = tuple[str, str]
+"""Its session, and its id."""
+
+
+def done_tasks(state_dir: Path) -> frozenset[Task]:
     """Return the tasks that are done."""
     if not (state_dir / "data").exists():
         return frozenset()
     with Store.inspect(state_dir) as store:
-        tasks = store.tasks.scan(session_id)
-        return frozenset(task.task_id for task in tasks if task.state == "done")
+        return frozenset(
+            (task.session_id, task.task_id) for task in store.tasks.scan() if task.state == "done"
+        )
 
 
-def check_end(
-    state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
-) -> None:
+def check_end(state_dir: Path, observed: Observed, done_before: frozenset[Task]) -> None:
     """Check a session that was resumed to its end, and whose every task went well.
 
     Args:
         state_dir: Of the session.
-        session_id: The session.
         observed: Everything seen from outside, before the kill and after it.
         done_before: Tasks that were done, and so acknowledged, when the process was killed.
     """
-    states = check_over(state_dir, session_id, observed, done_before)
+    [states] = check_over(state_dir, observed, done_before).values()
     assert set(states.values()) == {"done"}
 
 
 def check_over(
-    state_dir: Path, session_id: str, observed: Observed, done_before: frozenset[str]
-) -> dict[str, str]:
-    """Check a session that has ended, well or not; return the state of each task."""
-    check_state(state_dir, session_id, observed)
+    state_dir: Path, observed: Observed, done_before: frozenset[Task]
+) -> dict[str, dict[str, str]]:
+    """Check sessions that have ended, well or not; return the state of each task of each."""
+    check_state(state_dir, observed)
     with Store.inspect(state_dir) as store:
-        states: dict[str, str] = {task.task_id: task.state for task in store.tasks.scan(session_id)}
-        assert set(states.values()) <= TASK_FINAL
-        state = store.require_session(session_id).state
-        if state == "cancelled":
-            assert any(event.kind == "cancel_asked" for event in store.events.scan(session_id))
-        else:
-            well = set(states.values()) <= TASK_PASSED
-            assert state == ("done" if well else "failed")
-            assert "cancelled" not in states.values()
-        assert all(call.state != "open" for call in store.calls.scan(session_id))
-        assert all(budget.held_tokens == 0 for budget in store.budgets.scan(session_id))
-        finishes = {
-            event.task_id: event.sequence
-            for event in store.events.scan(session_id)
-            if event.kind == "task_done"
-        }
-        kinds = Counter(event.kind for event in store.events.scan(session_id))
-        assert kinds["task_done"] == len(finishes)
-        assert set(finishes) == {name for name, state in states.items() if state == "done"}
-        assert done_before <= set(finishes)
-        for event in store.events.scan(session_id):
-            if event.kind == "attempt_started" and event.task_id in finishes:
-                # Invariant 6: nothing is begun for a task that is done.
-                assert event.sequence < finishes[event.task_id]
-        return states
+        assert all(call.state != "open" for call in store.calls.scan())
+        assert all(budget.held_tokens == 0 for budget in store.budgets.scan())
+        members = Family(store).members
+        for session_id, task_id in done_before:
+            assert task_id in members[session_id].lineage.ever_done
+        return {session_id: _states_at_end(store, session_id) for session_id in members}
+
+
+def _states_at_end(store: StateView, session_id: str) -> dict[str, str]:
+    states: dict[str, str] = {task.task_id: task.state for task in store.tasks.scan(session_id)}
+    assert set(states.values()) <= TASK_FINAL
+    state = store.require_session(session_id).state
+    if state == "cancelled":
+        assert any(event.kind == "cancel_asked" for event in store.events.scan(session_id))
+    else:
+        well = set(states.values()) <= TASK_PASSED
+        assert state == ("done" if well else "failed")
+        assert "cancelled" not in states.values()
+    return states
 
 
 def _check_history(store: StateView, session_id: str, observed: Observed) -> None:
@@ -114,6 +110,8 @@ def _check_history(store: StateView, session_id: str, observed: Observed) -> Non
     events = list(store.events.scan(session_id))
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     for line in observed.acknowledged:
+        if line.session_id != session_id:
+            continue
         assert line.sequence <= len(events), f"acknowledged event {line} is lost"
         assert as_line(events[line.sequence - 1]) == line
 
@@ -176,12 +174,12 @@ def _check_counters(store: StateView) -> None:
     assert sum(cell.lost_calls for cell in cells) == sum(call.state == "lost" for call in closed)
 
 
-def _check_alerts(store: StateView, session_id: str) -> None:
+def _check_alerts(store: StateView) -> None:
     """Invariant 8: a share of a limit that is reached is one alert, and one line of history."""
     alerts = sorted((row.counter.budget_id, row.permille, row.spent) for row in store.alerts.scan())
     told = sorted(
         (event.data["budget_id"], event.data["permille"], event.data["spent"])
-        for event in store.events.scan(session_id)
+        for event in store.events.scan()
         if event.kind == "budget_alert"
     )
     personas = [
@@ -203,9 +201,9 @@ def _check_alerts(store: StateView, session_id: str) -> None:
         assert reached == {fired.permille for fired in row.fired}
 
 
-def _check_attempts(store: StateView, session_id: str, observed: Observed) -> None:
+def _check_attempts(store: StateView, observed: Observed) -> None:
     """Invariants 3, 5 and 6: limits and deadlines hold, and nothing ran that was not durable."""
-    attempts = list(store.attempts.scan(session_id))
+    attempts = list(store.attempts.scan())
     by_call = {attempt.call_id.hex(): attempt for attempt in attempts}
     assert len(by_call) == len(attempts)
     runs = Counter(run.call_id for run in observed.runs)
@@ -219,14 +217,14 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
     }
     assert answered <= set(runs)
     again = Counter(
-        event.task_id
-        for event in store.events.scan(session_id)
+        (event.session_id, event.task_id)
+        for event in store.events.scan()
         if event.kind in ("task_retried", "task_answered")
     )
-    of_task: dict[str, list[AttemptRecord]] = {}
+    of_task: dict[Task, list[AttemptRecord]] = {}
     for attempt in attempts:
-        of_task.setdefault(attempt.task_id, []).append(attempt)
-    for rows in of_task.values():
+        of_task.setdefault((attempt.session_id, attempt.task_id), []).append(attempt)
+    for task, rows in of_task.items():
         assert [row.ordinal for row in rows] == list(range(1, len(rows) + 1))
         assert max(row.attempt for row in rows) <= observed.attempts_max
         assert max(row.round for row in rows) <= observed.rounds_max
@@ -234,8 +232,8 @@ def _check_attempts(store: StateView, session_id: str, observed: Observed) -> No
             assert before.finished_ms is not None
             if before.delay_ms is None:
                 # Only because a person said so, and in another round.
-                again[before.task_id] -= 1
-                assert again[before.task_id] >= 0
+                again[task] -= 1
+                assert again[task] >= 0
                 assert after.round > before.round
             assert after.started_ms >= before.finished_ms + (before.delay_ms or 0)
 

@@ -75,19 +75,16 @@ def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
 
 
 def run(places: Places, runtime: Runtime, deeds: tuple[Deed, ...] = ()) -> None:
-    """Run the session to its end, with what a person does to it by the way.
-
-    One that had ended is left alone: how it ended may have been told. So is one that the life
-    before had paused, until it is resumed.
-    """
+    """Run the session and its forks to their end, with what a person does to them by the way."""
     loaded = load_team(places.team, settings=resolve_settings(Flags(), {}))
     with Teller(Path(places.observer)) as teller:
         runtime.subscribe(teller.event)
-        person = Person(runtime, SESSION, places.answers)
-        session = runtime.run(SessionOrder(loaded.team, SESSION, Path(places.output)))
-        if session.report().state == "running":
-            person.act(deeds)
-        report = person.see_through()
-        if not runtime.settle_tickets(SESSION, RUN_SECONDS_MAX):
-            sys.exit("not all tickets and alerts are delivered")
-        teller.result(report)
+        person = Person(runtime, places.answers)
+        person.begin(SessionOrder(loaded.team, SESSION, Path(places.output)))
+        person.act(deeds)
+        reports = person.see_through()
+        for report in reports:
+            if not runtime.settle_tickets(report.session_id, RUN_SECONDS_MAX):
+                sys.exit("not all tickets and alerts are delivered")
+        for report in reports:
+            teller.result(report)

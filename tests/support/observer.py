@@ -18,10 +18,11 @@ BOUND_SECONDS: Final = 20.0
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a runtime has told: an event, or how the session has ended."""
+    """One thing that a runtime has told: an event, or how a session has ended."""
 
     event: EventLine | None = None
-    session: str = ""
+    session_id: str = ""
+    state: str = ""
     tasks: dict[str, str] = {}
     tokens_used: int = 0
 
@@ -29,7 +30,12 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(cls, report: SessionReport) -> "Told":
         """Say how a session has ended."""
         tasks: dict[str, str] = {task.task_id: task.state for task in report.tasks}
-        return cls(session=report.state, tasks=tasks, tokens_used=report.tokens_used)
+        return cls(
+            session_id=report.session_id,
+            state=report.state,
+            tasks=tasks,
+            tokens_used=report.tokens_used,
+        )
 
 
 _decode = msgspec.json.Decoder(Told).decode

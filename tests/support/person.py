@@ -1,17 +1,19 @@
-"""A person at a run: what is done to a session by hand, at moments that a seed has chosen."""
+"""A person at a run: what is done to sessions by hand, at moments that a seed has chosen."""
 
 import random
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
+from family import requirement_of
 from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
-from maestro_runtime import Runtime
+from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.help import waiting_for_help
 from maestro_runtime.report import SessionReport
-from maestro_storage.records import SESSION_FINAL, EventRecord
+from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 
 BOUND_SECONDS: Final = 20.0
 EVENTS_MAX: Final = 6
@@ -19,9 +21,12 @@ EVENTS_MAX: Final = 6
 DEEDS_MAX: Final = 3
 """Of one life."""
 
-Verb = Literal["pause", "interrupt", "hesitate", "retry", "cancel"]
-VERBS: Final[tuple[Verb, ...]] = ("pause", "retry", "interrupt", "hesitate")
-GENTLE: Final = VERBS[:2]
+FORKS_MAX: Final = 2
+"""Of one run, forks of forks included."""
+
+Verb = Literal["pause", "interrupt", "hesitate", "retry", "cancel", "fork", "abandon"]
+VERBS: Final[tuple[Verb, ...]] = ("pause", "retry", "fork", "interrupt", "hesitate", "abandon")
+GENTLE: Final = VERBS[:3]
 """They let calls in flight come to their end."""
 Decision = Literal["skip", "give_up"]
 
@@ -33,6 +38,8 @@ class Deed:
     verb: Verb
     events: int
     """How many events there are before it, since the deed before it or the start of the process."""
+    place: int = 0
+    """Which of the sessions it is done to, and with which of what there is, counted round."""
 
 
 def random_deeds(chance: random.Random, *, gentle: bool) -> tuple[Deed, ...]:
@@ -42,45 +49,63 @@ def random_deeds(chance: random.Random, *, gentle: bool) -> tuple[Deed, ...]:
         verb = chance.choice(GENTLE if gentle else VERBS)
         if not gentle and chance.random() < 1 / 60:
             verb = "cancel"
-        deeds.append(Deed(verb, chance.randint(0, EVENTS_MAX)))
+        deeds.append(Deed(verb, chance.randint(0, EVENTS_MAX), chance.randrange(1 << 16)))
     return tuple(deeds)
 
 
 class Person:
-    """Whoever looks after a session in one life of its runtime."""
+    """Whoever looks after the sessions of a state in one life of its runtime."""
 
-    def __init__(
-        self, runtime: Runtime, session_id: str, answers: dict[str, Decision] | None = None
-    ) -> None:
-        """Watch a session that is not run yet; `answers` are those for tasks that need help."""
+    def __init__(self, runtime: Runtime, answers: dict[str, Decision] | None = None) -> None:
+        """Come before anything runs; `answers` are those for tasks that need help."""
         self._runtime = runtime
-        self._session_id = session_id
         self._answers = answers or {}
         self._told = threading.Condition()
         self._events = 0
-        self._is_at_rest = False
+        self._going: set[str] = set()
+        """Sessions that have not come to rest."""
         runtime.subscribe(self._hear)
 
+    def begin(self, order: SessionOrder) -> None:
+        """Start the session, or let it go on with all its forks.
+
+        What has ended is left alone: how it ended may have been told. So is what the life before
+        has paused.
+        """
+        found = {session.session_id: session.state for session in self._sessions()}
+        session_id = order.session_id or ""
+        with self._told:
+            self._going |= {name for name, state in found.items() if state == "running"}
+            self._going |= {session_id} - set(found)
+        self._runtime.run(order)
+        for name, state in found.items():
+            if state == "running" and name != session_id:
+                self._runtime.resume(name)
+
     def act(self, deeds: tuple[Deed, ...]) -> None:
-        """Do what is to be done, as long as the session runs."""
+        """Do what is to be done, as long as a session runs."""
         for deed in deeds:
             if not self._goes_on(deed.events):
                 return
+            sessions = self._sessions()
+            which, place = deed.place % len(sessions), deed.place // len(sessions)
             # It may come to its end at this very moment.
             with suppress(VerbRefused):
-                self._do(deed.verb)
+                self._do(deed.verb, sessions[which], place)
 
-    def see_through(self) -> SessionReport:
-        """Answer, resume, and wait until the session has ended; return how."""
+    def see_through(self) -> list[SessionReport]:
+        """Answer, resume, and wait until all sessions have ended; return how."""
         while True:
-            session = self._runtime.resume(self._session_id)
-            report = session.result(BOUND_SECONDS)
-            if report.state in SESSION_FINAL:
-                return report
-            self._answer()
+            names = [session.session_id for session in self._sessions()]
+            sessions = [self._runtime.resume(name) for name in names]
+            reports = [session.result(BOUND_SECONDS) for session in sessions]
+            if all(report.state in SESSION_FINAL for report in reports):
+                return reports
+            for name in names:
+                self._answer(name)
 
-    def _do(self, verb: Verb) -> None:
-        runtime, session_id = self._runtime, self._session_id
+    def _do(self, verb: Verb, session: SessionRecord, place: int) -> None:
+        runtime, session_id = self._runtime, session.session_id
         match verb:
             case "pause" | "interrupt":
                 pausing = runtime.pause(session_id, interrupt=verb == "interrupt")
@@ -96,25 +121,64 @@ class Person:
             case "cancel":
                 # Nothing is killed: the engine is to find out what it has been billed.
                 runtime.cancel(session_id, deadline_seconds=BOUND_SECONDS)
+            case "fork":
+                self._fork(session, place)
+            case "abandon" if session.origin_session:
+                runtime.cancel(session_id, deadline_seconds=BOUND_SECONDS).result(BOUND_SECONDS)
+                self._fork(session, place)
+            case "abandon":
+                runtime.pause(session_id).result(BOUND_SECONDS)
+                self._fork(session, place)
+                runtime.resume(session_id)
 
-    def _answer(self) -> None:
-        for request in waiting_for_help(self._runtime.store, self._session_id):
+    def _fork(self, session: SessionRecord, place: int) -> None:
+        """Fork from one of the checkpoints, half of the time with another requirement.
+
+        The name says which fork it is, so that the same one is made again where a life has ended
+        within it: it has left files that no other fork may use.
+        """
+        store, is_edited = self._runtime.store, place % 2 == 1
+        points = list(store.checkpoints.scan(session.session_id))
+        number = points[place // 2 % len(points)].number
+        name = f"{session.session_id}-{number}{'e' if is_edited else ''}"
+        sessions = self._sessions()
+        if len(sessions) > FORKS_MAX or name in {session.session_id for session in sessions}:
+            return
+        order = ForkOrder(
+            session.session_id,
+            str(number),
+            name,
+            Path(session.output_dir).with_name(name),
+            requirement_of(name) if is_edited else None,
+        )
+        with self._told:
+            self._going.add(name)
+        self._runtime.fork(order)
+
+    def _sessions(self) -> list[SessionRecord]:
+        return list(self._runtime.store.sessions.scan())
+
+    def _answer(self, session_id: str) -> None:
+        for request in waiting_for_help(self._runtime.store, session_id):
             answer = Answer(decision=self._answers[request.task_id], by="a person")
             with suppress(HelpNotAwaited):
-                self._runtime.answer(self._session_id, request.task_id, answer)
+                self._runtime.answer(session_id, request.task_id, answer)
 
     def _hear(self, event: EventRecord) -> None:
         with self._told:
             self._events += 1
-            self._is_at_rest = event.kind in _RESTS
+            if event.kind in _RESTS:
+                self._going.discard(event.session_id)
+            elif event.kind == "attempt_started":
+                self._going.add(event.session_id)
             self._told.notify()
 
     def _goes_on(self, events: int) -> bool:
-        """Wait for so many events more; False if the session comes to rest before."""
+        """Wait for so many events more; False if all sessions come to rest before."""
         with self._told:
             due = self._events + events
-            self._told.wait_for(lambda: self._events >= due or self._is_at_rest, BOUND_SECONDS)
-            return not self._is_at_rest
+            self._told.wait_for(lambda: self._events >= due or not self._going, BOUND_SECONDS)
+            return bool(self._going)
 
 
 _RESTS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
