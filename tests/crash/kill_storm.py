@@ -10,8 +10,10 @@ from typing import Final
 import forked
 import mortal
 from dealings import check_all_settled, check_dealings
+from family import Family
 from invariants import Observed, Task, check_over, check_state, done_tasks
 from maestro_runtime.testing import end_of
+from maestro_storage import Store
 from mortal import Places
 from outside import Outside, outside
 from person import random_deeds
@@ -67,9 +69,12 @@ class Storm:
         sessions = check_over(self._places.state_dir, self._observed, self._done)
         self._program.check_end(sessions)
         check_all_settled(self._places.state_dir, self._world.look())
+        with Store.inspect(self._places.state_dir) as store:
+            kept = sum(len(member.kept) for member in Family(store).members.values())
         return Counter(
             kills=kills,
             runs=1,
+            kept=kept,
             forks=len(sessions) - 1,
             tasks=sum(len(states) for states in sessions.values()),
             deeds=self._deeds.total(),

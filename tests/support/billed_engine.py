@@ -36,11 +36,8 @@ class BilledEngine:
 
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
         """Have the call billed; some attempts of some tasks fail all the same."""
-        request = {"ask": "call", "call_id": order.call_id, "task_id": order.task_id}
         try:
-            usage = await _usage(order, {**request, "ordinal": order.ordinal})
-        except ConnectionError as error:
-            raise Transient(f"no answer: {error}", await self.recover(order)) from error
+            usage = await self._billed(order)
         except asyncio.CancelledError:
             # It may have been billed without an answer.
             context.usage = await self.recover(order) or Usage()
@@ -55,6 +52,13 @@ class BilledEngine:
             for path in deliverable.artifacts:
                 await asyncio.to_thread(Path(order.workspace, path).write_text, order.call_id)
         return EngineResult(usage=usage or Usage())
+
+    async def _billed(self, order: CallOrder) -> Usage | None:
+        request = {"ask": "call", "call_id": order.call_id, "task_id": order.task_id}
+        try:
+            return await _usage(order, {**request, "ordinal": order.ordinal})
+        except ConnectionError as error:
+            raise Transient(f"no answer: {error}", await self.recover(order)) from error
 
     async def recover(self, order: CallOrder) -> Usage | None:
         """Ask what was billed; the server may refuse to tell."""

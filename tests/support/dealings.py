@@ -73,7 +73,7 @@ def _check_bills(store: StateView, seen: Seen) -> None:
             assert (row.input_tokens, row.basis) == (row.reserved_tokens, "reserved")
         elif row.state == "settled":
             billed = (bill.input_tokens, bill.output_tokens) if bill else (0, 0)
-            assert (row.input_tokens, row.output_tokens) == billed
+            assert (row.input_tokens, row.output_tokens) == billed, f"{row} is not {billed}"
 
 
 def _check_postings(store: StateView, posted: list[Posted]) -> None:

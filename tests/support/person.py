@@ -134,12 +134,18 @@ class Person:
     def _fork(self, session: SessionRecord, place: int) -> None:
         """Fork from one of the checkpoints, half of the time with another requirement.
 
-        The name says which fork it is, so that the same one is made again where a life has ended
-        within it: it has left files that no other fork may use.
+        Most have something to keep. The name says which fork it is, so that the same one is made
+        again where a life has ended within it: it has left files that no other fork may use.
         """
-        store, is_edited = self._runtime.store, place % 2 == 1
-        points = list(store.checkpoints.scan(session.session_id))
-        number = points[place // 2 % len(points)].number
+        is_edited, keeps, place = place % 2 == 1, place // 2 % 8 > 0, place // 16
+        points = [
+            point
+            for point in self._runtime.store.checkpoints.scan(session.session_id)
+            if point.tasks_done or not keeps
+        ]
+        if not points:
+            return
+        number = points[place % len(points)].number
         name = f"{session.session_id}-{number}{'e' if is_edited else ''}"
         sessions = self._sessions()
         if len(sessions) > FORKS_MAX or name in {session.session_id for session in sessions}:
