@@ -17,7 +17,7 @@ from maestro_storage import Store
 from mortal import Places
 from outside import Outside, outside
 from person import random_deeds
-from program import random_program
+from program import billed, random_program
 
 COMMITS_MAX: Final = 8
 """Most commits of a life that ends at the boundary of one; an attempt takes two."""
@@ -44,7 +44,7 @@ class Storm:
         self._program = random_program(
             seed, max_attempts=ATTEMPTS_MAX, max_rounds=ROUNDS_MAX, asks=True
         )
-        self._program.write(directory, world.provider.socket)
+        self._program.write(directory, billed(world.provider.socket))
         self._places = replace(Places.of(directory, world), answers=self._program.answers)
         self._deeds: Counter[str] = Counter()
         self._world = world

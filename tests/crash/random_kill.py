@@ -21,7 +21,7 @@ from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.report import SessionReport
 from observer import Told
 from outside import SECRET, Outside, Seen, outside
-from program import random_program
+from program import billed, random_program
 
 SESSION: Final = "victim"
 EVENTS: Final = 30
@@ -52,7 +52,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=2)
     with outside(directory) as world:
-        victim = Victim(directory, program.write(directory, world.provider.socket), world)
+        victim = Victim(directory, program.write(directory, billed(world.provider.socket)), world)
         kills = 0
         for _ in range(chance.randint(1, KILLS_MAX)):
             moment = Moment(chance.randint(1, EVENTS), chance.random() * EXTRA_SECONDS_MAX)

@@ -23,7 +23,7 @@ from maestro_storage import Store
 from maestro_storage.errors import NotFound
 from mortal import Places
 from outside import Outside, outside
-from program import RICH_TOKENS, Program, Task
+from program import RICH_TOKENS, Program, Task, billed
 
 Stage = Literal["create", "open", "work"]
 
@@ -133,7 +133,7 @@ def _made(stage: Stage, calls: tuple[str, ...]) -> Counter[str]:
 
 
 def _prepared(directory: Path, world: Outside, stage: Stage) -> Places:
-    PROGRAM.write(directory, world.provider.socket)
+    PROGRAM.write(directory, billed(world.provider.socket))
     places = Places.of(directory, world)
     if stage != "create":
         Store.open(places.state_dir).close()

@@ -1,10 +1,11 @@
 """A small team whose every engine run is recorded outside the runtime, for tests that kill it."""
 
-import json
 import textwrap
 from pathlib import Path
 
 import msgspec
+
+from program import RICH_TOKENS, Engine, Program, Task
 
 WORK = textwrap.dedent(
     '''
@@ -29,55 +30,12 @@ WORK = textwrap.dedent(
             os.close(log)
         # Long enough for a kill to find the call in flight.
         threading.Event().wait(0.01)
-        if task.task_id in task.options["fails_first"] and task.ordinal == 1:
+        if task.ordinal <= task.options["fails_first"].get(task.task_id, 0):
             raise Transient("scripted")
         Path(task.workspace, f"{task.task_id}.txt").write_text(task.requirement)
         return {"input_tokens": 10, "output_tokens": 5}
     '''
 )
-
-TEAM = """
-[team]
-name = "crash"
-requirement = "survive"
-max_parallel_workers = 2
-[defaults]
-engine = "python"
-callable = "crash_work:work"
-max_attempts = {max_attempts}
-backoff_seconds = 0.02
-backoff_max_seconds = 0.05
-round_backoff_seconds = [0.05]
-token_budget = 1000000
-options = {{ log = {log}, fails_first = ["b"] }}
-[personas.dev]
-[personas.qa]
-[[budgets]]
-id = "all"
-window = "forever"
-limit = 1000000
-[[budgets]]
-id = "recent"
-scope = "persona"
-window = "rolling:86400"
-limit = 1000000
-[[budgets]]
-id = "requests"
-metric = "requests"
-limit = 1000000
-[[budgets]]
-id = "watched"
-scope = "phase"
-window = "month"
-metric = "output"
-limit = 20
-action = "warn"
-[[phases]]
-name = "one"
-[[phases]]
-name = "two"
-after = ["one"]
-"""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -88,26 +46,22 @@ class Run(msgspec.Struct, frozen=True):
     ordinal: int
 
 
-def write_team(directory: Path, tasks_per_phase: int = 2, max_attempts: int = 3) -> Path:
-    """Write a team of two phases and the module of its engine; return the team file."""
+def write_team(directory: Path, tasks_per_phase: int = 2) -> Path:
+    """Write a program of two phases and the module of its engine; return the team file."""
     (directory / "crash_work.py").write_text(WORK)
-    log = json.dumps(str(directory / "engine.log"))
-    text = TEAM.format(log=log, max_attempts=max_attempts)
-    for phase, names in (("one", "abcdefgh"), ("two", "mnopqrst")):
-        for place, name in enumerate(names[:tasks_per_phase]):
-            text += textwrap.dedent(
-                f"""
-                [[contracts]]
-                id = "{name}"
-                name = "contract {name}"
-                phase = "{phase}"
-                provider_persona_id = "{"qa" if place % 2 else "dev"}"
-                deliverables = [{{ name = "file", artifacts = ["{name}.txt"] }}]
-                """
-            )
-    path = directory / "team.toml"
-    path.write_text(text)
-    return path
+    tasks = [
+        Task(name, phase, ("dev", "qa")[place % 2], failures=int(name == "b"))
+        for phase, names in (("one", "abcdefgh"), ("two", "mnopqrst"))
+        for place, name in enumerate(names[:tasks_per_phase])
+    ]
+    program = Program(
+        personas={"dev": RICH_TOKENS, "qa": RICH_TOKENS},
+        phases={"one": (), "two": ("one",)},
+        tasks={task.task_id: task for task in tasks},
+        failures_max=5,
+    )
+    engine = Engine("python", ("log", directory / "engine.log"), callable="crash_work:work")
+    return program.write(directory, engine)
 
 
 def engine_runs(directory: Path) -> list[Run]:

@@ -23,14 +23,19 @@ name = "program"
 requirement = "survive"
 max_parallel_workers = {workers}
 [defaults]
-engine = "billed"
+engine = "{engine}"
+{callable}
 max_attempts = {max_attempts}
 max_rounds = {max_rounds}
 backoff_seconds = 0.005
 backoff_max_seconds = 0.01
 round_backoff_seconds = [0.01]
-options = {{ socket = {socket}, fails_first = {fails_first}, fails = {fails} }}
-[breakers.billed]
+token_budget = 1000000
+[defaults.options]
+{place}
+fails_first = {fails_first}
+fails = {fails}
+[breakers.{engine}]
 failures_max = {failures_max}
 reset_seconds = 0.02
 reset_max_seconds = 0.05
@@ -45,6 +50,10 @@ scope = "persona"
 window = "rolling:86400"
 limit = 1000000
 [[budgets]]
+id = "requests"
+metric = "requests"
+limit = 1000000
+[[budgets]]
 id = "watched"
 scope = "phase"
 window = "month"
@@ -52,6 +61,22 @@ metric = "output"
 limit = 20
 action = "warn"
 """
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who does the work of a program."""
+
+    name: str
+    place: tuple[str, Path]
+    """The option that says where it is heard of outside the runtime, and its value."""
+    callable: str = ""
+    """Of the engine `python`."""
+
+
+def billed(provider: Path) -> Engine:
+    """Return the engine whose calls are billed by the provider at a socket."""
+    return Engine("billed", ("socket", provider))
 
 
 @dataclass(frozen=True)
@@ -88,15 +113,18 @@ class Program:
     asking: frozenset[str] = frozenset()
     """Personas that ask a person instead of giving up."""
 
-    def write(self, directory: Path, socket: Path) -> Path:
-        """Write the team file; `socket` is that of the provider."""
+    def write(self, directory: Path, engine: Engine) -> Path:
+        """Write the team file and return its path."""
         failing = {task.task_id: task.failures for task in self.tasks.values() if task.failures}
         pairs = ", ".join(f"{name} = {count}" for name, count in failing.items())
+        option, place = engine.place
         text = _HEAD.format(
+            engine=engine.name,
+            callable=f"callable = {json.dumps(engine.callable)}" if engine.callable else "",
+            place=f"{option} = {json.dumps(str(place))}",
             workers=self.workers,
             max_attempts=self.max_attempts,
             max_rounds=self.max_rounds,
-            socket=json.dumps(str(socket)),
             fails_first=f"{{ {pairs} }}",
             fails=json.dumps([task.task_id for task in self.tasks.values() if task.doomed]),
             failures_max=self.failures_max,
