@@ -24,6 +24,9 @@ from maestro_runtime.redaction import Redactor, environment_secrets
 
 Level = Literal["debug", "info", "warning", "error"]
 
+RETURNED: Final = "maestro_actors.kernel._actor"
+"""Logs every exception that goes back to its caller, with its traceback, as Pykka's actors do."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -57,7 +60,8 @@ def configure_logs(
     handler.setFormatter(
         _Formatter(redactor, as_json=as_json, colors=file is None and sys.stderr.isatty())
     )
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread
@@ -72,6 +76,8 @@ def configure_logs(
 def set_level(level: Level) -> None:
     """Change the least severe level that is logged."""
     logging.getLogger().setLevel(level.upper())
+    # An order that is refused is no news, however often clients give it.
+    logging.getLogger(RETURNED).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):

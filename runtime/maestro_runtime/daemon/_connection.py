@@ -46,6 +46,10 @@ HANDSHAKE_SECONDS: Final = 5.0
 FRAME_SECONDS: Final = 30.0
 """How long a frame may take to arrive once it has begun, and to be taken by its reader."""
 
+UNREAD_BYTES: Final = 64 << 10
+"""What may wait for a client to read it when its next answer is worked out: so much a transport
+takes by default before it asks for patience."""
+
 RETRY_SECONDS: Final = 0.1
 """When a client with too many requests is told to try again."""
 
@@ -101,9 +105,6 @@ class Connection:
                 greeted = await self._greet()
             while greeted and (frame := await self._next()) is not None:
                 await self._take(frame)
-                # It has its turn before the next one is read, or its answer would not count yet.
-                await asyncio.sleep(0)
-                await self._room()
         except WireError as error:
             traffic.refused(error)
             await self._say(refusal(0, error))
@@ -197,6 +198,7 @@ class Connection:
             self._requests.pop(request_id, None)
 
     async def _answer(self, ask: Ask) -> None:
+        await self._room()
         body = await self._gate.ask(ask.address, ask.message)
         await self._send(Reply(id=ask.id, body=body))
 
@@ -211,10 +213,14 @@ class Connection:
     async def _room(self) -> None:
         """Wait until the client has read: what it leaves waiting must not grow with what it asks.
 
+        Its next frames are taken meanwhile: it may be sending, and not read before it has.
+
         Raises:
             ConnectionResetError: It has gone, or has read nothing for too long.
         """
-        await self._writer.drain()
+        # Not once: all who wait are woken together, and the first may take the room.
+        while self._writer.transport.get_write_buffer_size() > UNREAD_BYTES:
+            await self._writer.drain()
 
     async def _follow_all(self, follow: FollowAll) -> None:
         with self._gate.stream() as stream:

@@ -13,7 +13,7 @@ import pytest
 PROLOGUE = """
 import logging, os, sys, threading, warnings
 from pathlib import Path
-from maestro_runtime.log import configure_logs, set_level
+from maestro_runtime.log import RETURNED, configure_logs, set_level
 log = logging.getLogger("maestro.test")
 """
 
@@ -129,6 +129,15 @@ def test_the_level_can_be_changed() -> None:
     )
 
     assert [record["event"] for record in records] == ["after"]
+
+
+def test_an_error_that_goes_back_to_its_caller_is_logged_only_for_who_looks_for_bugs() -> None:
+    _, records, _ = logged(
+        f'returned = logging.getLogger("{RETURNED}"); set_level("info"); returned.info("refused"); '
+        'set_level("debug"); returned.info("seen"); set_level("info"); returned.info("refused")'
+    )
+
+    assert [record["event"] for record in records] == ["seen"]
 
 
 def test_a_file_is_opened_anew_when_it_has_been_moved_away(tmp_path: Path) -> None:
