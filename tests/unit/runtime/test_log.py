@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from maestro_runtime.log import RETURNED
+
 PROLOGUE = """
 import logging, os, sys, threading, warnings
 from pathlib import Path
-from maestro_runtime.log import RETURNED, configure_logs, set_level
+from maestro_runtime.log import configure_logs, set_level
 log = logging.getLogger("maestro.test")
 """
 
