@@ -10,6 +10,7 @@ from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
     from maestro_runtime.checkpoints import ForkOrder
+    from maestro_runtime.client import AsyncClient, Client, connect, connect_async
     from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.policy import RuntimePolicy
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
 
 _HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
     "ForkOrder": "checkpoints",
     "Runtime": "runtime",
     "RuntimeOptions": "options",
@@ -28,12 +31,16 @@ _HOMES = {
     "SessionPage": "listing",
     "TokenTracker": "token_tracker",
     "TrackedUsage": "token_tracker",
+    "connect": "client",
+    "connect_async": "client",
     "list_sessions": "listing",
     "open_runtime": "runtime",
 }
 """Public names, and the module each is loaded from."""
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "ForkOrder",
     "Runtime",
     "RuntimeOptions",
@@ -45,6 +52,8 @@ __all__ = [
     "TokenTracker",
     "TrackedUsage",
     "__version__",
+    "connect",
+    "connect_async",
     "list_sessions",
     "open_runtime",
 ]

@@ -12,6 +12,7 @@ from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.stream import rests
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 
@@ -78,6 +79,24 @@ class PhaseVerbs(SessionVerbs):
             plan=record.plan if plan is None else plan,
             now_ms=self.system.clock.now_ms(),
         )
+
+    async def phases_over(self, session_id: str, phases: Sequence[str]) -> None:
+        """Wait until none of some phases of a session goes on; see `PhaseRun`.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+            RuntimeStopped, StorageError: The runtime came to its end before.
+        """
+        while not rests(self.store.require_session(session_id)):
+            # First this, so that none can come in between.
+            news = self.news.expect(session_id)
+            ended = self._running.live(session_id)
+            if ended is not None:
+                await self._planner.watch.expect(session_id, phases, ended)
+                return
+            # It is about to be taken up, or to be written down that it rests.
+            await news
 
     def checkpoint(self, session_id: str, name: str, *, request_id: bytes = b"") -> int:
         """Write down where a session stands, also while it runs; durable on return.

@@ -15,6 +15,7 @@ from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.team import BreakerPolicy, Team
+from maestro_runtime._news import EndNews
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 
 Ended = LaneFuture[None]
@@ -62,6 +63,7 @@ class RunningSessions:
         """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
         self._closed = False
+        self.news = EndNews()
 
     @property
     def failed(self) -> bool:
@@ -184,6 +186,7 @@ class RunningSessions:
         ended = self._ended.get(session_id)
         if ended is not None:
             self._settle(ended, None)
+        self.news.note(session_id)
 
     def fail(self, error: BaseException) -> None:
         """End all of them, also those to come: they resume at the next start."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import pykka
 
@@ -13,14 +14,17 @@ from maestro_actors.messages import OrderTaken
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import Asked, stands, wished
+from maestro_runtime._news import EndNews, EventNews
 from maestro_runtime._running import ORDER_SECONDS, RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
-from maestro_runtime.session import Session
-from maestro_runtime.wire.orders import CANCEL_SECONDS
+from maestro_runtime.session import CANCEL_SECONDS, Session
+from maestro_runtime.stream import Batch
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
+
+T = TypeVar("T")
 
 
 class SessionVerbs(Proxies):
@@ -28,6 +32,7 @@ class SessionVerbs(Proxies):
 
     store: Store
     system: ActorSystem
+    news: EventNews
     _running: RunningSessions
     _starting: threading.Lock
 
@@ -209,6 +214,31 @@ class SessionVerbs(Proxies):
         """Whether something may still run in a session."""
         return self._running.is_under_way(session_id)
 
+    def next_events(self, session_id: str, since: int) -> LaneFuture[Batch]:
+        """Return the future of a session's next events from a sequence on, or that it rests.
+
+        Raises, through the future:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+        """
+        return self.news.batch(session_id, since)
+
+    def leave(self, batch: pykka.Future[Batch]) -> None:
+        """Wait no longer for events: nothing is kept for who does not."""
+
+    def ended(self, session_id: str) -> LaneFuture[None]:
+        """Return what is resolved once nothing runs in a session; it was started here."""
+        return self._running.ended(session_id)
+
+    async def looked(self, look: Callable[[], T]) -> T:
+        """Return what a function finds on record: that takes no time here."""
+        return look()
+
+    @property
+    def ends(self) -> EndNews:
+        """The ends of all sessions."""
+        return self._running.news
+
     def _deadline_ms(self, seconds: float) -> int:
         return self.system.clock.now_ms() + round(max(0.0, seconds) * 1000)
 
@@ -260,4 +290,4 @@ class SessionVerbs(Proxies):
         if ended is None:
             ended = LaneFuture()
             ended.set(None)
-        return Session(session_id, self.store, ended)
+        return Session(session_id, self, ended)

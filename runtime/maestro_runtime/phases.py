@@ -8,7 +8,7 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import Standing, recorded_phases
 from maestro_actors.team import decode_team
 from maestro_runtime.report import SessionReport, session_report
-from maestro_storage import Records, Store
+from maestro_storage import Records
 from maestro_storage.records import EventRecord, SessionRecord
 
 _KINDS: Final = frozenset({"phase_finished", "task_failed", "task_help_needed"})
@@ -18,7 +18,7 @@ class PhaseRun:
     """Phases that are on their way. Await it, or block for its result; as often as you like."""
 
     def __init__(
-        self, session_id: str, phases: tuple[str, ...], store: Store, ended: LaneFuture[None]
+        self, session_id: str, phases: tuple[str, ...], store: Records, ended: LaneFuture[Any]
     ) -> None:
         self.session_id = session_id
         self.phases = phases

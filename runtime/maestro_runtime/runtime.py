@@ -42,6 +42,7 @@ from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime._host_verbs import HostVerbs
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
+from maestro_runtime._news import EventNews
 from maestro_runtime._opening import opened
 from maestro_runtime._phase_verbs import PhaseVerbs
 from maestro_runtime._planner import Planner, require_no_rerun
@@ -133,6 +134,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             breaker_changed=self._breaker_listeners.tell,
             strategies=(*options.strategies, *BUILT_IN_STRATEGIES),
         )
+        self.news = EventNews(self.store)
         self._planner = Planner(self.store, self._running, self._ports)
         try:
             self._kill_survivors()
@@ -218,6 +220,8 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             record, stored = found
             team = order.team if order.accept_changes else stored
             return self._take_up(record, stored, team, plan=order.plan or None)
+
+    submit = run
 
     def create(self, order: SessionOrder) -> str:
         """Make a session durable without running it, unless it exists; return its id.
@@ -401,7 +405,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
     def _start(self, session_id: str, team: Team) -> Session:
         self._redactor.learn(team_secrets(team, os.environ))
         ended = self._running.start(self._ports, session_id, team)
-        return Session(session_id, self.store, ended)
+        return Session(session_id, self, ended)
 
     def _kill_survivors(self) -> None:
         """Kill what engines of an earlier start left running, before their tasks run again."""
@@ -419,6 +423,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             self._listeners.tell(event)
             self._help.note(event)
             self._planner.watch.note(event)
+            self.news.note(event)
             if event.kind == "session_rerun":
                 self._running.turned(event.session_id)
             elif event.kind in _ENDS:

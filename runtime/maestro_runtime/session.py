@@ -3,10 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -17,11 +17,17 @@ from maestro_runtime.config.context import read_context
 from maestro_runtime.errors import HelpNeeded, InputsInvalid, SessionNameInvalid
 from maestro_runtime.given import Given
 from maestro_runtime.report import SessionReport, session_report
-from maestro_storage import Store
+from maestro_runtime.stream import EventSource, EventStream
+from maestro_storage import Records
 from maestro_storage.plan import Plan
+
+T = TypeVar("T")
 
 SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Form of a session id."""
+
+CANCEL_SECONDS: Final = 5.0
+"""How long engines in flight may take to stop when a session is cancelled."""
 
 _encode_sorted: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
@@ -114,18 +120,55 @@ class SessionOrder:
         return hashlib.sha256(_encode_sorted(said)).digest()
 
 
-class Session:
-    """A session this runtime runs, or has run."""
+class Host(EventSource, Protocol):
+    """Where a session is run: a runtime, or a client of one."""
 
-    def __init__(self, session_id: str, store: Store, ended: LaneFuture[None]) -> None:
+    @property
+    def store(self) -> Records:
+        """What is on record."""
+
+    def ended(self, session_id: str) -> LaneFuture[None]:
+        """Return what is resolved once nothing runs in a session any more."""
+
+    async def looked(self, look: Callable[[], T]) -> T:
+        """Return what a function finds on record, without blocking the loop for long."""
+
+    def cancel(
+        self, session_id: str, *, deadline_seconds: float = CANCEL_SECONDS, reason: str = ""
+    ) -> "Session":
+        """End a session for good; see `Runtime.cancel`."""
+
+
+class Session:
+    """A session that is run, or has been, in this process or in another one."""
+
+    def __init__(self, session_id: str, host: Host, ended: LaneFuture[None] | None = None) -> None:
+        """Make a handle; `ended` None: the host is asked for it when it is needed."""
         self.session_id = session_id
-        self._store = store
-        self._ended = ended
+        self._host = host
+        self._known_end = ended
+
+    @property
+    def _ended(self) -> LaneFuture[None]:
+        if self._known_end is None:
+            self._known_end = self._host.ended(self.session_id)
+        return self._known_end
 
     @property
     def rests(self) -> bool:
-        """Whether nothing can run in it any more: its result is there."""
+        """Whether nothing can run in it any more, as far as is known here: its result is there."""
         return self._ended.is_done
+
+    def cancel(self, *, deadline_seconds: float = CANCEL_SECONDS, reason: str = "") -> None:
+        """End it for good; see `Runtime.cancel`. The result follows."""
+        self._host.cancel(self.session_id, deadline_seconds=deadline_seconds, reason=reason)
+
+    def events(self, since: int = 1) -> EventStream:
+        """Return its events from a sequence on, for `for` and `async for`; it ends when it rests.
+
+        A client goes on after a reconnect where it was, without gap or repeat.
+        """
+        return EventStream(self._host, self.session_id, since)
 
     def result(self, timeout: float | None = None) -> SessionReport:
         """Block until nothing more can run in the session, and return its report.
@@ -156,8 +199,8 @@ class Session:
     def __await__(self) -> Generator[Any, None, SessionReport]:
         """Wait for the end without blocking the loop; otherwise as `result`."""
         yield from self._ended.__await__()
-        return self.report()
+        return (yield from self._host.looked(self.report).__await__())
 
     def report(self) -> SessionReport:
         """Return where the session stands now, as far as it is durable."""
-        return session_report(self._store, self.session_id)
+        return session_report(self._host.store, self.session_id)

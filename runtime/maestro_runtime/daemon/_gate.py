@@ -26,12 +26,13 @@ from maestro_actors.messages import (
 from maestro_actors.proxy import LocalChannel
 from maestro_runtime._version import __version__
 from maestro_runtime.daemon._metrics import LiveMetrics
-from maestro_runtime.daemon._news import News
-from maestro_runtime.daemon._stream import Stream
+from maestro_runtime.daemon._newsroom import EVENT_BYTES_MAX, Newsroom
+from maestro_runtime.daemon._stream import Stream, Streams
 from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import RequestInvalid, SessionsNotHosted
 from maestro_runtime.wire.frames import PROTOCOL, UNDECODABLE, Welcome
 from maestro_runtime.wire.metrics import METRICS_ADDRESS
+from maestro_runtime.wire.news import NEWS_ADDRESS
 from maestro_runtime.wire.orders import (
     SUPERVISOR_ADDRESS,
     BeginPhases,
@@ -45,9 +46,6 @@ from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, StateRequest
 
 EVENTS_MAX: Final = 256
 """Events in one frame."""
-
-EVENT_BYTES_MAX: Final = 256 << 10
-"""Of the events in one frame together; one alone may have more."""
 
 
 def _public(messages: Any) -> msgspec.msgpack.Decoder[Any]:
@@ -85,10 +83,11 @@ class RuntimeGate:
         self._hosts: Final = hosts
         self._rows = RowReader(runtime.store.rows)
         self._channel = LocalChannel(runtime.system)
-        self._news = News()
+        self._newsroom = Newsroom(runtime)
+        self._streams = Streams()
+        runtime.subscribe(self._streams.note)
         self._metrics = LiveMetrics(runtime)
         self.traffic: Final = self._metrics.traffic
-        runtime.subscribe(self._news.note)
 
     def welcome(self) -> Welcome:
         """Say which state this is, and who has it open."""
@@ -116,6 +115,8 @@ class RuntimeGate:
         """
         if address == RECORDS_ADDRESS:
             return self._rows.answer(message)
+        if address == NEWS_ADDRESS:
+            return await self._newsroom.answer(message)
         if address == METRICS_ADDRESS:
             # It reads through records, which takes its time.
             return await asyncio.to_thread(self._metrics.answer, message)
@@ -150,24 +151,21 @@ class RuntimeGate:
         """
         while True:
             # First this, so that none can come in between.
-            next_one = self._news.expect(session_id)
-            try:
-                if found := self._stored(session_id, max(1, since)):
-                    return found
-                self._runtime.store.require_session(session_id)
-                await next_one
-            finally:
-                next_one.cancel()
+            next_one = self._runtime.news.expect(session_id)
+            if found := self._stored(session_id, max(1, since)):
+                return found
+            self._runtime.store.require_session(session_id)
+            await next_one
 
     @contextmanager
     def stream(self) -> Iterator[Stream]:
         """Lend a stream of all events from now on."""
         stream = Stream(EVENTS_MAX, EVENT_BYTES_MAX)
-        self._news.tell(stream)
+        self._streams.add(stream)
         try:
             yield stream
         finally:
-            self._news.tell_no_more(stream)
+            self._streams.remove(stream)
 
     def _stored(self, session_id: str, since: int) -> tuple[bytes, ...]:
         room = EVENT_BYTES_MAX

@@ -56,3 +56,23 @@ class Stream:
             taken.append(encode(self._events.popleft()))
             room -= len(taken[-1])
         return tuple(taken)
+
+
+class Streams:
+    """Those of all clients. Told on any thread, changed on one loop."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[Stream, ...] = ()
+
+    def note(self, event: EventRecord) -> None:
+        """Take notice of a durable event."""
+        for stream in self._streams:
+            stream.note(event)
+
+    def add(self, stream: Stream) -> None:
+        """Note every event in `stream` from now on."""
+        self._streams = (*self._streams, stream)
+
+    def remove(self, stream: Stream) -> None:
+        """Leave a stream alone."""
+        self._streams = tuple(other for other in self._streams if other is not stream)

@@ -16,14 +16,12 @@ from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
 from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import Imported, Pruned
+from maestro_runtime.session import CANCEL_SECONDS
 from maestro_runtime.top_up import TopUpOrder
 from maestro_storage.plan import Plan
 
 SUPERVISOR_ADDRESS: Final = "urn:maestro:supervisor"
 """Where a process carries out orders about its sessions."""
-
-CANCEL_SECONDS: Final = 5.0
-"""How long engines in flight may take to stop when a session is cancelled."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,10 @@
 """Reading the records of a state that another process has open: both ends."""
 
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
 from maestro_runtime.wire.errors import RequestInvalid
-from maestro_runtime.wire.line import Line
 from maestro_storage.rows import Row, Rows
 
 RECORDS_ADDRESS: Final = "urn:maestro:records"
@@ -122,10 +121,17 @@ class RowReader:
         )
 
 
+class Asking(Protocol):
+    """Asks a daemon, and waits."""
+
+    def ask(self, address: str, message: bytes) -> bytes:
+        """Return the encoded reply to an encoded message."""
+
+
 class LineRows:
     """The rows of the daemon at the other end of a line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Asking) -> None:
         self._line = line
 
     def get(self, database: str, key: bytes) -> bytes | None:

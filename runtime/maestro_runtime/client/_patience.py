@@ -1,0 +1,33 @@
+"""How long a client waits for its daemon to come back, and how it goes about it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a broken connection is tried again, and until when."""
+
+    seconds: float = 60.0
+    """Since the connection broke. After them all that waits fails with `DaemonUnreachable`; the
+    next request begins anew."""
+    first_seconds: float = 0.05
+    """Pause before the second try; each further one is twice as long."""
+    most_seconds: float = 2.0
+    """Longest pause."""
+    now: Callable[[], float] = time.monotonic
+    fraction: Callable[[], float] = random.random
+    """A number in [0, 1) that takes up to half from each pause: clients that lost the same daemon
+    must not come back all at once."""
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+    """Waits so many seconds, or until the event; returns whether it is set."""
+
+    def pauses(self) -> Iterator[float]:
+        """Yield the pause before each further try, until patience is over."""
+        until, pause_seconds = self.now() + self.seconds, self.first_seconds
+        while (left_seconds := until - self.now()) > 0:
+            yield min(pause_seconds * (1 - self.fraction() / 2), left_seconds)
+            pause_seconds = min(pause_seconds * 2, self.most_seconds)

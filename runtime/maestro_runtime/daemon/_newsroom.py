@@ -1,0 +1,95 @@
+"""Answers who waits for events and ends of sessions, on the loop of the connections."""
+
+from typing import Final, assert_never
+
+import msgspec
+
+from maestro_actors.messages import encode
+from maestro_runtime.runtime import Runtime
+from maestro_runtime.stream import Batch, rests
+from maestro_runtime.wire.errors import RequestInvalid
+from maestro_runtime.wire.frames import UNDECODABLE
+from maestro_runtime.wire.news import (
+    NEWS_ADDRESS,
+    SESSIONS_MAX,
+    AwaitPhases,
+    Ended,
+    EventBatch,
+    NewsRequest,
+    NextEnds,
+    NextEvents,
+    PhasesOver,
+    Resting,
+    WhoRests,
+)
+
+EVENT_BYTES_MAX: Final = 256 << 10
+"""Of the events in one answer together; one alone may have more."""
+
+_decode: Final = msgspec.msgpack.Decoder(NewsRequest).decode
+
+
+class Newsroom:
+    """The news of one runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime: Final = runtime
+
+    async def answer(self, message: bytes) -> bytes:
+        """Return the encoded answer to an encoded request, waiting for it.
+
+        Raises:
+            RequestInvalid: It is none of them.
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+        """
+        try:
+            request: NewsRequest = _decode(message)
+        except UNDECODABLE as error:
+            raise RequestInvalid(NEWS_ADDRESS, str(error)) from error
+        match request:
+            case NextEvents():
+                batch = await self._runtime.next_events(request.session_id, request.since)
+                return encode(_packed(batch))
+            case NextEnds():
+                return encode(await self._ends(request))
+            case WhoRests():
+                return encode(Resting(sessions=tuple(filter(self._rests, request.sessions))))
+            case AwaitPhases():
+                await self._runtime.phases_over(request.session_id, request.phases)
+                return encode(PhasesOver())
+            case _:
+                assert_never(request)
+
+    async def _ends(self, request: NextEnds) -> Ended:
+        ends, epoch = self._runtime.ends, self._runtime.store.epoch
+        if request.epoch != epoch:
+            return Ended(epoch=epoch, number=ends.number, sessions=(), missed=True)
+        while True:
+            # First this, so that none can come in between.
+            next_one, number = ends.expect(), ends.number
+            sessions = ends.since(request.after)
+            if sessions is None:
+                return Ended(epoch=epoch, number=number, sessions=(), missed=True)
+            if sessions:
+                number = request.after + len(sessions[:SESSIONS_MAX])
+                return Ended(epoch=epoch, number=number, sessions=sessions[:SESSIONS_MAX])
+            await next_one
+
+    def _rests(self, session_id: str) -> bool:
+        record = self._runtime.store.sessions.get(session_id)
+        # One that is to be removed ends with its removal.
+        return record is None or (rests(record) and not record.removal)
+
+
+def _packed(batch: Batch) -> EventBatch:
+    """Return as many of the events as fit."""
+    room = EVENT_BYTES_MAX
+    events: list[bytes] = []
+    for event in batch.events:
+        data = encode(event)
+        room -= len(data)
+        if events and room < 0:
+            return EventBatch(events=tuple(events), over=False)
+        events.append(data)
+    return EventBatch(events=tuple(events), over=batch.over)

@@ -1,0 +1,289 @@
+"""A client comes back after its daemon does, and nobody who waits has to know."""
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from command_line import CommandLine
+from daemon_team import TEAM
+from hosted import BOUND_SECONDS, HASTY, Hosted
+from maestro_actors.team import Persona
+from maestro_runtime import Client, SessionOrder, connect
+from maestro_runtime.client import ClientOptions, Patience
+from maestro_runtime.errors import RuntimeDraining
+from maestro_runtime.wire.errors import DaemonUnreachable, ProtocolMismatch
+from maestro_runtime.wire.faults import refusal
+from maestro_runtime.wire.frames import (
+    LENGTH,
+    PROTOCOL,
+    Ask,
+    Reply,
+    Welcome,
+    decode_client_frame,
+    packed,
+)
+from served import serving, stopped
+
+SLOW = msgspec.structs.replace(
+    TEAM, personas={"dev": Persona(persona_id="dev", latency_seconds=600.0)}
+)
+
+
+def test_a_result_survives_a_restart_of_the_daemon(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    first = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+    waiting = client.ended("slow")
+    epoch = client.welcome.epoch
+    hosted.stop()
+
+    hosted.start()
+
+    client.cancel("slow", deadline_seconds=0.0)
+    waiting.get(timeout=BOUND_SECONDS)
+    assert first.result(BOUND_SECONDS).state == "cancelled"
+    assert client.welcome.epoch == epoch + 1
+
+
+def test_an_end_that_comes_while_nobody_listens_is_seen(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    """The next owner never tells of it: the record has to be looked at."""
+    waiting = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+    other = client.run(SessionOrder(SLOW, "other", tmp_path / "other"))
+    futures = [waiting._ended, other._ended]
+    hosted.stop()
+    beside = Hosted(tmp_path)
+    beside.socket = tmp_path / "elsewhere"
+    beside.start().cancel("slow", deadline_seconds=0.0).result(BOUND_SECONDS)
+    beside.stop()
+
+    hosted.start()
+
+    assert waiting.result(BOUND_SECONDS).state == "cancelled"
+    assert not futures[1].is_done
+
+
+def test_an_event_stream_goes_on_without_gap_or_repeat(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    session = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+    seen = []
+    begun, done = threading.Event(), threading.Event()
+
+    def follow() -> None:
+        for event in session.events():
+            seen.append(event.sequence)
+            if event.kind == "attempt_started":
+                begun.set()
+        done.set()
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    for _ in range(3):
+        assert begun.wait(BOUND_SECONDS)
+        begun.clear()
+        hosted.stop()
+        hosted.start()
+    client.cancel("slow", deadline_seconds=0.0)
+    assert done.wait(BOUND_SECONDS)
+
+    assert seen == list(range(1, len(seen) + 1))
+    assert len(seen) == hosted.runtime.store.events.count("slow")
+
+
+def test_the_next_request_after_a_loss_begins_anew(hosted: Hosted, tmp_path: Path) -> None:
+    clock = Hurry()
+    with connect(hosted.socket, options=clock.options) as client:
+        waiting = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))._ended
+        hosted.stop()
+        with pytest.raises(DaemonUnreachable, match="no daemon answers"):
+            waiting.get(timeout=BOUND_SECONDS)
+        assert clock.waited
+
+        hosted.start()
+
+        assert client.store.require_session("slow").state == "running"
+
+
+class Hurry:
+    """Time that passes only while a client waits for its daemon."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.waited: list[float] = []
+        patience = Patience(
+            seconds=10.0, now=lambda: self.seconds, fraction=lambda: 0.5, wait=self._wait
+        )
+        self.options = ClientOptions(patience=patience)
+
+    def _wait(self, closed: threading.Event, seconds: float) -> bool:
+        self.waited.append(seconds)
+        self.seconds += seconds
+        return closed.is_set()
+
+
+def test_pauses_grow_lose_a_random_part_and_end_with_patience() -> None:
+    clock = Hurry()
+    pauses = []
+    for pause_seconds in clock.options.patience.pauses():
+        pauses.append(pause_seconds)
+        clock.seconds += pause_seconds
+
+    assert pauses[:7] == pytest.approx([0.0375, 0.075, 0.15, 0.3, 0.6, 1.2, 1.5])
+    assert sum(pauses) == pytest.approx(10.0)
+
+
+class Scripted:
+    """A daemon that answers as a test says, on a real socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._listener.settimeout(BOUND_SECONDS)
+
+    def close(self) -> None:
+        self._listener.close()
+
+    @contextmanager
+    def greeted(self, state_id: str = "state") -> Iterator[socket.socket]:
+        """Let a client in and greet it; hang up at the end."""
+        line, _ = self._listener.accept()
+        line.settimeout(BOUND_SECONDS)
+        with line:
+            self.frame(line)
+            line.sendall(
+                packed(
+                    Welcome(
+                        protocol=PROTOCOL,
+                        version="x",
+                        state_id=state_id,
+                        epoch=1,
+                        pid=1,
+                        quarantined={},
+                    )
+                )
+            )
+            yield line
+
+    @staticmethod
+    def frame(line: socket.socket) -> object:
+        """Return the next frame of a client."""
+        (length,) = LENGTH.unpack(line.recv(LENGTH.size, socket.MSG_WAITALL))
+        return decode_client_frame(line.recv(length, socket.MSG_WAITALL))
+
+    def ask(self, line: socket.socket) -> Ask:
+        """Return the next request of a client."""
+        found = self.frame(line)
+        assert isinstance(found, Ask)
+        return found
+
+
+def in_background(program: object) -> threading.Thread:
+    thread = threading.Thread(target=program, daemon=True)  # type: ignore[arg-type] # called below
+    thread.start()
+    return thread
+
+
+def test_what_has_no_answer_is_sent_again_in_its_order_and_with_its_id(tmp_path: Path) -> None:
+    asked: list[list[Ask]] = [[], []]
+
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                asked[0] += [scripted.ask(line), scripted.ask(line)]
+            with scripted.greeted() as line:
+                asked[1] += [scripted.ask(line), scripted.ask(line)]
+                for ask in reversed(asked[1]):
+                    line.sendall(packed(Reply(id=ask.id, body=b"re: " + ask.message)))
+                line.recv(1)
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    with connect(tmp_path / "socket", options=HASTY) as client:
+        futures = [client.channel.ask("urn:a", b"1"), client.channel.ask("urn:a", b"2")]
+        answers = [future.get(timeout=BOUND_SECONDS) for future in futures]
+    thread.join(BOUND_SECONDS)
+
+    assert answers == [b"re: 1", b"re: 2"]
+    assert asked[0] == asked[1]
+
+
+def test_an_owner_that_comes_to_its_end_is_not_asked_but_its_successor(tmp_path: Path) -> None:
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+            with scripted.greeted() as line:
+                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
+                line.recv(1)
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    with connect(tmp_path / "socket", options=HASTY) as client:
+        assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
+    thread.join(BOUND_SECONDS)
+
+
+@pytest.mark.parametrize("other", ["state", "protocol"])
+def test_who_is_somebody_else_is_not_asked(tmp_path: Path, other: str) -> None:
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                scripted.ask(line)
+            if other == "state":
+                with scripted.greeted("another") as line:
+                    line.recv(1)
+            else:
+                line, _ = scripted._listener.accept()
+                with line:
+                    line.sendall(packed(refusal(0, ProtocolMismatch(2, 1, "9.9"))))
+                    line.recv(1)
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    with connect(tmp_path / "socket", options=HASTY) as client:
+        waiting = client.channel.ask("urn:a", b"1")
+        kind = DaemonUnreachable if other == "state" else ProtocolMismatch
+        with pytest.raises(kind, match=r"another state is served there|must have version 2, got 1"):
+            waiting.get(timeout=BOUND_SECONDS)
+    thread.join(BOUND_SECONDS)
+
+
+def test_a_client_outlives_kills_and_stops_of_real_daemons(tmp_path: Path) -> None:
+    """One is killed, one is told to stop; what was acknowledged is there and done once."""
+    cli = CommandLine(tmp_path)
+    with serving(cli) as process:
+        client = connect(state_dir=cli.state_dir, options=HASTY)
+        slow = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+        ended = slow._ended
+        process.send_signal(signal.SIGKILL)
+        process.wait(BOUND_SECONDS)
+        asked = client.supervisor.name_checkpoint(
+            session_id="slow", name="mine", request_id=HASTY.request_ids()
+        )
+    with serving(cli, "--drain-timeout", "0") as process:
+        assert asked.get(timeout=BOUND_SECONDS).number == 2
+        run = in_background(lambda: client.run(SessionOrder(TEAM, "quick", tmp_path / "quick")))
+        stopped(process)
+    with serving(cli):
+        run.join(BOUND_SECONDS)
+        assert client.session("quick").result(BOUND_SECONDS).state == "done"
+        client.cancel("slow", deadline_seconds=0.0)
+        ended.get(timeout=BOUND_SECONDS)
+        names = [record.phase for record in client.store.checkpoints.scan("slow")]
+        assert names.count("mine") == 1
+        client.close()

@@ -1,0 +1,49 @@
+"""A daemon within the test: a runtime that hosts sessions for clients, and can come and go."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from maestro_runtime import Client, Runtime, RuntimeOptions, open_runtime
+from maestro_runtime.client import ClientOptions, Patience, connect
+from maestro_runtime.daemon._gate import RuntimeGate
+from maestro_runtime.daemon._server import SocketServer
+from maestro_storage import StoreOptions
+from maestro_storage.records import SESSION_FINAL
+
+BOUND_SECONDS = 20.0
+
+HASTY = ClientOptions(patience=Patience(seconds=BOUND_SECONDS, first_seconds=0.001))
+
+
+class Hosted:
+    """One owner of a state after the other, each at the same socket."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = directory / "state"
+        self.socket = directory / "socket"
+        self._stack = ExitStack()
+
+    def start(self) -> Runtime:
+        """Open the state and serve it; what was under way goes on."""
+        options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16), stop_grace_seconds=1.0)
+        self.runtime = self._stack.enter_context(open_runtime(self.state, options))
+        server = SocketServer(
+            self.socket, RuntimeGate(self.runtime, hosts=True), users=(os.getuid(),)
+        )
+        self._stack.callback(server.close)
+        for record in list(self.runtime.store.sessions.scan()):
+            if record.state not in (*SESSION_FINAL, "paused", "help_needed"):
+                self.runtime.take_up(record.session_id)
+        return self.runtime
+
+    def stop(self) -> None:
+        """Close the socket first, then the runtime."""
+        self._stack.close()
+
+    @contextmanager
+    def client(self, options: ClientOptions = HASTY) -> Iterator[Client]:
+        """Lend a client that tries again at once."""
+        with connect(self.socket, options=options) as client:
+            yield client
