@@ -12,12 +12,16 @@ from maestro_runtime import __version__
 from maestro_runtime.cli._exit import ExitCode, explain_error
 from maestro_runtime.cli._output import prepare_streams, say
 
+COMPLETE_VARIABLE: Final = "_MAESTRO_RUNTIME_COMPLETE"
+"""By which a shell asks for completions; the name is the one that click derives."""
+
 _COMMANDS: Final = {
     "breaker": ("breaker", "The circuit breakers of the engines: list, show, open, reset."),
     "checkpoint": (
         "checkpoint",
         "Checkpoints: look, compare, prune, export, import.",
     ),
+    "completion": ("completion", "Print what makes a shell complete commands and names."),
     "config": ("config", "What is configured, and where it came from."),
     "demo": ("demo", "Run a team, kill it in the middle of a phase, and resume it."),
     "doctor": ("doctor", "Check whether this machine can keep state safely."),
@@ -45,7 +49,11 @@ class _LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"maestro_runtime.cli.{_COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
-        return command
+        if COMPLETE_VARIABLE not in os.environ:
+            return command
+        from maestro_runtime.cli._completion import completable
+
+        return completable(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
