@@ -93,7 +93,7 @@ def replanned(
     """Return the record of a session that runs by another plan, and the transition to it."""
     after = msgspec.structs.replace(
         session,
-        state="running",
+        state="queued" if session.state == "queued" else "running",
         plan=plan,
         wish="run",
         wish_deadline_ms=None,

@@ -195,7 +195,7 @@ def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
     running = _running(session, now_ms, epoch)
     draft.put(
         msgspec.structs.replace(
-            running if session.state != "paused" else session,
+            session if session.state in ("paused", "queued") else running,
             checkpoints_made=max(last, session.checkpoints_made),
             plan=_plan_again(session, dropped),
             rerun_from="",

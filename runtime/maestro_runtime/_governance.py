@@ -7,6 +7,7 @@ from typing import Final
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.token_accountant import AccountantProxy
+from maestro_runtime._running import RunningSessions
 from maestro_runtime.policy import RuntimePolicy, differences
 from maestro_runtime.prices import own_prices
 
@@ -18,6 +19,7 @@ class Governance:
     """Holds the policy in force."""
 
     system: ActorSystem
+    _running: RunningSessions
 
     @property
     def accountant(self) -> AccountantProxy:
@@ -31,7 +33,8 @@ class Governance:
         self._governing = threading.Lock()
 
     def _govern_at_start(self) -> None:
-        """Hand the policy to the actors, before anything of a session."""
+        """Hand the policy to who keeps it, before anything of a session."""
+        self._running.queue.govern(self._policy.sessions_running, self._policy.sessions_queued)
         self.accountant.govern(self._policy.calls, self._policy.budgets)
 
     @property
@@ -58,5 +61,6 @@ class Governance:
             changes = differences(self._policy, policy)
             models = self._prices.replace(table, self.system.clock.now_ms())
             self.accountant.govern(policy.calls, policy.budgets).get(timeout=GOVERNED_SECONDS)
+            self._running.queue.govern(policy.sessions_running, policy.sessions_queued)
             self._policy = policy
         return (*changes, f"prices: {models} model(s) have changed") if models else changes

@@ -14,9 +14,12 @@ from maestro_actors.identity import breaker_address, coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
+from maestro_actors.session_queue import admitted, queued
 from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime._news import EndNews
+from maestro_runtime._session_queue import DOORKEEPER_ADDRESS, SessionQueue
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
+from maestro_storage.transition import Transition
 
 Ended = LaneFuture[None]
 """Resolved once nothing more can run in a session; fails if the runtime ends before."""
@@ -40,14 +43,22 @@ TakenT = TypeVar("TakenT", bound=Answer)
 class RunningSessions:
     """Starts coordinators and resolves the futures of their ends. Any thread."""
 
-    def __init__(self, system: ActorSystem, breaker: BreakerPolicy, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        system: ActorSystem,
+        breaker: BreakerPolicy,
+        grace_seconds: float,
+        settle: Callable[[float], None],
+    ) -> None:
         """Begin with none.
 
         Args:
             system: Where the coordinators live.
             breaker: Policy of breakers that a team says nothing about.
             grace_seconds: How long actors may take to come to an end.
+            settle: Waits, so many seconds at most, until what the journal has is durable.
         """
+        self._settle_journal: Final = settle
         self._system: Final = system
         self._channel: Final = LocalChannel(system)
         self._breaker: Final = breaker
@@ -62,6 +73,8 @@ class RunningSessions:
         self.held = False
         """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
+        self.queue: Final = SessionQueue(lambda: system.deliver(DOORKEEPER_ADDRESS, b""))
+        """Who runs, and who waits to."""
         self._closed = False
         self.news = EndNews()
 
@@ -103,14 +116,15 @@ class RunningSessions:
 
         What it brings has been handed to the journal on return.
 
-        While a session is about to end, or to begin anew, it takes none: that is waited for.
+        While a session is about to end, or to begin anew, it takes none: that is waited for. Nobody
+        runs one that is queued.
 
         Raises:
             Exception: What the coordinator raises.
             RuntimeDraining, RuntimeStopped: The runtime comes to its end, and the session rests.
             pykka.Timeout: It was not taken within 30 seconds.
         """
-        while self.is_under_way(session_id):
+        while self.is_under_way(session_id) and not self.queue.holds(session_id):
             # Before the order: what happens after it must not be missed.
             turn = self._turn(session_id)
             with suppress(pykka.ActorDeadError):
@@ -144,9 +158,10 @@ class RunningSessions:
         team: Team,
         claimed: Collection[str] | None = None,
     ) -> Ended:
-        """Run a session that is on record; one that runs goes on as it is.
+        """Run a session that is on record, or queue it; one that runs goes on as it is.
 
-        `claimed` are the phases that the caller waits for, see `Coordinator`.
+        One at a time; that it is queued is durable on return. `claimed` are the phases that the
+        caller waits for, see `Coordinator`.
 
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
@@ -161,10 +176,19 @@ class RunningSessions:
             ended = self._ended.get(session_id)
             if ended is not None and self.is_running(session_id):
                 return ended
-            ended = self._ended[session_id] = LaneFuture()
+            if ended is None or ended.is_done:
+                ended = self._ended[session_id] = LaneFuture()
         if self._failure is not None:
             self._settle(ended, self._failure)
             return ended
+        session, now_ms = ports.memory.session(session_id), ports.now_ms()
+        if not self.queue.lets_in(session, now_ms, claimed):
+            if session.state != "queued":
+                self._commit(ports, queued(session, now_ms, ports.epoch))
+            return ended
+        claimed = self.queue.claim(session_id, claimed)
+        if session.state == "queued" and session.wish == "run":
+            self._commit(ports, admitted(session, now_ms, ports.epoch))
         self._guard(ports, team)
         self._system.spawn(
             Coordinator, ports, session_id, team, claimed, address=coordinator_address(session_id)
@@ -183,10 +207,15 @@ class RunningSessions:
 
     def end(self, session_id: str) -> None:
         """Say that nothing more can run in a session; durable."""
+        self.queue.end(session_id)
         ended = self._ended.get(session_id)
         if ended is not None:
             self._settle(ended, None)
         self.news.note(session_id)
+
+    def lose(self, session_id: str, error: BaseException) -> None:
+        """Say that a session that was queued cannot begin; it stays as it is on record."""
+        self._settle(self._ended[session_id], error)
 
     def fail(self, error: BaseException) -> None:
         """End all of them, also those to come: they resume at the next start."""
@@ -240,6 +269,10 @@ class RunningSessions:
         """Tell who still waits that the runtime has stopped."""
         for session_id, ended in list(self._ended.items()):
             self._settle(ended, RuntimeStopped(session_id))
+
+    def _commit(self, ports: Ports, draft: Transition) -> None:
+        ports.journal.append(draft)
+        self._settle_journal(ORDER_SECONDS)
 
     def _settle(self, ended: Ended, error: BaseException | None) -> None:
         with self._lock:

@@ -262,6 +262,23 @@ class RuntimeStopped(RuntimeFault):
         return f"the runtime stopped while session {self.session_id!r} was running"
 
 
+class AdmissionRefused(RuntimeFault):
+    """The runtime has no room for another session, not even to wait; nothing was written."""
+
+    def __init__(self, reason: str, limit: int, retry_after_seconds: float) -> None:
+        super().__init__(reason, limit, retry_after_seconds)
+        self.reason = reason
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+        """When it may be tried again: about as long as it takes until a session ends."""
+
+    def __str__(self) -> str:
+        return (
+            f"no session is taken now: {self.reason}, the limit is {self.limit}; "
+            f"try again after {self.retry_after_seconds:g} s"
+        )
+
+
 class RuntimeDraining(RuntimeFault):
     """The runtime comes to its end and takes no more sessions; nothing was started."""
 

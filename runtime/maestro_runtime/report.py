@@ -10,6 +10,7 @@ from maestro_actors.engine import Artifact
 from maestro_actors.graph import SessionGraph
 from maestro_actors.plan import recorded_phases
 from maestro_actors.posting import posting_id_of
+from maestro_actors.session_queue import in_order
 from maestro_actors.team import Team, decode_team
 from maestro_actors.versions import Version, decode_versions
 from maestro_actors.wish import intention
@@ -134,6 +135,8 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     """Phase that is to run again, with all after it, once nothing is in flight; empty if none."""
     versions: tuple[Version, ...] = ()
     """Of its contracts, personas and engines; none for a session that has not run yet."""
+    queue_place: int = 0
+    """Which one it is of those that wait to run, 1-based; 0: it is not queued."""
 
     @property
     def over_budget(self) -> bool:
@@ -192,7 +195,14 @@ def session_report(store: Records, session_id: str) -> SessionReport:
         idempotency_key=session.idempotency_key,
         rerun_from=session.rerun_from,
         versions=session_versions(store, session),
+        queue_place=_queue_place(store, session),
     )
+
+
+def _queue_place(store: Records, session: SessionRecord) -> int:
+    if session.state != "queued":
+        return 0
+    return in_order(store.sessions.scan()).index(session) + 1
 
 
 def session_versions(store: Records, session: SessionRecord) -> tuple[Version, ...]:

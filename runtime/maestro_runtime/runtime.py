@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from maestro_actors.engine import ProcessIdentity
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
 from maestro_actors.help_desk import HelpDesk
 from maestro_actors.identity import (
@@ -50,13 +49,14 @@ from maestro_runtime._readiness import current_versions, placed, require_ready
 from maestro_runtime._record_verbs import RecordVerbs
 from maestro_runtime._resumption import require_open
 from maestro_runtime._running import RunningSessions
+from maestro_runtime._session_queue import DOORKEEPER_ADDRESS, Doorkeeper
+from maestro_runtime._survivors import kill_recorded
 from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.checks import Checks
 from maestro_runtime.control import put_away
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.host import EngineHost
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
-from maestro_runtime.engines.survivors import kill_survivors
 from maestro_runtime.errors import ActorFailed, SessionBusy
 from maestro_runtime.healing import BUILT_IN as BUILT_IN_FIXES
 from maestro_runtime.healing import FileMender
@@ -102,7 +102,12 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             clock=options.clock or SystemClock(self._lane),
             on_escalation=self._escalated,
         )
-        self._running = RunningSessions(self.system, options.breaker, options.stop_grace_seconds)
+        self._running = RunningSessions(
+            self.system,
+            options.breaker,
+            options.stop_grace_seconds,
+            lambda seconds: self.store.journal.settle(seconds),  # noqa: PLW0108 - opened below
+        )
         self.store = Store.open(
             state_dir,
             options=options.store,
@@ -137,7 +142,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         self.news = EventNews(self.store)
         self._planner = Planner(self.store, self._running, self._ports)
         try:
-            self._kill_survivors()
+            kill_recorded(self.store)
             self.system.spawn(TokenAccountant, self._ports, address=ACCOUNTANT_ADDRESS)
             self._govern_at_start()
         except BaseException:
@@ -159,6 +164,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         self._orders = ThreadLane("orders", threads=2)
         spawn = partial(self.system.spawn, supervision=Restart(), lane=self._orders)
         spawn(Supervisor, self, address=SUPERVISOR_ADDRESS)
+        spawn(Doorkeeper, self, self._running, address=DOORKEEPER_ADDRESS)
         spawn(Custodian, self.store, address=CUSTODIAN_ADDRESS)
 
     def __enter__(self) -> Self:
@@ -192,8 +198,9 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
     def run(self, order: SessionOrder) -> Session:
         """Start a session, resume it if it has begun, or just return it if it has ended.
 
-        When this returns, the session and all its tasks are durable. One that is paused is just
-        returned, too; one that is to be paused, or cancelled, is brought to that.
+        When this returns, the session and all its tasks are durable. If no more may run it is
+        queued, and begins by itself. One that is paused is just returned, too; one that is to be
+        paused, or cancelled, is brought to that.
 
         Raises:
             SessionConflict: It exists and was started with another directory, key or labels, at
@@ -212,10 +219,12 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             ArtifactMismatch: A given file is not what it was a moment before.
             SessionQuarantined: A record of the session is damaged.
             QuotaExceeded: The state directory has no room for another session.
+            AdmissionRefused: All run that may, and the queue is full; nothing was written.
         """
         with self._starting:
             order, session_id, found = self._placed(order)
             if found is None:
+                self._running.queue.require_place(session_id)
                 return self._start(self._create(order, session_id), order.team)
             record, stored = found
             team = order.team if order.accept_changes else stored
@@ -332,6 +341,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
                 team = self._admission.team_of(self.store.require_session(session_id))
             else:
                 self._running.require_admission(order.new_id or order.session_id)
+                self._running.queue.require_place(order.new_id or "")
                 team = forked_team(self.store, order)
                 require_ready(team, self.registry)
                 now_ms = self.system.clock.now_ms()
@@ -385,6 +395,8 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             return self._start(session_id, stored)
         if plan is not None:
             require_no_rerun(record)
+        if record.state not in ("queued", "running"):
+            self._running.queue.require_place(session_id)
         self._require_usable(record, team)
         stays = record.state == "paused" and not by_name
         # Before a pause is taken back: what is refused changes nothing.
@@ -406,17 +418,6 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         self._redactor.learn(team_secrets(team, os.environ))
         ended = self._running.start(self._ports, session_id, team)
         return Session(session_id, self, ended)
-
-    def _kill_survivors(self) -> None:
-        """Kill what engines of an earlier start left running, before their tasks run again."""
-        processes = [
-            ProcessIdentity(pid=call.pid, start_ticks=call.pid_start_ticks, boot_id=call.boot_id)
-            for session in self.store.sessions.scan()
-            if session.state not in SESSION_FINAL
-            for call in self.store.calls.scan(session.session_id)
-            if call.state == "open" and call.pid
-        ]
-        kill_survivors(self.store.state_id, processes)
 
     def _publish(self, events: list[EventRecord]) -> None:
         for event in events:

@@ -162,6 +162,7 @@ class SessionModel:
         """Differs from `state` after a restart, until nothing can run again."""
         self.wish: Wish = "run"
         self.rerun_from = ""
+        self.queued = False
         """What is to run again once nothing is in flight."""
         self.stopped = False
         """A wish other than to run was durable when everything was last at rest."""
@@ -277,6 +278,7 @@ class SessionModel:
         task = self.tasks[event.task_id]
         assert task.state in ("queued", "waiting"), f"{task} is begun"
         assert not self.stopped, f"{task} is begun although the session is to {self.wish}"
+        assert not self.queued, f"{task} is begun although the session is queued"
         assert self.may_begin(task), f"{task} is begun before its predecessors are done"
         assert not self.planned or task.contract.phase in self.planned, f"{task} is not planned"
         assert event.at_ms >= task.ready_ms, f"{task} is begun before its deadline"
@@ -411,7 +413,10 @@ class SessionModel:
         assert task.state in ("queued", "waiting")
         assert event.at_ms >= task.ready_ms, f"{task} asked for a call before its deadline"
         task.state, task.waits_since_epoch = "waiting", self.epoch
-        if event.data["waits_for"] == "breaker":
+        if event.data["waits_for"] == "limit":
+            assert event.data["limit"], "it does not say for which"
+            task.waits_for, task.deadline_ms = "limit", None
+        elif event.data["waits_for"] == "breaker":
             deadline_ms = event.data["deadline_ms"]
             assert isinstance(deadline_ms, int)
             task.waits_for, task.deadline_ms = "breaker", deadline_ms
@@ -484,6 +489,10 @@ class SessionModel:
                 self.state = "running"
                 if self.recorded == "paused":
                     self.recorded = "running"
+            case "session_queued" | "session_admitted":
+                assert self.queued == (event.kind == "session_admitted")
+                assert not self.in_flight()
+                self.queued = not self.queued
             case "task_retried":
                 self._task_retried(self.tasks[event.task_id])
             case "rerun_asked":
@@ -563,6 +572,8 @@ _ORDERS: Final = (
     "pause_asked",
     "cancel_asked",
     "session_resumed",
+    "session_queued",
+    "session_admitted",
     "task_retried",
     "rerun_asked",
     "session_rerun",

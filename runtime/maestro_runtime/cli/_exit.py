@@ -31,6 +31,8 @@ class ExitCode(IntEnum):
     """The session is paused; it goes on when it is resumed."""
     STORAGE_FAILED = 74
     """The disk is full or failed; what was acknowledged is safe."""
+    TRY_LATER = 75
+    """The runtime has no room for another session now; the text says when to try again."""
     INTERRUPTED = 130
     """Ctrl-C. The session can be resumed."""
     TERMINATED = 143
@@ -133,6 +135,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             OutputFailed,
             checkpoints.ExportFailed,
         ),
+        ExitCode.TRY_LATER: (errors.AdmissionRefused,),
         ExitCode.NOT_FULFILLED: (errors.ActorFailed, errors.RuntimeStopped),
     }
     for code, kinds in table.items():

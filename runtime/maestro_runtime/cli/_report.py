@@ -44,6 +44,8 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         f"{report.tokens_used} tokens{kept}; "
         f"artifacts in {report.output_dir}"
     )
+    if report.queue_place:
+        say(f"it waits for other sessions to end, at place {report.queue_place}")
     if report.state == "paused":
         say(printable(f"paused: {report.pause_reason}"))
         say(f"to go on: maestro-runtime session resume {report.session_id}")

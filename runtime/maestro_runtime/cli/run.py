@@ -44,6 +44,13 @@ from maestro_runtime.cli._options import (
     metavar="KEY",
     help="Names this order: the same key and input find the same session.",
 )
+@click.option(
+    "--priority",
+    type=int,
+    default=0,
+    metavar="N",
+    help="-100 to 100: goes before sessions with less, in the queue and at limits.",
+)
 @accept_changes_option
 @click.option(
     "--from", "start_at", metavar="PHASE", help="Start here; --given has what comes before."
@@ -75,6 +82,7 @@ def command(
     token_budget: str | None,
     labels: tuple[str, ...],
     idempotency_key: str | None,
+    priority: int,
     context: str | None,
     state_dir: str | None,
     start_at: str | None,
@@ -121,6 +129,7 @@ def command(
         input_dir,
         labels=read_labels(labels),
         idempotency_key=idempotency_key,
+        priority=priority,
         accept_changes=accept_changes,
         start_at=start_at,
         given=given,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from maestro_actors.session_queue import in_order
 from maestro_runtime.errors import RuntimeStopped
 from maestro_runtime.runtime import Runtime
 from maestro_storage import Records
@@ -23,12 +24,14 @@ class TakenUp:
 
 
 def under_way(records: Records) -> Iterator[SessionRecord]:
-    """Yield the sessions that ran, or were about to be paused or cancelled."""
-    for record in records.sessions.scan():
-        if record.state not in SESSION_FINAL and (
+    """Yield the sessions that ran, or were about to be paused or cancelled; then the queue."""
+    sessions = list(records.sessions.scan())
+    for record in sessions:
+        if record.state not in (*SESSION_FINAL, "queued") and (
             record.state == "running" or record.wish != "run"
         ):
             yield record
+    yield from in_order(sessions)
 
 
 def take_up(runtime: Runtime, goes_on: Callable[[TakenUp], bool]) -> TakenUp:

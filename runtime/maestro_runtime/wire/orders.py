@@ -56,6 +56,7 @@ class StartSession(Request[Accepted], frozen=True, kw_only=True):
     plan: Plan = ()
     run: bool = True
     """False: see `Runtime.create`."""
+    priority: int = 0
 
 
 class ResumeSession(Request[Accepted], frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ def start_of(order: SessionOrder, *, run: bool = True) -> StartSession:
         given_files={} if isinstance(files, Path) else dict(files),
         plan=order.plan,
         run=run,
+        priority=order.priority,
     )
 
 
@@ -50,6 +51,7 @@ def order_of(start: StartSession) -> SessionOrder:
         given=Given(files=files),
         plan=start.plan,
         base_dir=Path(start.base_dir),
+        priority=start.priority,
     )
 
 

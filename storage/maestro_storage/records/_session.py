@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Literal, get_args
 from maestro_storage.plan import Plan
 from maestro_storage.records._record import Record, key_of
 
-SessionState = Literal["running", "paused", "done", "failed", "help_needed", "cancelled"]
+SessionState = Literal["queued", "running", "paused", "done", "failed", "help_needed", "cancelled"]
 Wish = Literal["run", "pause", "cancel"]
 TaskEnd = Literal["done", "skipped", "failed", "blocked", "cancelled"]
 TaskState = Literal["queued", "running", "waiting", "help_needed", TaskEnd]
@@ -67,7 +67,9 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     removal: bool = False
     """Whether it is deleted once it has ended."""
     priority: int = 0
-    """Its tasks go before those of sessions with less, -100 to 100."""
+    """It goes before sessions with less, -100 to 100."""
+    queued_ms: int | None = None
+    """Since when it waits for others to end, while its state is "queued"."""
 
     @property
     def key(self) -> bytes:

@@ -35,6 +35,7 @@ BY_TEST: Final = {
     ExitCode.OWNED,
     ExitCode.DAMAGED,
     ExitCode.STORAGE_FAILED,
+    ExitCode.TRY_LATER,
     # By test_a_paused_session_says_why_and_how_to_go_on.
     ExitCode.PAUSED,
     # Both by test_a_signal_ends_a_run_in_order_and_says_how_to_go_on.
@@ -159,6 +160,7 @@ def test_every_error_of_the_packages_has_an_exit_code_or_is_internal(
         (storage.StoreFailed("/x", "EIO"), ExitCode.STORAGE_FAILED),
         (storage.QuotaExceeded("/x", 2, 1), ExitCode.STORAGE_FAILED),
         (OutputFailed("stdout", "EIO"), ExitCode.STORAGE_FAILED),
+        (errors.AdmissionRefused("the queue is full", 3, 10.0), ExitCode.TRY_LATER),
         (errors.ActorFailed("session/s1", "ValueError: x"), ExitCode.NOT_FULFILLED),
     ],
     ids=lambda value: type(value).__name__,

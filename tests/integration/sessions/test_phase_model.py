@@ -94,7 +94,9 @@ class Play:
         policy = BreakerPolicy()
         address = breaker_address("scripted")
         stage.system.spawn(CircuitBreaker, stage.ports, "scripted", policy, address=address)
-        self._running = RunningSessions(stage.system, policy, BOUND_SECONDS)
+        self._running = RunningSessions(
+            stage.system, policy, BOUND_SECONDS, stage.store.journal.settle
+        )
         self._planner = Planner(stage.store, self._running, stage.ports)
         self._claimed: set[str] | None = set()
         """By calls of this process that have not ended; None: all, by a run of the session."""

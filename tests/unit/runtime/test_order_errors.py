@@ -10,6 +10,13 @@ from maestro_runtime import errors
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (
+            errors.AdmissionRefused("the queue of sessions is full", 3, 2.5),
+            (
+                "no session is taken now: the queue of sessions is full, the limit is 3; "
+                "try again after 2.5 s"
+            ),
+        ),
         (errors.PriorityInvalid(101, 100), "a priority must be from -100 to 100, got 101"),
         (errors.LabelInvalid("must be KEY=VALUE", "x"), "labels must be KEY=VALUE, got 'x'"),
         (

@@ -1,0 +1,47 @@
+"""Sessions that wait until others have ended: their order, and how one comes into it and out."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from maestro_actors.throttle import PRIORITY_POINT_MS
+from maestro_storage.records import SessionRecord
+from maestro_storage.transition import Event, Transition
+
+
+def turn_of(session: SessionRecord, now_ms: int) -> tuple[int, str]:
+    """Return the place in the order, the least is next; a priority counts as it does for calls."""
+    queued_ms = now_ms if session.queued_ms is None else session.queued_ms
+    return (queued_ms - session.priority * PRIORITY_POINT_MS, session.session_id)
+
+
+def in_order(sessions: Iterable[SessionRecord]) -> list[SessionRecord]:
+    """Return the queued ones among some sessions, the next one first."""
+    waiting = (session for session in sessions if session.state == "queued")
+    return sorted(waiting, key=lambda session: turn_of(session, 0))
+
+
+def queued(session: SessionRecord, now_ms: int, epoch: int) -> Transition:
+    """Return the transition by which a session comes into the queue."""
+    draft = Transition()
+    draft.put(
+        msgspec.structs.replace(
+            session, state="queued", queued_ms=now_ms, updated_ms=now_ms, epoch=epoch
+        )
+    )
+    draft.event(Event(session.session_id, "session_queued", now_ms))
+    return draft
+
+
+def admitted(session: SessionRecord, now_ms: int, epoch: int) -> Transition:
+    """Return the transition by which a session leaves the queue, and runs."""
+    waited_ms = now_ms - (now_ms if session.queued_ms is None else session.queued_ms)
+    draft = Transition()
+    draft.put(
+        msgspec.structs.replace(
+            session, state="running", queued_ms=None, updated_ms=now_ms, epoch=epoch
+        )
+    )
+    data: dict[str, str | int | float | bool | None] = {"waited_ms": waited_ms}
+    draft.event(Event(session.session_id, "session_admitted", now_ms, data=data))
+    return draft

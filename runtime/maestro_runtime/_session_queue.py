@@ -1,0 +1,164 @@
+"""Which sessions run, which wait to, and who lets them in."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from maestro_actors.kernel import LaneActor
+from maestro_actors.session_queue import turn_of
+from maestro_runtime.errors import AdmissionRefused, RuntimeDraining, RuntimeStopped, SafeMode
+from maestro_runtime.policy import SESSIONS_QUEUED
+from maestro_storage.records import SessionRecord
+
+DOORKEEPER_ADDRESS: Final = "urn:maestro:doorkeeper"
+
+ENDS_REMEMBERED: Final = 16
+"""Ends of sessions from which the pace of the runtime is told."""
+RETRY_SECONDS: Final = 10.0
+"""Hint as long as the pace is not known."""
+RETRY_SECONDS_MAX: Final = 300.0
+
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    turn: tuple[int, str]
+    claimed: Collection[str] | None
+    """See `Coordinator`."""
+
+
+class SessionQueue:
+    """Counts sessions; what is durable of them is the business of others. Any thread."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        """Let all run, at first; `look` is called when a session may leave the queue."""
+        self._look: Final = look
+        self._lock = threading.Lock()
+        self._running_max: int | None = None
+        self._queued_max = SESSIONS_QUEUED
+        self._running: set[str] = set()
+        self._waiting: dict[str, _Waiting] = {}
+        self._ends: deque[float] = deque(maxlen=ENDS_REMEMBERED)
+
+    def govern(self, running_max: int | None, queued_max: int) -> None:
+        """Follow other limits; what runs goes on."""
+        with self._lock:
+            self._running_max, self._queued_max = running_max, queued_max
+        if self._waiting:
+            self._look()
+
+    def holds(self, session_id: str) -> bool:
+        """Whether a session waits."""
+        return session_id in self._waiting
+
+    def lets_in(self, session: SessionRecord, now_ms: int, claimed: Collection[str] | None) -> bool:
+        """Whether a session may run now; else it waits for its turn.
+
+        One that is only to be paused, cancelled or brought back to a phase need not wait.
+        """
+        name, turn = session.session_id, turn_of(session, now_ms)
+        with self._lock:
+            first = all(turn <= other.turn for other in self._waiting.values())
+            if name in self._running or session.wish != "run" or (first and self._has_room):
+                self._running.add(name)
+                return True
+            self._waiting[name] = _Waiting(turn, claimed)
+        self._look()
+        return False
+
+    def claim(self, session_id: str, claimed: Collection[str] | None) -> Collection[str] | None:
+        """Take a session out of the queue; return what was claimed when it came into it."""
+        waiting = self._waiting.pop(session_id, None)
+        return claimed if waiting is None else waiting.claimed
+
+    def next(self) -> str | None:
+        """Return the session that may run now; None if there is none, or no room."""
+        with self._lock:
+            if not self._waiting or not self._has_room:
+                return None
+            name = min(self._waiting, key=lambda name: self._waiting[name].turn)
+            self._running.add(name)
+            return name
+
+    def end(self, session_id: str) -> None:
+        """Give back the room of a session that has ended, or could not begin."""
+        with self._lock:
+            self._waiting.pop(session_id, None)
+            if session_id in self._running:
+                self._running.discard(session_id)
+                self._ends.append(time.monotonic())
+        if self._waiting:
+            self._look()
+
+    def require_place(self, session_id: str) -> None:
+        """Refuse a session that could neither run nor wait.
+
+        Raises:
+            AdmissionRefused: All run that may, and the queue is full.
+        """
+        with self._lock:
+            known = session_id in self._running or session_id in self._waiting
+            if known or self._has_room or len(self._waiting) < self._queued_max:
+                return
+        raise AdmissionRefused("the queue of sessions is full", self._queued_max, self._pace())
+
+    @property
+    def _has_room(self) -> bool:
+        return self._running_max is None or len(self._running) < self._running_max
+
+    def _pace(self) -> float:
+        """Return how many seconds pass between two ends of sessions, as of late."""
+        ends = tuple(self._ends)
+        if len(ends) < 2:  # noqa: PLR2004 - an interval has two ends
+            return RETRY_SECONDS
+        seconds = (ends[-1] - ends[0]) / (len(ends) - 1)
+        return round(min(max(1.0, seconds), RETRY_SECONDS_MAX), 1)
+
+
+class Host(Protocol):
+    """Who starts sessions."""
+
+    def take_up(self, session_id: str) -> object:
+        """Go on with a session as it is on record."""
+
+
+class Sessions(Protocol):
+    """Where sessions run."""
+
+    queue: SessionQueue
+
+    def is_running(self, session_id: str) -> bool:
+        """Whether a session has a coordinator."""
+
+    def lose(self, session_id: str, error: BaseException) -> None:
+        """Tell who waits for a session that it cannot begin."""
+
+
+class Doorkeeper(LaneActor):
+    """Starts sessions in their turn, when it is told that there may be room."""
+
+    def __init__(self, host: Host, sessions: Sessions) -> None:
+        super().__init__()
+        self._host = host
+        self._sessions = sessions
+
+    def on_receive(self, _message: bytes) -> None:
+        """Start all that there is room for. What they do waits for the disk."""
+        queue = self._sessions.queue
+        while (session_id := queue.next()) is not None:
+            try:
+                self._host.take_up(session_id)
+            except (RuntimeStopped, RuntimeDraining, SafeMode):
+                # It is queued on record, and stays so.
+                return
+            except Exception as error:  # noqa: BLE001 - foreign engines; the others must go on
+                _log.warning("session %s cannot leave the queue: %s", session_id, error)
+                self._sessions.lose(session_id, error)
+            if not self._sessions.is_running(session_id):
+                # It cannot begin, or somebody has paused it just before.
+                queue.end(session_id)
