@@ -5,13 +5,17 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from command_line import CommandLine
+from maestro_runtime import SessionOrder, open_runtime
+from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.wire.frames import Events, Follow, packed, receive
 from maestro_runtime.wire.line import SOCKET_NAME, connected
+from maestro_storage import Store
 from maestro_storage.records import EventRecord
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 
@@ -91,13 +95,34 @@ def stopped(process: "Popen[str]") -> str:
     return said
 
 
-def interrupted_run(cli: CommandLine, session: str, *, seconds: float = 600) -> None:
-    """Leave a session that is under way: its second task takes so long, and its process dies."""
+def session_under_way(cli: CommandLine, session: str, *, seconds: float = 600) -> None:
+    """Leave a session that nobody runs, as after a crash; its second task will take so long."""
     team = cli.team()
     slow = SLOW.format(seconds=seconds)
     team.write_text(team.read_text().replace("[personas.reviewer]", slow))
-    with killed_at_the_end(cli.start("run", team, "--session", session)) as process:
-        wait_for_line(process, "review: attempt 1 of round 1 started")
+    loaded = load_team(team, settings=resolve_settings(Flags(), {}))
+    with open_runtime(cli.state_dir) as runtime:
+        runtime.create(SessionOrder(loaded.team, session, workspace_of(cli, session)))
+
+
+def workspace_of(cli: CommandLine, session: str) -> Path:
+    """Return where a session works."""
+    return cli.directory / "maestro-output" / session
+
+
+def attempts_of(cli: CommandLine, session: str) -> dict[str, list[str]]:
+    """Return how the attempts of each task ended, of a state that nobody owns."""
+    with Store.inspect(cli.state_dir) as store:
+        return {
+            task.task_id: [row.state for row in store.attempts.scan(session, task.task_id)]
+            for task in store.tasks.scan(session)
+        }
+
+
+def state_of(cli: CommandLine, session: str) -> str:
+    """Return the state of a session, of a state that nobody owns."""
+    with Store.inspect(cli.state_dir) as store:
+        return store.require_session(session).state
 
 
 def wait_for_event(cli: CommandLine, session: str, kind: str, *, count: int = 1) -> None:

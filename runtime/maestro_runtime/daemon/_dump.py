@@ -14,7 +14,10 @@ def dump(runtime: Runtime | None) -> str:
 
 
 def _actors(runtime: Runtime | None) -> Iterator[str]:
-    for actor in [] if runtime is None else runtime.system.dump_actors():
+    if runtime is None:
+        return
+    yield f"{runtime.system.queue_length} actors wait for a turn on their lane"
+    for actor in runtime.system.dump_actors():
         doing = ""
         if actor.message_type is not None:
             doing = f", {actor.message_type} for {actor.turn_age_seconds:.3f} s"

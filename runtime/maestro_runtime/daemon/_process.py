@@ -120,7 +120,7 @@ class Daemon:
         if not self._is_over(runtime):
             self._tell_ready(runtime, taken)
         while not self._is_over(runtime):
-            self._say(_SAFE if runtime.held else f"{runtime.running_count} sessions under way")
+            self._say(_doing(runtime))
             self._hear(self._tick_seconds)
             if self._reloads:
                 self._reload(runtime, server)
@@ -152,6 +152,7 @@ class Daemon:
         return self._runtime is not None and not self._is_over(self._runtime)
 
     def _tell_ready(self, runtime: Runtime, taken: TakenUp) -> None:
+        self._say(_doing(runtime))
         self._notifier.tell(READY=1)
         _log.info(
             "ready",
@@ -197,6 +198,7 @@ class Daemon:
             if left_seconds <= 0:
                 break
             self._hear(min(left_seconds, self._tick_seconds))
+            self._ask_for_time()
         _log.info("drained" if quiet.is_done else "interrupting what is in flight")
 
     def _finished(self, work: Callable[[], T]) -> T:
@@ -213,8 +215,12 @@ class Daemon:
         threading.Thread(target=run, name="daemon", daemon=True).start()
         while not done.done():
             self._hear(self._tick_seconds)
-            self._notifier.tell(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
+            self._ask_for_time()
         return done.result()
+
+    def _ask_for_time(self) -> None:
+        """Keep the service manager from losing patience with what takes longer than it allows."""
+        self._notifier.tell(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
 
     def _hear(self, timeout_seconds: float) -> None:
         """Wait for a signal, or for less, and do what it says."""
@@ -235,3 +241,8 @@ class Daemon:
             self._status = status
             self._notifier.tell(STATUS=status)
             _log.debug("%s", status)
+
+
+def _doing(runtime: Runtime) -> str:
+    """Return what is shown as status while nothing else is to be said."""
+    return _SAFE if runtime.held else f"{runtime.running_count} sessions under way"

@@ -1,18 +1,21 @@
 """`doctor` and `serve --check`: what they find alone and beside a daemon, and that they change
 nothing."""
 
-import json
 import shutil
 from pathlib import Path
 
 from command_line import CommandLine
+from maestro_runtime.cli._installation import examine_installation
+from maestro_runtime.cli._machine import examine_machine
+from maestro_runtime.config.daemon import DaemonFlags, resolve_daemon
 from running import BOUND_SECONDS
-from served import interrupted_run, serving, stopped
+from served import serving, session_under_way, stopped
 
 
 def findings_of(cli: CommandLine) -> dict[str, tuple[str, str]]:
-    shown = json.loads(cli("doctor", "--json").stdout)
-    return {item["check"]: (item["verdict"], item["detail"]) for item in shown["findings"]}
+    settings = resolve_daemon(DaemonFlags(state_dir=str(cli.state_dir)), {})
+    found = [*examine_machine(cli.state_dir), *examine_installation(settings)]
+    return {finding.check: (finding.verdict, finding.detail) for finding in found}
 
 
 def snapshot(directory: Path) -> dict[Path, bytes]:
@@ -28,8 +31,8 @@ def test_without_a_state_a_start_would_do_and_nothing_is_made(cli: CommandLine) 
 
 
 def test_a_check_tells_which_sessions_could_go_on_and_changes_nothing(cli: CommandLine) -> None:
-    interrupted_run(cli, "good")
-    interrupted_run(cli, "bad")
+    session_under_way(cli, "good")
+    session_under_way(cli, "bad")
     workspace = cli.directory / "maestro-output" / "bad"
     shutil.rmtree(workspace)
     workspace.write_text("a file")
@@ -72,7 +75,7 @@ def test_a_place_for_the_socket_that_is_missing_is_told_with_3(cli: CommandLine)
 
 
 def test_damage_is_told_with_9(cli: CommandLine) -> None:
-    interrupted_run(cli, "going")
+    session_under_way(cli, "going")
     data = cli.state_dir / "data" / "data.mdb"
     content = bytearray(data.read_bytes())
     content[4096 * 2 :] = b"\x55" * (len(content) - 4096 * 2)
@@ -85,10 +88,10 @@ def test_damage_is_told_with_9(cli: CommandLine) -> None:
 
 
 def test_a_daemon_is_looked_at_beside_it_and_its_crashes_afterwards(cli: CommandLine) -> None:
-    interrupted_run(cli, "going")
+    session_under_way(cli, "going")
     with serving(cli) as process:
         beside = findings_of(cli)
-        check = cli("serve", "--check")
+        doctor = cli("doctor")
         process.kill()
         process.communicate(timeout=BOUND_SECONDS)
     after = findings_of(cli)
@@ -98,7 +101,8 @@ def test_a_daemon_is_looked_at_beside_it_and_its_crashes_afterwards(cli: Command
     assert beside["session going"] == ("ok", "can go on")
     assert beside["records"][1].endswith("all sound")
     assert beside["room for records"][0] == "ok"
-    assert check.returncode == 0, check.stdout
+    assert doctor.returncode == 0, doctor.stdout
+    assert f"pid {process.pid}" in doctor.stdout
     assert after["daemon"] == ("ok", "none runs")
     assert after["crashes"] == (
         "warning",
@@ -117,9 +121,7 @@ def test_an_owner_that_does_not_answer_is_named(cli: CommandLine) -> None:
 
 
 def test_a_state_that_others_may_read_is_told(cli: CommandLine) -> None:
-    with serving(cli) as process:
-        stopped(process)
-    cli.state_dir.chmod(0o755)
+    cli.state_dir.mkdir(mode=0o755)
 
     assert findings_of(cli)["permissions"] == (
         "warning",

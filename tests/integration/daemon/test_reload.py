@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
+from maestro_runtime.daemon._server import _bound
 from running import wait_for_line
-from served import ServiceManager, interrupted_run, serving, stopped, wait_for_event
+from served import ServiceManager, serving, session_under_way, stopped, wait_for_event
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def config(cli: CommandLine) -> Path:
 
 
 def test_a_reload_says_what_has_changed_and_sessions_go_on(cli: CommandLine, config: Path) -> None:
-    interrupted_run(cli, "going", seconds=1)
+    session_under_way(cli, "going", seconds=1)
     address = str(cli.directory / "notify")
     with ServiceManager(address) as manager:
         cli.environment["NOTIFY_SOCKET"] = address
@@ -82,19 +83,15 @@ def test_a_daemon_does_not_start_with_a_configuration_that_is_wrong(
     assert not cli.state_dir.exists()
 
 
+@pytest.mark.parametrize(("group", "mode"), [(None, 0o600), (0, 0o660)])
 def test_the_socket_is_open_to_its_owner_or_to_a_group_as_well(
-    cli: CommandLine, config: Path
+    tmp_path: Path, group: int | None, mode: int
 ) -> None:
-    path = cli.directory / "the.sock"
-    with serving(cli, "--socket", path) as process:
-        alone = stat.S_IMODE(path.lstat().st_mode)
-        stopped(process)
-    config.write_text('socket = "the.sock"\naccess = { users = ["root"], group = "root" }\n')
-    with serving(cli, "--config", config) as process:
-        shared = stat.S_IMODE(path.lstat().st_mode)
-        stopped(process)
+    path = tmp_path / "the.sock"
+    with _bound(path, group):
+        found = path.lstat()
 
-    assert (alone, shared) == (0o600, 0o660)
+    assert stat.S_IMODE(found.st_mode) == mode
 
 
 def test_config_show_knows_the_configuration_of_the_daemon(cli: CommandLine, config: Path) -> None:

@@ -7,13 +7,16 @@ import pytest
 
 from command_line import CommandLine
 from daemon_team import TEAM
+from maestro_actors.messages import encode
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime.daemon._starts import NAME, WINDOW_MS, Starts, unclean
 from maestro_runtime.errors import SafeMode
 from maestro_runtime.runtime import Runtime
+from maestro_runtime.wire.line import SOCKET_NAME, Line
+from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, ResumeSession
 from maestro_storage import Store
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
-from served import interrupted_run, serving, start, stopped, wait_for_event
+from served import serving, session_under_way, start, stopped, wait_for_event
 
 NOW_MS = 1_800_000_000_000
 
@@ -24,22 +27,23 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
         yield runtime
 
 
-def crash(cli: CommandLine, times: int) -> None:
-    for _ in range(times):
-        with serving(cli) as process:
-            process.kill()
-            process.communicate(timeout=BOUND_SECONDS)
+def crash(cli: CommandLine) -> None:
+    with serving(cli) as process:
+        process.kill()
+        process.communicate(timeout=BOUND_SECONDS)
 
 
 def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) -> None:
-    interrupted_run(cli, "going", seconds=0.5)
-    crash(cli, 3)
+    session_under_way(cli, "going", seconds=0.1)
+    for _ in range(3):
+        crash(cli)
 
     with killed_at_the_end(start(cli)) as process:
         wait_for_line(process, "safe mode after 3 starts that ended in a crash")
         wait_for_line(process, "sessions_resumed=0")
         listed = cli("session", "list")
-        resumed = cli("session", "resume", "going")
+        with Line(cli.state_dir / SOCKET_NAME) as line, pytest.raises(SafeMode):
+            line.ask(SUPERVISOR_ADDRESS, encode(ResumeSession(session_id="going")))
         left = cli("state", "leave-safe-mode")
         wait_for_event(cli, "going", "session_done")
         stopped(process)
@@ -47,18 +51,12 @@ def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) 
     assert listed.returncode == 0
     assert "going" in listed.stdout
     assert "safe mode" in listed.stderr
-    assert resumed.returncode != 0
     assert (left.returncode, left.stderr) == (0, "nothing keeps sessions from running\n")
-
-
-def test_an_end_in_order_forgets_the_crashes_before(cli: CommandLine) -> None:
-    crash(cli, 1)
-    with serving(cli) as process:
-        stopped(process)
     with Store.inspect(cli.state_dir) as store:
-        forgotten = unclean(store, store.values.get(NAME).updated_ms)  # type: ignore[union-attr] # it is there
-
-    assert forgotten == ()
+        record = store.values.get(NAME)
+        assert record is not None
+        # It has ended in order.
+        assert unclean(store, record.updated_ms) == ()
 
 
 def test_safe_mode_is_not_left_where_there_is_no_daemon(cli: CommandLine) -> None:

@@ -1,27 +1,34 @@
 """A daemon comes up, goes on with what was under way, and goes in order."""
 
-import json
 import os
+import resource
 import signal
-from pathlib import Path
+import time
 
 import pytest
 
 from command_line import CommandLine
+from maestro_actors.messages import encode
+from maestro_actors.wish import Asked, wished
+from maestro_runtime import open_runtime
+from maestro_runtime.errors import RuntimeDraining
+from maestro_runtime.wire.errors import WireError
+from maestro_runtime.wire.line import SOCKET_NAME, Line
+from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, KeepValues, ResumeSession
+from maestro_storage import Store
+from maestro_storage.errors import StoreFull
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 from served import (
     ServiceManager,
-    interrupted_run,
+    attempts_of,
     serving,
+    session_under_way,
     start,
+    state_of,
     stopped,
     wait_for_event,
+    workspace_of,
 )
-
-
-def state_of(cli: CommandLine, session: str) -> str:
-    report = json.loads(cli("session", "show", session, "--json").stdout)
-    return str(report["state"])
 
 
 def test_a_daemon_makes_a_state_says_in_one_line_that_it_is_ready_and_ends_with_0(
@@ -42,12 +49,21 @@ def test_a_daemon_makes_a_state_says_in_one_line_that_it_is_ready_and_ends_with_
     assert not (cli.state_dir / "maestro.sock").exists()
 
 
+def leave_a_wish(cli: CommandLine, session: str) -> None:
+    """Leave a session as a crash does that comes between an order and what follows it."""
+    with Store.open(cli.state_dir) as store:
+        asked = Asked(wish="cancel")
+        _, draft = wished(store.require_session(session), asked, time.time_ns() // 10**6, 1)
+        store.journal.commit(draft).result(BOUND_SECONDS)
+
+
 def test_sessions_that_were_under_way_go_on_and_those_at_rest_stay(cli: CommandLine) -> None:
-    interrupted_run(cli, "going", seconds=0.5)
-    interrupted_run(cli, "resting", seconds=0.5)
-    assert cli("session", "pause", "resting").returncode == 0
-    interrupted_run(cli, "leaving")
-    assert cli("session", "cancel", "leaving").returncode == 0
+    session_under_way(cli, "going", seconds=0.1)
+    session_under_way(cli, "resting")
+    session_under_way(cli, "leaving")
+    with open_runtime(cli.state_dir) as runtime:
+        runtime.pause("resting").result(BOUND_SECONDS)
+    leave_a_wish(cli, "leaving")
 
     with serving(cli) as process:
         wait_for_event(cli, "going", "session_done")
@@ -62,13 +78,10 @@ def test_sessions_that_were_under_way_go_on_and_those_at_rest_stay(cli: CommandL
 
 
 def test_a_session_that_cannot_go_on_is_told_and_left_and_keeps_no_other(cli: CommandLine) -> None:
-    interrupted_run(cli, "good", seconds=0.5)
-    interrupted_run(cli, "bad")
-    output = Path(json.loads(cli("session", "show", "bad", "--json").stdout)["output_dir"])
-    for path in output.iterdir():
-        path.unlink()
-    output.rmdir()
-    output.write_text("a file where the directory was")
+    session_under_way(cli, "good", seconds=0.1)
+    session_under_way(cli, "bad")
+    workspace_of(cli, "bad").rmdir()
+    workspace_of(cli, "bad").write_text("a file where the directory was")
 
     with killed_at_the_end(start(cli)) as process:
         assert process.stderr is not None
@@ -96,8 +109,9 @@ def test_the_service_manager_hears_each_step(cli: CommandLine, place: str) -> No
 
     assert before[0] == {"STATUS": "verifying the state"}
     assert any("EXTEND_TIMEOUT_USEC" in message for message in before)
+    assert before[-2] == {"STATUS": "0 sessions under way"}
     statuses = [message["STATUS"] for message in after if "STATUS" in message]
-    assert statuses == ["0 sessions under way", "draining for at most 30 s", "closing the state"]
+    assert statuses == ["draining for at most 30 s", "closing the state"]
     assert {"STOPPING": "1"} in after
 
 
@@ -119,31 +133,27 @@ def test_a_socket_that_cannot_be_made_keeps_a_daemon_from_starting(cli: CommandL
 
 
 def test_attempts_in_flight_end_before_a_daemon_does(cli: CommandLine) -> None:
-    interrupted_run(cli, "going", seconds=1.5)
+    session_under_way(cli, "going", seconds=0.7)
 
     with serving(cli) as process:
-        wait_for_event(cli, "going", "attempt_started", count=3)
+        wait_for_event(cli, "going", "attempt_started", count=2)
         said = stopped(process)
 
     assert process.returncode == 0
     assert "drained" in said
-    events = cli("session", "show", "going", "--json").stdout
-    assert json.loads(events)["state"] == "running"
-    assert {task["task_id"]: task["state"] for task in json.loads(events)["tasks"]} == {
-        "note": "done",
-        "review": "done",
-    }
+    assert state_of(cli, "going") == "running"
+    assert attempts_of(cli, "going") == {"note": ["ok"], "review": ["ok"]}
 
 
 @pytest.mark.parametrize("reason", ["timeout", "second signal"])
 def test_what_does_not_end_in_time_is_interrupted_and_can_go_on(
     cli: CommandLine, reason: str
 ) -> None:
-    interrupted_run(cli, "going")
+    session_under_way(cli, "going")
     timeout = "0.1" if reason == "timeout" else "600"
 
     with serving(cli, "--drain-timeout", timeout) as process:
-        wait_for_event(cli, "going", "attempt_started", count=3)
+        wait_for_event(cli, "going", "attempt_started", count=2)
         os.kill(process.pid, signal.SIGTERM)
         if reason == "second signal":
             wait_for_line(process, "told to stop")
@@ -151,17 +161,17 @@ def test_what_does_not_end_in_time_is_interrupted_and_can_go_on(
         process.communicate(timeout=BOUND_SECONDS)
 
     assert process.returncode == 0
-    report = json.loads(cli("session", "show", "going", "--json").stdout)
-    assert report["state"] == "running"
-    assert [attempt["state"] for attempt in report["tasks"][1]["attempts"]][-1] == "interrupted"
+    assert state_of(cli, "going") == "running"
+    assert attempts_of(cli, "going") == {"note": ["ok"], "review": ["interrupted"]}
 
 
 def test_a_dump_tells_of_actors_and_threads(cli: CommandLine) -> None:
-    interrupted_run(cli, "going")
+    session_under_way(cli, "going")
 
     with serving(cli) as process:
-        wait_for_event(cli, "going", "attempt_started", count=3)
+        wait_for_event(cli, "going", "attempt_started", count=2)
         os.kill(process.pid, signal.SIGUSR1)
+        wait_for_line(process, "actors wait for a turn on their lane")
         wait_for_line(process, "(Coordinator): idle, 0 waiting, 0 restarts")
         wait_for_line(process, "thread maestro-journal")
         os.kill(process.pid, signal.SIGTERM)
@@ -169,14 +179,42 @@ def test_a_dump_tells_of_actors_and_threads(cli: CommandLine) -> None:
 
 
 def test_a_daemon_that_draws_to_its_end_is_looked_at_as_before(cli: CommandLine) -> None:
-    interrupted_run(cli, "going")
+    session_under_way(cli, "going")
 
     with serving(cli) as process:
-        wait_for_event(cli, "going", "attempt_started", count=3)
+        wait_for_event(cli, "going", "attempt_started", count=2)
         os.kill(process.pid, signal.SIGTERM)
         wait_for_line(process, "told to stop")
         listed = cli("session", "list")
+        with Line(cli.state_dir / SOCKET_NAME) as line, pytest.raises(RuntimeDraining):
+            line.ask(SUPERVISOR_ADDRESS, encode(ResumeSession(session_id="going")))
         os.kill(process.pid, signal.SIGTERM)
 
     assert listed.returncode == 0
     assert "going" in listed.stdout
+
+
+def test_a_restart_goes_on_with_everything_and_repeats_nothing_that_was_done(
+    cli: CommandLine,
+) -> None:
+    session_under_way(cli, "going", seconds=1)
+    with serving(cli, "--drain-timeout", "0") as process:
+        wait_for_event(cli, "going", "attempt_started", count=2)
+        stopped(process)
+    with serving(cli) as process:
+        wait_for_event(cli, "going", "session_done")
+        stopped(process)
+
+    assert attempts_of(cli, "going") == {"note": ["ok"], "review": ["interrupted", "ok"]}
+
+
+def test_a_disk_that_is_full_ends_a_daemon_with_a_code_of_its_own(cli: CommandLine) -> None:
+    with serving(cli) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+        order = KeepValues(values={str(at): b"0" * 100_000 for at in range(8)})
+        with Line(cli.state_dir / SOCKET_NAME) as line, pytest.raises((StoreFull, WireError)):
+            line.ask(SUPERVISOR_ADDRESS, encode(order))
+        _, said = process.communicate(timeout=BOUND_SECONDS)
+
+    assert process.returncode == 74, said
+    assert "error:" in said
