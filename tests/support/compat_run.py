@@ -28,6 +28,7 @@ from maestro_hive.unified_execution import (
     StateManager,
     UnrecoverableError,
 )
+from maestro_runtime import Runtime
 from maestro_runtime.engines.python import Task
 from maestro_runtime.executors import shared_runtime
 
@@ -107,6 +108,7 @@ def main(directory: str, level: str, fails: str, failures_max: str = "50") -> No
     place = Path(directory)
     if (place / "breaker").exists():
         runtime = shared_runtime(place / "state")
+        assert isinstance(runtime, Runtime)
         runtime.subscribe_breakers(lambda change: _tell(place / "breaker", change.state))
     scripted = tuple(int(ordinal) for ordinal in fails.split())
     made = executor(place, fails=scripted, failures_max=int(failures_max))

@@ -36,6 +36,8 @@ from maestro_runtime.wire.news import (
     AwaitPhases,
     EventBatch,
     NextEvents,
+    SettleTickets,
+    TicketsSettled,
 )
 from maestro_runtime.wire.orders import Accepted
 from maestro_runtime.wire.records import LineRows
@@ -273,6 +275,12 @@ class Client(Proxies):
     def keep_values(self, values: Mapping[str, bytes | None]) -> None:
         """See `Runtime.keep_values`."""
         self.supervisor.keep_values(values=dict(values)).get()
+
+    def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
+        """See `Runtime.settle_tickets`; at most for an hour."""
+        asked = SettleTickets(session_id=session_id, timeout_seconds=timeout_seconds)
+        answer = self._link.wait_for(NEWS_ADDRESS, encode(asked)).get()
+        return msgspec.msgpack.decode(answer, type=TicketsSettled).delivered
 
     def session(self, session_id: str) -> Session:
         """Return the handle of a session that was started somewhere; nothing is asked."""

@@ -1,5 +1,7 @@
 """Answers who waits for events and ends of sessions, on the loop of the connections."""
 
+import asyncio
+from contextlib import suppress
 from typing import Final, assert_never
 
 import msgspec
@@ -20,11 +22,16 @@ from maestro_runtime.wire.news import (
     NextEvents,
     PhasesOver,
     Resting,
+    SettleTickets,
+    TicketsSettled,
     WhoRests,
 )
 
 EVENT_BYTES_MAX: Final = 256 << 10
 """Of the events in one answer together; one alone may have more."""
+
+SETTLE_SECONDS_MAX: Final = 3600.0
+"""Longest wait for tickets."""
 
 _decode: Final = msgspec.msgpack.Decoder(NewsRequest).decode
 
@@ -58,8 +65,27 @@ class Newsroom:
             case AwaitPhases():
                 await self._runtime.phases_over(request.session_id, request.phases)
                 return encode(PhasesOver())
+            case SettleTickets():
+                return encode(TicketsSettled(delivered=await self._settled(request)))
             case _:
                 assert_never(request)
+
+    async def _settled(self, request: SettleTickets) -> bool:
+        runtime, loop = self._runtime, asyncio.get_running_loop()
+        runtime.store.require_session(request.session_id)
+        until = loop.time() + min(request.timeout_seconds, SETTLE_SECONDS_MAX)
+        while True:
+            # First this, so that none can come in between.
+            news = runtime.news.expect(request.session_id)
+            rows = runtime.store.outbox.scan(request.session_id)
+            unsent = [row.deadline_ms or 0 for row in rows if row.state != "done"]
+            left_seconds = until - loop.time()
+            latest_ms = runtime.system.clock.now_ms() + left_seconds * 1000
+            if not unsent or left_seconds <= 0 or min(unsent) > latest_ms:
+                return not unsent
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_seconds):
+                    await news
 
     async def _ends(self, request: NextEnds) -> Ended:
         ends, epoch = self._runtime.ends, self._runtime.store.epoch

@@ -1,4 +1,7 @@
-"""One runtime for each state directory in this process: whoever needs one gets the same."""
+"""One runtime for each state directory in this process: whoever needs one gets the same.
+
+If a daemon has the directory, that is a client of it.
+"""
 
 import asyncio
 import atexit
@@ -10,6 +13,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from maestro_runtime.client import Client, connect
+from maestro_runtime.client._client import SOCKET_VARIABLE
 from maestro_runtime.config import Flags, resolve_settings
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
@@ -17,9 +22,12 @@ from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.tickets import configured_sink
+from maestro_runtime.wire.errors import DaemonUnreachable
+from maestro_runtime.wire.line import SOCKET_NAME
+from maestro_storage.errors import StateOwned
 
 _lock: Final = threading.Lock()
-_runtimes: Final[dict[tuple[int, Path], tuple[Runtime, contextlib.ExitStack]]] = {}
+_runtimes: Final[dict[tuple[int, Path], tuple[Runtime | Client, contextlib.ExitStack]]] = {}
 """Each with what ends it, by directory, and by process: a forked child must leave those of its
 parent alone."""
 
@@ -35,19 +43,21 @@ def resolved_state_dir(state_dir: Path | str | None = None) -> Path:
     return resolve_settings(Flags(state_dir=flag), os.environ).state_dir.value.resolve()
 
 
-def shared_runtime(state_dir: Path | str | None = None) -> Runtime:
+def shared_runtime(state_dir: Path | str | None = None) -> Runtime | Client:
     """Return the runtime of a state directory, opened at the first call. Any thread; blocks.
 
     It stays open, and the directory owned, until `close_shared_runtimes` or the end of the main
     thread, also if its store has failed: only another start verifies it. Tickets go where the
-    environment says.
+    environment says. If a daemon has the directory, this is a client of it, which stays connected
+    as long: then tickets go where the daemon's environment says.
 
     Args:
         state_dir: None: `MAESTRO_STATE_DIR`, else `/var/maestro/state`.
 
     Raises:
         SettingInvalid: The environment is wrong.
-        StateOwned: Another process owns the directory.
+        StateOwned: Another process owns the directory, and runs only its own sessions.
+        ProtocolMismatch, PeerRefused: As `connect`.
         StateNotWritable, StateDamaged, StateTooNew: As `open_runtime`.
     """
     path = resolved_state_dir(state_dir)
@@ -55,13 +65,33 @@ def shared_runtime(state_dir: Path | str | None = None) -> Runtime:
     with _lock:
         if place not in _runtimes:
             _close_at_exit()
-            tickets = configured_sink(resolve_ticket_settings(os.environ), path)
-            with contextlib.ExitStack() as opened:
-                options = RuntimeOptions(tickets=tickets)
-                runtime = opened.enter_context(open_runtime(path, options))
-                opened.enter_context(reachable(runtime))
-                _runtimes[place] = runtime, opened.pop_all()
+            try:
+                _runtimes[place] = _opened(path)
+            except StateOwned as owned:
+                _runtimes[place] = _connected(path, owned)
         return _runtimes[place][0]
+
+
+def _opened(path: Path) -> tuple[Runtime, contextlib.ExitStack]:
+    tickets = configured_sink(resolve_ticket_settings(os.environ), path)
+    with contextlib.ExitStack() as opened:
+        runtime = opened.enter_context(open_runtime(path, RuntimeOptions(tickets=tickets)))
+        opened.enter_context(reachable(runtime))
+        return runtime, opened.pop_all()
+
+
+def _connected(path: Path, owned: StateOwned) -> tuple[Client, contextlib.ExitStack]:
+    """Connect to the daemon that has a directory, if it is one."""
+    named = os.environ.get(SOCKET_VARIABLE)
+    with contextlib.ExitStack() as opened:
+        try:
+            client = opened.enter_context(connect(named or path / SOCKET_NAME))
+        except DaemonUnreachable:
+            raise owned from None
+        # What the environment names may be the daemon of another directory.
+        if not client.welcome.hosts or client.custodian.info().get().path != str(path):
+            raise owned
+        return client, opened.pop_all()
 
 
 async def started(order: SessionOrder, state_dir: Path | str | None) -> Session:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -12,8 +11,7 @@ from maestro_runtime.executors.errors import (
     StateManagerConflict,
     StateValueInvalid,
 )
-from maestro_storage.records import NAME_BYTES_MAX, ValueRecord
-from maestro_storage.transition import Transition
+from maestro_storage.records import NAME_BYTES_MAX
 
 VALUE_BYTES_MAX: Final = 1 << 19
 """Largest value, as JSON (512 KiB)."""
@@ -97,18 +95,7 @@ class StateManager:
         with self._lock:
             if not self._unwritten:
                 return
-            store = shared_runtime(self.state_dir).store
-            draft = Transition()
-            now_ms = time.time_ns() // 1_000_000
-            for key, value in self._unwritten.items():
-                record = ValueRecord(
-                    name=key, value=value or b"", updated_ms=now_ms, epoch=store.epoch
-                )
-                if value is None:
-                    draft.delete(record)
-                else:
-                    draft.put(record)
-            store.journal.commit(draft).result()
+            shared_runtime(self.state_dir).keep_values(self._unwritten)
             self._unwritten.clear()
 
     def _change(self, key: str, value: bytes | None) -> None:

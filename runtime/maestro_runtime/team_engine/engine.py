@@ -1,21 +1,23 @@
 """A team from end to end, with a checkpoint after each phase."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from maestro_actors.team import Team, decode_team
 from maestro_runtime.checkpoints import export
 from maestro_runtime.given import Given
-from maestro_runtime.runtime import Runtime
 from maestro_runtime.session import Session, SessionOrder
+from maestro_runtime.stream import EventStream
 from maestro_runtime.team_engine.context import TeamExecutionContext, context_of
 from maestro_storage.plan import Plan
-from maestro_storage.records import EventRecord
+
+if TYPE_CHECKING:
+    from maestro_runtime.client import Client
+    from maestro_runtime.runtime import Runtime
 
 _WRITTEN: Final = frozenset({"session_started", "phase_finished", "checkpoint_taken"})
 """Events that come with a checkpoint."""
@@ -31,7 +33,7 @@ class TeamExecutionEngineV2:
     def __init__(
         self,
         team: Team,
-        runtime: Runtime,
+        runtime: "Runtime | Client",
         *,
         output_dir: Path | None = None,
         input_dir: Path | None = None,
@@ -41,7 +43,8 @@ class TeamExecutionEngineV2:
 
         Args:
             team: What is executed.
-            runtime: What executes it; open while the engine is used, and its owner's to close.
+            runtime: What executes it, here or in another process; open while the engine is used,
+                and its owner's to close.
             output_dir: The workspace; None: `maestro-output/<session id>`.
             input_dir: The source tree to work on, if the team needs one.
             checkpoint_dir: Where `checkpoint_init.json` and `checkpoint_<phase>.json` are written,
@@ -54,11 +57,8 @@ class TeamExecutionEngineV2:
         self._input_dir: Final = input_dir
         self._checkpoint_dir: Final = checkpoint_dir
         self._exported: set[tuple[str, int]] = set()
-        self._listening: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
         self.session_id: str | None = None
         """The session of the last call, and of the next one that names none."""
-        if checkpoint_dir is not None:
-            runtime.subscribe(self._heard)
 
     async def execute(
         self,
@@ -166,34 +166,38 @@ class TeamExecutionEngineV2:
         if self._checkpoint_dir is None:
             await run
         else:
-            waiting = asyncio.ensure_future(_outcome(run))
-            with self._told(session_id) as told:
-                waiting.add_done_callback(lambda _: told.set())
-                while True:
-                    await told.wait()
-                    told.clear()
-                    await asyncio.to_thread(self._export, session_id, self._checkpoint_dir)
-                    if waiting.done():
-                        break
-            await waiting
+            await self._exporting(session_id, run, self._checkpoint_dir)
         return await asyncio.to_thread(context_of, self._runtime.store, session_id)
 
-    @contextmanager
-    def _told(self, session_id: str) -> Iterator[asyncio.Event]:
-        """Have an event set, beginning at once, for each checkpoint of a session."""
+    async def _exporting(self, session_id: str, run: Awaitable[Any], folder: Path) -> None:
+        """Wait for a run, and write each checkpoint of its session as soon as it is there."""
         told = asyncio.Event()
+        # Those that are there already.
         told.set()
-        place = (asyncio.get_running_loop(), told)
-        self._listening.setdefault(session_id, []).append(place)
+        count = await asyncio.to_thread(self._runtime.store.events.count, session_id)
+        waiting = asyncio.ensure_future(_outcome(run))
+        listening = asyncio.ensure_future(self._listen(session_id, count + 1, told))
+        for task in (waiting, listening):
+            task.add_done_callback(lambda _: told.set())
         try:
-            yield told
+            while True:
+                await told.wait()
+                told.clear()
+                await asyncio.to_thread(self._export, session_id, folder)
+                if waiting.done():
+                    break
+                if listening.done():
+                    # It rests, or nothing can be heard of it.
+                    listening.result()
         finally:
-            self._listening[session_id].remove(place)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        await waiting
 
-    def _heard(self, event: EventRecord) -> None:
-        if event.kind in _WRITTEN:
-            for loop, told in list(self._listening.get(event.session_id, ())):
-                loop.call_soon_threadsafe(told.set)
+    async def _listen(self, session_id: str, since: int, told: asyncio.Event) -> None:
+        async for event in EventStream(self._runtime, session_id, since):
+            if event.kind in _WRITTEN:
+                told.set()
 
     def _export(self, session_id: str, folder: Path) -> None:
         """Write the checkpoints that this engine has not written yet."""

@@ -1,9 +1,11 @@
 """Errors that travel: the class by its name, the fields it was made of, the words it says."""
 
 import inspect
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from itertools import zip_longest
+from typing import Any, Final, get_type_hints
 
 import msgspec
 import pykka
@@ -16,8 +18,9 @@ _MODULES: Final = (
     "maestro_actors.errors",
     "maestro_actors.ledger.errors",
     "maestro_runtime.errors",
-    "maestro_runtime.config",
+    "maestro_runtime.config.errors",
     "maestro_runtime.workspace",
+    "maestro_runtime.team_engine.errors",
     "maestro_runtime.engines.errors",
     "maestro_runtime.checkpoints.errors",
     "maestro_runtime.wire.errors",
@@ -50,10 +53,9 @@ def error_of(refused: Refusal) -> Exception:
     """
     kind = _classes().get(refused.kind)
     if kind is not None:
-        fields = tuple(_as_made(field) for field in refused.fields)
         try:
-            return kind(*fields)
-        except TypeError:
+            return kind(*_as_made(kind, refused.fields))
+        except (TypeError, ValueError):
             # A class that another release makes of other fields.
             pass
     return RemoteFailure(refused.kind, refused.text)
@@ -67,8 +69,32 @@ def _classes() -> dict[str, type[Exception]]:
     return {kind.__name__: kind for kind in kinds if issubclass(kind, Exception)}
 
 
-def _as_made(field: Any) -> Any:
-    """Return a field with the sequences that errors are made of: msgpack has only one kind."""
+def _as_made(kind: type[Exception], fields: tuple[object, ...]) -> Iterator[object]:
+    """Yield the fields as the class is made of them: msgpack knows fewer types.
+
+    Raises:
+        msgspec.ValidationError: They are others.
+    """
+    for field, wanted in zip_longest(fields, _wanted(kind)[: len(fields)]):
+        yield _plain(field) if wanted in {None, object} else msgspec.convert(field, wanted)
+
+
+def _wanted(kind: type[Exception]) -> tuple[Any, ...]:
+    """Return the types that a class of ours is made of, as far as they are positional."""
+    made = getattr(kind, "__init__", None)
+    if not inspect.isfunction(made):
+        return ()
+    hints = get_type_hints(made)
+    names = [
+        name
+        for name, parameter in inspect.signature(made).parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    return tuple(hints.get(name) for name in names[1:])
+
+
+def _plain(field: Any) -> Any:
+    """Return a field with the sequences that errors are made of."""
     if isinstance(field, list):
-        return tuple(_as_made(item) for item in field)
+        return tuple(_plain(item) for item in field)
     return field

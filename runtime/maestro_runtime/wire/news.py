@@ -43,6 +43,13 @@ class PhasesOver(msgspec.Struct, frozen=True, kw_only=True):
     """None of the phases goes on any more."""
 
 
+class TicketsSettled(msgspec.Struct, frozen=True, kw_only=True):
+    """All that could be delivered in time was."""
+
+    delivered: bool
+    """Whether that is everything."""
+
+
 class NextEvents(Request[EventBatch], frozen=True, kw_only=True):
     """Ask for the next events of a session, at least one, or that it is over."""
 
@@ -72,4 +79,11 @@ class AwaitPhases(Request[PhasesOver], frozen=True, kw_only=True):
     phases: tuple[str, ...]
 
 
-NewsRequest = NextEvents | NextEnds | WhoRests | AwaitPhases
+class SettleTickets(Request[TicketsSettled], frozen=True, kw_only=True):
+    """See `Runtime.settle_tickets`."""
+
+    session_id: str
+    timeout_seconds: float
+
+
+NewsRequest = NextEvents | NextEnds | WhoRests | AwaitPhases | SettleTickets

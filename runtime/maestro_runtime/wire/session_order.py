@@ -5,6 +5,7 @@ from pathlib import Path
 from maestro_actors.messages import encode
 from maestro_actors.team import decode_team
 from maestro_runtime.checkpoints import ForkOrder
+from maestro_runtime.errors import EngineNotReady
 from maestro_runtime.given import Given
 from maestro_runtime.session import SessionOrder
 from maestro_runtime.wire.orders import ForkSession, StartSession
@@ -15,11 +16,17 @@ def start_of(order: SessionOrder, *, run: bool = True) -> StartSession:
 
     Raises:
         ContextInvalid, InputsInvalid: As `SessionOrder.effective_team`.
+        EngineNotReady: A function of this very program is to work: no other process has it.
     """
     files = order.given.files
+    # As it will be read again: what a context holds may be no more than nearly JSON.
+    team = decode_team(encode(order.effective_team))
+    for persona in team.personas.values():
+        if persona.callable is not None and persona.callable.startswith("__main__:"):
+            reason = f"{persona.callable!r} is of this program, and the daemon cannot import it"
+            raise EngineNotReady(persona.persona_id, persona.engine, reason)
     return StartSession(
-        # As it will be read again: what a context holds may be no more than nearly JSON.
-        team=decode_team(encode(order.effective_team)),
+        team=team,
         base_dir=str((order.base_dir or Path()).absolute()),
         session_id=order.session_id,
         output_dir=_absolute(order.output_dir),
