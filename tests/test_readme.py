@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from console import blocks_of, commands_of, not_printed
+from maestro_runtime import RuntimeOptions, open_runtime
 from maestro_runtime.cli._exit import ExitCode
+from maestro_runtime.daemon import reachable
+from maestro_storage import StoreOptions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,7 +51,7 @@ def test_a_console_block_prints_what_it_shows(block: str, directory: Path) -> No
 
 
 def test_the_python_block_runs_and_finds_the_session_done(directory: Path) -> None:
-    (program,) = (body for language, body in BLOCKS if language == "python")
+    program, _ = (body for language, body in BLOCKS if language == "python")
     program = program.replace('output_dir=Path("out")', f'output_dir=Path("{directory}/out")')
 
     result = subprocess.run(
@@ -62,6 +65,25 @@ def test_the_python_block_runs_and_finds_the_session_done(directory: Path) -> No
 
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(r"done \d+ \['src/\w+\.py'\]\n", result.stdout)
+
+
+def test_the_python_block_beside_a_daemon_follows_a_session_to_its_end(directory: Path) -> None:
+    _, program = (body for language, body in BLOCKS if language == "python")
+    options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16))
+
+    with open_runtime(directory / "state", options) as runtime, reachable(runtime, hosts=True):
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=50,
+        )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("1 session_started\n")
+    assert result.stdout.endswith(" session_done\ndone\n")
 
 
 def test_every_exit_code_is_in_the_readme() -> None:
