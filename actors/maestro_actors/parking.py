@@ -95,6 +95,14 @@ class ParkingLot:
                     self._woken[address] = place
                 yield address
 
+    def dismiss(self, counts_nobody: Callable[[CounterKey], bool]) -> Iterator[str]:
+        """Yield who waits for counters that count nobody any more; they no longer wait."""
+        for key in [key for key in self._queues if counts_nobody(key)]:
+            for address in self._queues.pop(key).places:
+                del self._places[address]
+                if self._is_alive(address):
+                    yield address
+
     def lapse(self) -> None:
         """Keep room no longer for those that were woken and have not asked."""
         self._woken.clear()

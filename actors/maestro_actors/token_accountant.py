@@ -20,16 +20,18 @@ from maestro_actors.ledger.amounts import Amounts, reserved, used
 from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
-from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
+from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait, rule_of
 from maestro_actors.ledger.prices import RateCard, cost_at_most
 from maestro_actors.ledger.rows import (
     figures_of,
     holds_of,
+    is_of_runtime,
     loader,
     lost,
     persona_budget,
     persona_of,
     row_of,
+    runtime_budget,
     settled,
     usage_of,
 )
@@ -309,6 +311,17 @@ class TokenAccountant(MessageActor):
             self._turnstile = Turnstile(self._ports)
         if self._turnstile is not None:
             self._turnstile.govern(order.limits, self._open.values())
+        self._budgets = tuple(map(runtime_budget, order.budgets))
+        changed = self._ledger.govern(self._budgets)
+        draft = Transition()
+        self._put(draft, changed, self._ports.now_ms())
+        self._ports.journal.append(draft)
+        counting = set(map(rule_of, self._budgets))
+        for address in self._parked.dismiss(
+            lambda key: is_of_runtime(key) and key[1:3] not in counting
+        ):
+            self._ports.system.deliver(address, _FREED)
+        self._wake(counter.key for counter in changed)
         return CallsGoverned()
 
     def _lapse(self) -> None:

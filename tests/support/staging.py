@@ -238,11 +238,12 @@ class Stage:
         kind: type[Coordinator] = Coordinator,
         *,
         limits: CallLimits | None = None,
+        budgets: tuple[Budget, ...] = (),
     ) -> None:
         """Start the actors of a session that is durable."""
         self.system.spawn(TokenAccountant, self.ports, address=ACCOUNTANT_ADDRESS)
-        if limits is not None:
-            self.govern(limits)
+        if limits is not None or budgets:
+            self.govern(limits or CallLimits(), *budgets)
         self.system.spawn(
             CircuitBreaker,
             self.ports,

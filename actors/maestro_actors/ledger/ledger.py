@@ -237,6 +237,17 @@ class Ledger:
             )
         return check.counter
 
+    def govern(self, budgets: Iterable[Budget]) -> tuple[Counter, ...]:
+        """Have running windows follow budgets that have changed; return their counters."""
+        rules = {rule_of(budget): budget for budget in budgets}
+        changed = []
+        for counter in self._current.values():
+            budget = rules.get((counter.key.budget_id, counter.key.rule))
+            if budget is not None and counter.limit != budget.limit + counter.topped_up:
+                counter.apply(budget)
+                changed.append(counter)
+        return tuple(changed)
+
     def standing(self, key: CounterKey) -> Counter:
         """Return the counter of a key; the caller only reads it."""
         return self._counter(key)
@@ -342,6 +353,11 @@ class Ledger:
             free = next((key for key, older in self._older.items() if not older.held), None)
             if free is not None:
                 del self._older[free]
+
+
+def rule_of(budget: Budget) -> tuple[str, str]:
+    """Return what the keys of all counters of a budget have in common."""
+    return budget.id, _rule(budget.window, budget.metric)[0]
 
 
 @functools.lru_cache(maxsize=256)

@@ -19,6 +19,8 @@ CounterRow = CounterRecord | BudgetRecord
 
 _PERSONA: Final = "persona/"
 """Begins the budget id of a persona's `token_budget`; a name in a team file has no slash."""
+_RUNTIME: Final = "runtime/"
+"""Begins the id of a budget of the whole runtime."""
 _TOTAL: Final = METRICS.index("total")
 _MONEY: Final = METRICS.index("money")
 
@@ -36,6 +38,16 @@ _POLICIES: Final = {basis: policy for policy, basis in LOST_BASES.items()}
 def persona_budget(persona_id: str, limit: int) -> Budget:
     """Return the `token_budget` of a persona: all its tokens in one session."""
     return Budget(id=_PERSONA + persona_id, scope="persona", value=persona_id, limit=limit)
+
+
+def runtime_budget(budget: Budget) -> Budget:
+    """Return a budget of the whole runtime, under an id that no team can give to one of its own."""
+    return msgspec.structs.replace(budget, id=_RUNTIME + budget.id)
+
+
+def is_of_runtime(key: CounterKey) -> bool:
+    """Whether a counter counts a budget of the whole runtime."""
+    return key.budget_id.startswith(_RUNTIME)
 
 
 def persona_of(key: CounterKey) -> str:
