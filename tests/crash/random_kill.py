@@ -1,4 +1,8 @@
-"""SIGKILL: kill the command line at random moments, resume the run, and check the invariants."""
+"""SIGKILL: kill the command line at random moments, resume the run, and check the invariants.
+
+While it runs, a person pauses, cancels or retries through its socket; what waits for a person is
+answered between two runs. What the person is told to be done has to be on record.
+"""
 
 import os
 import random
@@ -16,12 +20,14 @@ import msgspec
 import forked
 from command_line import CommandLine
 from dealings import check_all_settled, check_dealings
+from hand import Hand, Verb, told_in
 from invariants import Observed, Task, check_over, check_state, done_tasks
-from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.report import SessionReport
+from maestro_storage import Store
+from maestro_storage.records import SESSION_FINAL
 from observer import Told
 from outside import SECRET, Outside, Seen, outside
-from program import billed, random_program
+from program import Program, billed, random_program
 
 SESSION: Final = "victim"
 EVENTS: Final = 30
@@ -32,8 +38,11 @@ RUN_SECONDS_MAX: Final = 40.0
 KILLS_MAX: Final = 3
 ATTEMPTS_MAX: Final = 5
 """One more than the kills and the failures of the engine that one task may meet in a row."""
-ENDS: Final = frozenset({0, 1, 7})
-"""Exit codes of a run that was not killed: all is well, a task has failed, or for its budget."""
+ENDS: Final = frozenset({0, 1, 7, 8, 10})
+"""Exit codes of a run that was not killed: all is well, a task has failed, for its budget too; a
+task waits for a person, or the session is paused."""
+RUNS_MAX: Final = 20
+"""Of a program: each of its tasks is answered once, and each pause is taken back by another run."""
 CHUNK_BYTES: Final = 1 << 16
 
 
@@ -45,30 +54,37 @@ class Moment:
     """Events it has printed before."""
     extra_seconds: float
     """How long it lives on after the last of them."""
+    verb: Verb | None = None
+    """What a person begins to do to it half-way through these events."""
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Run one program with up to three kills, then to its end; count the kills."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=2)
+    program = random_program(seed, max_attempts=ATTEMPTS_MAX, max_rounds=2, asks=True)
     with outside(directory) as world:
-        victim = Victim(directory, program.write(directory, billed(world.provider.socket)), world)
+        program.write(directory, billed(world.provider.socket))
+        victim = Victim(directory, program, world)
         kills = 0
         for _ in range(chance.randint(1, KILLS_MAX)):
-            moment = Moment(chance.randint(1, EVENTS), chance.random() * EXTRA_SECONDS_MAX)
-            if not victim.run(moment):
+            moment = Moment(
+                chance.randint(1, EVENTS),
+                chance.random() * EXTRA_SECONDS_MAX,
+                chance.choice((None, "pause", "interrupt", "retry", "retry", "cancel")),
+            )
+            kills += victim.run(moment)
+            victim.answer()
+            if victim.has_ended:
                 break
-            kills += 1
-        if victim.run(None):
-            raise TimeoutError(f"the run did not end within {RUN_SECONDS_MAX} s")
+        victim.see_through()
         program.check_end(victim.check_over())
-    return Counter(kills=kills, runs=1, tasks=len(program.tasks))
+    return Counter(kills=kills, runs=1, tasks=len(program.tasks), deeds=victim.deeds)
 
 
 class Victim:
     """A run by the command line. What it prints is read, and so kept, outside of it."""
 
-    def __init__(self, directory: Path, team: Path, world: Outside) -> None:
+    def __init__(self, directory: Path, program: Program, world: Outside) -> None:
         self._cli = CommandLine(directory)
         self._cli.environment |= {
             "PYTHONPATH": str(forked.PLUGINS) + ":" + str(forked.PLUGINS.parent),
@@ -76,53 +92,90 @@ class Victim:
             "MAESTRO_WEBHOOK_URL": world.sink_url,
             "MAESTRO_WEBHOOK_SECRET": SECRET,
         }
-        self._team = team
+        self._team = directory / "team.toml"
+        self._program = program
         self._report = directory / "report.json"
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX)
         self._done: frozenset[Task] = frozenset()
+        self._told: list[Told] = []
+        self.deeds = 0
+        """What the person was told to be done."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has been told how the session has ended."""
+        return bool(self._told)
+
+    def see_through(self) -> None:
+        """Run, and answer, until the session has ended."""
+        for _ in range(RUNS_MAX):
+            if self.has_ended:
+                return
+            if self.run(None):
+                raise TimeoutError(f"the run did not end within {RUN_SECONDS_MAX} s")
+            self.answer()
+        raise TimeoutError(f"the session did not end within {RUNS_MAX} runs")
+
+    def answer(self) -> None:
+        """Answer all tasks that wait for a person."""
+        with Store.inspect(self._cli.state_dir) as store:
+            waiting = [row.task_id for row in store.tasks.scan() if row.state == "help_needed"]
+        for task_id in waiting:
+            how = {"skip": "--skip", "give_up": "--give-up"}[self._program.answers[task_id]]
+            self._cli("help-needed", "answer", SESSION, task_id, how).check_returncode()
+            self.deeds += 1
 
     def run(self, moment: Moment | None) -> bool:
         """Run, killed at a moment or not at all, and check what is left; True if it was killed."""
         argv = self._cli.argv("run", self._team, "--session", SESSION, "--json")
+        if self._observed.acknowledged:
+            # By its name it goes on even if it was paused.
+            argv = self._cli.argv("session", "resume", SESSION, "--json")
+        verb = None if moment is None else moment.verb
+        hand = None if verb is None else Hand(self._cli.state_dir, SESSION, verb)
         with (
             self._report.open("wb") as report,
             subprocess.Popen(
                 argv, env=self._cli.environment, stdout=report, stderr=subprocess.PIPE
             ) as process,
         ):
-            text = _read(process, moment)
-        lines = text.splitlines(keepends=True)
-        self._observed.acknowledged += [
-            msgspec.json.decode(line, type=EventLine)
-            for line in lines
-            if line.startswith(b"{") and line.endswith(b"\n")
-        ]
+            text = _read(process, moment, hand)
+        self._observed.acknowledged += told_in(text)
+        if hand:
+            hand.end()
+            self.deeds += hand.is_done
         killed = process.returncode == -signal.SIGKILL
         if not killed and (process.returncode not in ENDS or b"Traceback" in text):
             raise subprocess.CalledProcessError(process.returncode, argv, stderr=text)
-        seen = self._look(ended=not killed)
+        if not killed:
+            self._hear(retried=bool(hand and hand.verb == "retry"))
+        seen = self._look()
         self._observed.runs = seen.runs
         check_state(self._cli.state_dir, self._observed)
         check_dealings(self._cli.state_dir, seen)
         self._done |= done_tasks(self._cli.state_dir)
         return killed
 
+    def _hear(self, *, retried: bool) -> None:
+        """Take the report of a run for the last word, unless somebody has had it try again."""
+        report = msgspec.json.decode(self._report.read_bytes(), type=SessionReport)
+        if report.state in SESSION_FINAL and not retried:
+            self._told.append(Told.of(report))
+
     def check_over(self) -> dict[str, dict[str, str]]:
-        """Check the run that was not killed; return the state of each task."""
-        check_all_settled(self._cli.state_dir, self._look(ended=True))
+        """Check the session that has ended; return the state of each task."""
+        check_all_settled(self._cli.state_dir, self._look())
         return check_over(self._cli.state_dir, self._observed, self._done)
 
-    def _look(self, *, ended: bool) -> Seen:
-        """Return what the world has seen, of which the report of a run that has ended is part."""
+    def _look(self) -> Seen:
+        """Return what the world has seen, of which the last word of a run is part."""
         seen = self._world.look()
-        if ended:
-            report = msgspec.json.decode(self._report.read_bytes(), type=SessionReport)
-            seen.told.append(Told.of(report))
+        seen.told.extend(self._told)
         return seen
 
 
-def _read(process: "subprocess.Popen[bytes]", moment: Moment | None) -> bytes:
+def _read(process: "subprocess.Popen[bytes]", moment: Moment | None, hand: Hand | None) -> bytes:
     """Return all that a process prints until it is killed, at the moment, or ends."""
     if process.stderr is None:
         raise RuntimeError("the process has no stderr")
@@ -138,7 +191,10 @@ def _read(process: "subprocess.Popen[bytes]", moment: Moment | None) -> bytes:
                 process.wait(RUN_SECONDS_MAX)
                 return text
             text += chunk
-            if moment is not None and not armed and text.count(b"maestro.event") >= moment.events:
+            events = text.count(b"maestro.event")
+            if moment and hand and not hand.has_begun and events >= moment.events // 2:
+                hand.begin(told_in(text))
+            if moment is not None and not armed and events >= moment.events:
                 armed = True
                 deadline = time.monotonic() + moment.extra_seconds
     process.kill()
