@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "session": ("session", "List, show, resume and fork sessions."),
     "state": ("state", "The state directory: info, verify, backup, compact."),
     "tokens": ("tokens", "What sessions and personas have spent."),
+    "top": ("top", "What runs and what waits for what, now and as it goes on."),
     "version": ("version", "Print the versions of the runtime and of what it stands on."),
 }
 """Name of each command: the module that defines it, and its line in the help."""

@@ -79,13 +79,21 @@ def print_table(
     if not rows:
         say(empty)
         return
+    for line in table_lines(headers, rows):
+        _write(line)
+
+
+def table_lines(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return rows under headers as lines that are safe for a terminal."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [
         max(len(row[column]) for row in [list(headers), *cells]) for column in range(len(headers))
     ]
-    for row in [list(headers), *cells]:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        _write(printable(line.rstrip()))
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [list(headers), *cells]
+    )
+    return [printable(line.rstrip()) for line in lines]
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -109,6 +117,12 @@ def print_live(text: str) -> bool:
         _discard(sys.stdout)
         raise OutputFailed("stdout", error.strerror or str(error)) from error
     return True
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that moves its cursor, and its user wants that."""
+    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"}
+    return stream.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
 
 def say(text: str) -> None:

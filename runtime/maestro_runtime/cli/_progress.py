@@ -1,6 +1,5 @@
 """Progress of a run on stderr: a live tree on a terminal, one line for each change elsewhere."""
 
-import os
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from maestro_runtime.cli._output import instant, json_text, printable, say
+from maestro_runtime.cli._output import can_draw, instant, json_text, printable, say
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import EventRecord
 
@@ -212,17 +211,11 @@ def progress(report: SessionReport, epoch: int, *, as_json: bool) -> Iterator[Li
         as_json: One JSON object for each event, instead of text.
     """
     show = _print_json if as_json else _print_line
-    if not as_json and _can_draw():
+    if not as_json and can_draw(sys.stderr):
         with _live(report, epoch) as listener:
             yield listener
     else:
         yield lambda event: show(event) if event.epoch == epoch else None
-
-
-def _can_draw() -> bool:
-    """Whether stderr is a terminal that moves its cursor, and its user wants that."""
-    dumb = os.environ.get("TERM", "dumb") in {"dumb", "unknown"}
-    return sys.stderr.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
 
 def _print_line(event: EventRecord) -> None:

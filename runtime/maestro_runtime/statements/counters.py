@@ -61,6 +61,11 @@ def counter_book(store: Records, now_ms: int) -> CounterBook:
     return CounterBook(recorded, running, counted)
 
 
+def running_counters(store: Records, now_ms: int) -> list[Counter]:
+    """Read the counters with a row whose window has not ended."""
+    return [counter for key, counter in _recorded(store).items() if _runs(store, key, now_ms)]
+
+
 def resets_at_ms(counter: Counter) -> int | None:
     """Return when a counter's window ends, or a rolling one forgets its oldest step.
 

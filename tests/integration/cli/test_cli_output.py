@@ -24,6 +24,7 @@ from json_shape import GOLDEN, Shape, shape
         ("tokens", "tokens report"),
         ("breakers", "breaker list"),
         ("breaker", "breaker show rehearsal"),
+        ("overview", "top"),
         ("state", "state info"),
         ("verify", "state verify"),
         ("backup", "state backup copy"),

@@ -25,6 +25,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
         "session result s1",
         "session logs s1",
         "events",
+        "top",
         "session show missing",
         "tokens report",
         "tokens budget",
