@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import bit_rot
+import daemon_storm
 import kill_storm
 import pause
 import power_cut
@@ -57,6 +58,11 @@ RECORDS: Final = (
     "no finished task ran again"
 )
 
+DRIVEN: Final = (
+    "every session that was accepted has ended once, each of its tasks was done once, streams of "
+    f"events have no gap and no repeat; {RECORDS}"
+)
+
 FAULTS: Final[dict[str, Fault]] = {
     "kill": Fault(random_kill.one_round, WORLD),
     "kill-storm": Fault(kill_storm.one_round, WORLD),
@@ -67,6 +73,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "start-storm": Fault(start_storm.one_round, f"one owner at a time; {RECORDS}"),
     "pause": Fault(pause.one_round, f"who stands still stays the owner; {RECORDS}"),
     "wall-clock": Fault(wall_clock.one_round, "no task is stranded, and none runs twice"),
+    "daemon": Fault(daemon_storm.one_round, DRIVEN),
     "shortage": Fault(shortage.one_round, RECORDS),
 }
 

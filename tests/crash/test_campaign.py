@@ -11,6 +11,7 @@ from straced import STRACE
 ROUNDS = {
     "kill": 2,
     "kill-storm": 1,
+    "daemon": 1,
     "power-cut": 1,
     "bit-rot": 1,
     "pause": 1,
