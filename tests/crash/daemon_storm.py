@@ -26,7 +26,7 @@ from maestro_runtime.cli._progress import EventLine
 from maestro_runtime.client import connect
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.testing import end_of
-from maestro_storage import Store
+from maestro_storage import StateView, Store
 
 PROGRAMS: Final = 3
 SESSIONS: Final = 8
@@ -35,7 +35,7 @@ AT_ONCE: Final = 4
 """Sessions of a program that are under way at the same time."""
 LIFE_SECONDS_MAX: Final = 1.0
 """Longest life of a daemon after it was ready."""
-STRIKES_MAX: Final = 5
+STRIKES_MAX: Final = 4
 """Ends of a daemon in one round."""
 BOUND_SECONDS: Final = 30.0
 RETRY: Final = RetryPolicy(
@@ -158,7 +158,7 @@ def _checked(directory: Path) -> Counter[str]:
     return Counter(sessions=len(accepted), tasks=sum(map(len, states.values())), events=len(events))
 
 
-def _check_session(store: "Store", session_id: str, events: list[EventLine]) -> None:
+def _check_session(store: StateView, session_id: str, events: list[EventLine]) -> None:
     """Once accepted, ended once; each task was done once; its stream had no gap and no repeat."""
     history = [as_line(event) for event in store.events.scan(session_id)]
     kinds = Counter(event.kind for event in history)
