@@ -1,5 +1,6 @@
 """The verbs of a runtime that are for who hosts it: going on after a start, coming to a stop."""
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -7,7 +8,8 @@ from maestro_actors.kernel import LaneActor, LaneFuture
 from maestro_actors.team import Team
 from maestro_runtime._admission import Admission
 from maestro_runtime._verbs import SessionVerbs
-from maestro_runtime.session import Session
+from maestro_runtime.session import Session, SessionOrder
+from maestro_runtime.wire.errors import SessionsNotHosted
 from maestro_storage.records import SessionRecord
 
 FAREWELL_ADDRESS = "urn:maestro:farewell"
@@ -21,6 +23,11 @@ class HostVerbs(SessionVerbs):
     _released: Callable[[], None]
 
     def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
+        raise NotImplementedError  # the runtime answers
+
+    def _placed(
+        self, order: SessionOrder
+    ) -> tuple[SessionOrder, str, tuple[SessionRecord, Team] | None]:
         raise NotImplementedError  # the runtime answers
 
     @property
@@ -75,6 +82,20 @@ class HostVerbs(SessionVerbs):
             record = self.store.require_session(session_id)
             team = self._admission.team_of(record)
             return self._take_up(record, team, team)
+
+    def attach(self, order: SessionOrder) -> Session:
+        """Return the session of an order if it runs; nothing is started.
+
+        Raises:
+            SessionsNotHosted: It does not run here.
+            Exception: As `run`, if it is not the session that the order means.
+        """
+        with self._starting:
+            _, _, found = self._placed(order)
+            session_id = "" if found is None else found[0].session_id
+            if not self._running.is_under_way(session_id):
+                raise SessionsNotHosted(os.getpid())
+            return self._as_it_is(session_id, self._running.ended(session_id))
 
     def drain(self) -> LaneFuture[None]:
         """Take no more, begin nothing more, and let attempts that are in flight come to their end.

@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 ANSWERS_MAX: Final = 1024
 """Answers that are kept for orders that come again to the same process."""
 
+SessionRequest = (
+    StartSession | ResumeSession | ForkSession | PauseSession | CancelSession | RemoveSession
+)
+"""What is answered with the session it is about."""
+
 
 class Supervisor(MessageActor):
     """Carries out orders about sessions by the verbs of the runtime, one after the other."""
@@ -88,60 +93,37 @@ class Supervisor(MessageActor):
 
     def _carried_out(self, order: Order) -> msgspec.Struct:
         match order:
-            case StartSession() | ResumeSession() | ForkSession() | BeginPhases():
-                accepted = self._begun(order)
+            case (
+                StartSession()
+                | ResumeSession()
+                | ForkSession()
+                | PauseSession()
+                | CancelSession()
+                | RemoveSession()
+                | BeginPhases()
+            ):
+                accepted = self._accepted(order)
                 if isinstance(order, ResumeSession | BeginPhases) and order.request_id:
                     self._answers[order.request_id] = accepted
                     if len(self._answers) > ANSWERS_MAX:
                         self._answers.popitem(last=False)
                 return accepted
-            case PauseSession() | CancelSession() | RemoveSession():
-                return self._stopped(order)
             case OpenBreaker() | CloseBreaker() | PruneCheckpoints() | ImportBundle():
                 return self._changed(order)
             case _:
                 return self._done(order)
 
-    def _begun(self, order: StartSession | ResumeSession | ForkSession | BeginPhases) -> Accepted:
+    def _accepted(self, order: SessionRequest | BeginPhases) -> Accepted:
         runtime = self._runtime
         match order:
             case StartSession() if not order.run:
                 return Accepted(session_id=runtime.create(order_of(order)), rests=True)
-            case StartSession():
-                return _accepted(runtime.run(order_of(order)))
-            case ResumeSession():
-                session = runtime.resume(
-                    order.session_id,
-                    order.plan,
-                    team=order.team,
-                    accept_changes=order.accept_changes,
-                )
-                return _accepted(session)
-            case ForkSession():
-                return _accepted(runtime.fork(fork_order_of(order), request_id=order.request_id))
             case BeginPhases():
                 run = runtime.run_phases(order.session_id, order.phases)
                 return Accepted(session_id=order.session_id, rests=run.is_over)
             case _:
-                assert_never(order)
-
-    def _stopped(self, order: PauseSession | CancelSession | RemoveSession) -> Accepted:
-        runtime, session_id = self._runtime, order.session_id
-        if isinstance(order, PauseSession):
-            return _accepted(
-                runtime.pause(session_id, reason=order.reason, interrupt=order.interrupt)
-            )
-        seconds = order.deadline_seconds
-        if isinstance(order, RemoveSession):
-            return _accepted(
-                runtime.remove(
-                    session_id,
-                    cancel=order.cancel,
-                    deadline_seconds=seconds,
-                    request_id=order.request_id,
-                )
-            )
-        return _accepted(runtime.cancel(session_id, deadline_seconds=seconds, reason=order.reason))
+                session = session_of(runtime, order)
+                return Accepted(session_id=session.session_id, rests=session.rests)
 
     def _changed(
         self, order: OpenBreaker | CloseBreaker | PruneCheckpoints | ImportBundle
@@ -228,5 +210,30 @@ class Custodian(MessageActor):
                 assert_never(message)
 
 
-def _accepted(session: "Session") -> Accepted:
-    return Accepted(session_id=session.session_id, rests=session.rests)
+def session_of(runtime: "Runtime", order: SessionRequest) -> "Session":
+    """Have a session run or stop, and return it. Raises what the verb of the runtime does."""
+    match order:
+        case StartSession():
+            start = order_of(order)
+            return runtime.attach(start) if order.attach else runtime.run(start)
+        case ResumeSession():
+            return runtime.resume(
+                order.session_id, order.plan, team=order.team, accept_changes=order.accept_changes
+            )
+        case ForkSession():
+            return runtime.fork(fork_order_of(order), request_id=order.request_id)
+        case PauseSession():
+            return runtime.pause(order.session_id, reason=order.reason, interrupt=order.interrupt)
+        case CancelSession():
+            seconds = order.deadline_seconds
+            return runtime.cancel(order.session_id, deadline_seconds=seconds, reason=order.reason)
+        case RemoveSession():
+            seconds = order.deadline_seconds
+            return runtime.remove(
+                order.session_id,
+                cancel=order.cancel,
+                deadline_seconds=seconds,
+                request_id=order.request_id,
+            )
+        case _:
+            assert_never(order)

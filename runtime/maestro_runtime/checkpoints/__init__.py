@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from maestro_runtime._lazy import loader
 
 if TYPE_CHECKING:
+    from maestro_runtime.checkpoints._bundle import read_bundle
     from maestro_runtime.checkpoints._diff import Changes, CheckpointDiff, compared
     from maestro_runtime.checkpoints._files import CheckpointVerification, content_of, verified
     from maestro_runtime.checkpoints._fork import (
@@ -61,6 +62,7 @@ _HOMES = {
     "forked_team": "_fork",
     "import_bundle": "_transfer",
     "prune": "_prune",
+    "read_bundle": "_bundle",
     "report_of_now": "_report",
     "require_name": "_on_demand",
     "verified": "_files",
@@ -95,6 +97,7 @@ __all__ = [
     "forked_team",
     "import_bundle",
     "prune",
+    "read_bundle",
     "report_of_now",
     "require_name",
     "verified",

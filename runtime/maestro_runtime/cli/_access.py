@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from maestro_runtime.cli._options import state_path
+from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import say
 
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import msgspec
 
     from maestro_actors.messages import Request
+    from maestro_runtime.cli._at_rest import AtRest
     from maestro_runtime.wire.line import Line
-    from maestro_storage import Records
+    from maestro_storage import Records, StateView, StoreInfo, VerifyReport
     from maestro_storage.errors import StateOwned
 
 ReplyT = TypeVar("ReplyT", bound="msgspec.Struct")
@@ -25,6 +26,16 @@ class Owner:
 
     def __init__(self, line: "Line") -> None:
         self._line = line
+
+    @property
+    def hosts(self) -> bool:
+        """Whether it runs sessions of others, too: a daemon."""
+        return self._line.welcome.hosts
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._line.welcome.pid
 
     @property
     def records(self) -> "Records":
@@ -46,15 +57,52 @@ class Owner:
         answer = self._line.ask(METRICS_ADDRESS, encode(GetMetrics()))
         return msgspec.msgpack.decode(answer, type=MetricsText).text
 
+    def runs(self, session_id: str) -> bool:
+        """Whether the session goes on by itself."""
+        import pykka
+
+        from maestro_actors.identity import coordinator_address
+        from maestro_actors.messages import GetSession, encode
+        from maestro_runtime.wire.errors import DaemonUnreachable
+
+        try:
+            self._line.ask(coordinator_address(session_id), encode(GetSession()))
+        except (pykka.ActorDeadError, DaemonUnreachable):
+            # It may have come to its end by the very order that was asked of it.
+            return False
+        return True
+
     def carry_out(self, order: "Request[ReplyT]") -> "ReplyT":
         """Have an order carried out; durable on return. Raises what the verb of `Runtime` does."""
+        from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
+
+        return self._asked(SUPERVISOR_ADDRESS, order)
+
+    def info(self) -> "StoreInfo":
+        """Return figures as of now."""
+        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
+
+        return self._asked(CUSTODIAN_ADDRESS, GetStateInfo())
+
+    def verify(self) -> "VerifyReport":
+        """Check every value on record."""
+        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, VerifyState
+
+        return self._asked(CUSTODIAN_ADDRESS, VerifyState())
+
+    def backup(self, destination: "Path") -> None:
+        """Have a copy written; raises as `StateView.backup`."""
+        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, BackUpState
+
+        self._asked(CUSTODIAN_ADDRESS, BackUpState(destination=str(destination.absolute())))
+
+    def _asked(self, address: str, request: "Request[ReplyT]") -> "ReplyT":
         import msgspec
 
         from maestro_actors.messages import encode, reply_of
-        from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 
-        answer = self._line.ask(SUPERVISOR_ADDRESS, encode(order))
-        return msgspec.msgpack.decode(answer, type=reply_of(type(order)))
+        answer = self._line.ask(address, encode(request))
+        return msgspec.msgpack.decode(answer, type=reply_of(type(request)))
 
 
 @contextmanager
@@ -73,6 +121,16 @@ def open_records(state_dir: str | None) -> "Iterator[Records]":
             read or trusted.
         SettingInvalid: The flag or the environment does not name a directory.
     """
+    with open_state(state_dir) as state:
+        yield state.records if isinstance(state, Owner) else state
+
+
+@contextmanager
+def open_state(state_dir: str | None) -> "Iterator[StateView | Owner]":
+    """Lend the state directory in force, or the process that owns it.
+
+    Arguments and errors are those of `open_records`.
+    """
     from maestro_storage import Store
     from maestro_storage.errors import StateOwned
 
@@ -80,11 +138,34 @@ def open_records(state_dir: str | None) -> "Iterator[Records]":
     try:
         view = Store.inspect(path)
     except StateOwned as owned:
-        with _through_socket(path, owned) as records:
-            yield records
+        with _through_socket(path, owned) as owner:
+            yield owner
     else:
         with view:
             yield view
+
+
+@contextmanager
+def open_desk(state_dir: str | None) -> "Iterator[Owner | AtRest]":
+    """Lend who changes the state directory in force: its owner, or this process if it has none.
+
+    Nothing is made of a directory without a state by looking at its records.
+
+    Args:
+        state_dir: As the flag says it, if it was given.
+
+    Raises:
+        SettingInvalid: The flag or the environment does not name a directory.
+        ProtocolMismatch, PeerRefused: The owner does not talk to this program.
+    """
+    from maestro_runtime.cli._at_rest import AtRest
+
+    with open_owner(state_dir) as owner:
+        if owner is not None:
+            yield owner
+            return
+    with AtRest(state_path(state_dir)) as desk:
+        yield desk
 
 
 @contextmanager
@@ -99,10 +180,10 @@ def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
         ProtocolMismatch, PeerRefused: It does not talk to this program.
     """
     from maestro_runtime.wire.errors import DaemonUnreachable
-    from maestro_runtime.wire.line import SOCKET_NAME, Line
+    from maestro_runtime.wire.line import Line
 
     try:
-        line = Line(state_path(state_dir) / SOCKET_NAME)
+        line = Line(socket_path(state_path(state_dir)))
     except DaemonUnreachable:
         yield None
         return
@@ -111,16 +192,16 @@ def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
 
 
 @contextmanager
-def _through_socket(path: "Path", owned: "StateOwned") -> "Iterator[Records]":
+def _through_socket(path: "Path", owned: "StateOwned") -> "Iterator[Owner]":
     from maestro_runtime.wire.errors import DaemonUnreachable
-    from maestro_runtime.wire.line import SOCKET_NAME, Line
+    from maestro_runtime.wire.line import Line
 
     try:
-        line = Line(path / SOCKET_NAME)
+        line = Line(socket_path(path))
     except DaemonUnreachable:
         # An owner without one, such as a backup, or a release from before there was one.
         raise owned from None
     with line:
         if line.welcome.safe_mode:
             say("the daemon is in safe mode, nothing runs; see `state leave-safe-mode --help`")
-        yield Owner(line).records
+        yield Owner(line)

@@ -33,10 +33,12 @@ class ExitCode(IntEnum):
     """The disk is full or failed; what was acknowledged is safe."""
     TRY_LATER = 75
     """The runtime has no room for another session now; the text says when to try again."""
+    TIMED_OUT = 124
+    """`--timeout` has passed. The session goes on if another process runs it."""
     INTERRUPTED = 130
-    """Ctrl-C. The session can be resumed."""
+    """Ctrl-C. The session can be resumed; it goes on if another process runs it."""
     TERMINATED = 143
-    """SIGTERM. The session can be resumed."""
+    """SIGTERM. Otherwise as Ctrl-C."""
 
 
 def explain_error(error: Exception) -> tuple[ExitCode, str]:

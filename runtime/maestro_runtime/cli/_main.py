@@ -78,8 +78,8 @@ class _LazyGroup(click.Group):
     epilog="Example: maestro-runtime run team.toml --state-dir ./state\n\n"
     "Exit codes: 0 done, 1 contract not fulfilled, 2 bad usage or team file, 3 cannot "
     "start, 4 state owned by another process, 5 not found, 6 conflict, 7 token budget exceeded, "
-    "8 a person is needed, 9 damaged state, 74 storage failed, 75 try later, "
-    "130 and 143 interrupted.",
+    "8 a person is needed, 9 damaged state, 10 paused, 74 storage failed, 75 try later, "
+    "124 timed out, 130 and 143 interrupted.",
 )
 @click.version_option(__version__, package_name="maestro-runtime")
 def _root() -> None:

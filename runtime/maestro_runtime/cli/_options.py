@@ -49,6 +49,17 @@ def context_option(function: FunctionT) -> FunctionT:
     )(function)
 
 
+def timeout_option(function: FunctionT) -> FunctionT:
+    """Add `--timeout`; the function gets `timeout_seconds`, or None."""
+    return click.option(
+        "--timeout",
+        "timeout_seconds",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0),
+        help="Wait no longer; exits 124. A session that a daemon runs goes on.",
+    )(function)
+
+
 def accept_changes_option(function: FunctionT) -> FunctionT:
     """Add `--accept-changes`."""
     return click.option(
@@ -105,6 +116,14 @@ def state_path(state_dir: str | None) -> Path:
     from maestro_runtime.config import Flags, resolve_settings
 
     return resolve_settings(Flags(state_dir=state_dir), os.environ).state_dir.value
+
+
+def socket_path(state_dir: Path) -> Path:
+    """Return where the owner of a state directory is reached: there, or as MAESTRO_SOCKET says."""
+    from maestro_runtime.wire.line import SOCKET_NAME
+
+    given = os.environ.get("MAESTRO_SOCKET")
+    return Path(given).absolute() if given else state_dir / SOCKET_NAME
 
 
 def user_name() -> str:

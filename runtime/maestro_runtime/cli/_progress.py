@@ -202,20 +202,22 @@ class Feed:
 
 
 @contextmanager
-def progress(report: SessionReport, epoch: int, *, as_json: bool) -> Iterator[Listener]:
+def progress(
+    report: SessionReport, is_new: Callable[[EventRecord], bool], *, as_json: bool
+) -> Iterator[Listener]:
     """Show a session as it goes; yields the listener for its events, from the first one on.
 
     Args:
         report: Names the tasks.
-        epoch: Lines are printed only for events of this start; the tree needs them all.
+        is_new: Lines are printed only for these events; the tree needs them all.
         as_json: One JSON object for each event, instead of text.
     """
     show = _print_json if as_json else _print_line
     if not as_json and can_draw(sys.stderr):
-        with _live(report, epoch) as listener:
+        with _live(report, is_new) as listener:
             yield listener
     else:
-        yield lambda event: show(event) if event.epoch == epoch else None
+        yield lambda event: show(event) if is_new(event) else None
 
 
 def _print_line(event: EventRecord) -> None:
@@ -296,7 +298,7 @@ _CHANGES: Final = frozenset({"team_changed", "engine_changed"})
 
 
 @contextmanager
-def _live(report: SessionReport, epoch: int) -> Iterator[Listener]:
+def _live(report: SessionReport, is_new: Callable[[EventRecord], bool]) -> Iterator[Listener]:
     """Draw the tree a few times a second, whatever the number of events."""
     # rich costs tens of milliseconds at import: only a terminal pays for it.
     from rich.console import Console
@@ -313,7 +315,7 @@ def _live(report: SessionReport, epoch: int) -> Iterator[Listener]:
         if event.task_id in lines:
             with lock:
                 lines[event.task_id].apply(event)
-        elif event.kind in _CHANGES and event.epoch == epoch:
+        elif event.kind in _CHANGES and is_new(event):
             console.print(Text(event_text(event)))
 
     def draw() -> "Tree":

@@ -1,12 +1,11 @@
 """`maestro-runtime session checkpoint`."""
 
-import time
 from typing import Any
 
 import click
 
-from maestro_runtime.cli._access import open_owner
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._access import open_desk
+from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session
 
@@ -23,18 +22,11 @@ def command(session_id: str, name: str, state_dir: str | None, **options: Any) -
 
     It ends no phase. The checkpoint commands, and fork, find it by its name.
     """
-    from maestro_runtime.checkpoints import checkpoint_at_rest
     from maestro_runtime.wire.orders import NameCheckpoint
-    from maestro_storage import Store
 
-    with open_owner(state_dir) as owner:
-        if owner is not None:
-            session_id = find_session(owner.records, session_id)
-            number = owner.carry_out(NameCheckpoint(session_id=session_id, name=name)).number
-        else:
-            with Store.open(state_path(state_dir)) as store:
-                session_id = find_session(store, session_id)
-                number = checkpoint_at_rest(store, session_id, name, time.time_ns() // 1_000_000)
+    with open_desk(state_dir) as desk:
+        session_id = find_session(desk.records, session_id)
+        number = desk.carry_out(NameCheckpoint(session_id=session_id, name=name)).number
     if options["as_json"]:
         print_json(
             {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, state_dir_option, timeout_option
 from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     "--requirement-file", metavar="FILE", help="What to build, for the tasks that run again."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would run again.")
+@timeout_option
 @state_dir_option
 @json_option
 def command(
@@ -44,6 +45,7 @@ def command(
     new_id: str | None,
     output_dir: Path | None,
     requirement_file: str | None,
+    timeout_seconds: float | None,
     state_dir: str | None,
     *,
     dry_run: bool,
@@ -54,10 +56,9 @@ def command(
     The other one is not touched. What was done by then is kept, its files are copied and verified.
     """
     from maestro_runtime.checkpoints import ForkOrder, fork_plan
-    from maestro_runtime.cli._session_run import run_in_foreground
+    from maestro_runtime.cli._session_run import run_session
     from maestro_runtime.config import read_requirement
-    from maestro_runtime.runtime import Runtime
-    from maestro_runtime.session import Session
+    from maestro_runtime.wire.session_order import fork_of
 
     requirement = None if requirement_file is None else read_requirement(f"@{requirement_file}")
     order = ForkOrder(session_id, phase, new_id, output_dir, requirement)
@@ -71,10 +72,8 @@ def command(
             print_json(plan)
         return
 
-    def start(runtime: Runtime) -> Session:
-        return runtime.fork(replace(order, new_id=plan.session_id))
-
-    run_in_foreground(state_path(state_dir), start, as_json=as_json)
+    fork = fork_of(replace(order, new_id=plan.session_id))
+    run_session(state_dir, lambda _: fork, as_json=as_json, timeout_seconds=timeout_seconds)
 
 
 def _say_plan(plan: "ForkPlan") -> None:

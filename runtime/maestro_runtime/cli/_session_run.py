@@ -1,20 +1,28 @@
-"""Running a session in the foreground: progress, the report at the end, and its exit code."""
+"""Running a session in the foreground: progress, the report at the end, and its exit code.
+
+Who owns the state runs it, this process if nobody does; what is seen is the same.
+"""
 
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final, NoReturn
 
+import msgspec
 import pykka
 
+from maestro_runtime.cli._access import Owner, open_owner
+from maestro_runtime.cli._at_rest import AtRest
+from maestro_runtime.cli._attending import Attendance
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._output import say, stdout_reserved
+from maestro_runtime.cli._options import socket_path, state_path
+from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
+from maestro_runtime.cli._sessions import to_go_on
+from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
 from maestro_runtime.errors import TeamChanged
@@ -23,62 +31,177 @@ from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
+from maestro_runtime.supervisor import SessionRequest, session_of
 from maestro_runtime.tickets import configured_sink
+from maestro_runtime.wire.orders import StartSession
+from maestro_storage import Records
+from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionState
 
 SIGNAL_SECONDS: Final = 0.2
 """Longest delay of Ctrl-C and SIGTERM."""
 
-TICKET_SECONDS: Final = 5.0
-"""How long a command waits for the tickets of its session before it leaves them pending."""
+OrderOf = Callable[[Records], SessionRequest]
+"""Makes the order when it is known what is on record."""
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived; a BaseException so that nothing on the way takes it for an error."""
-
-
-def run_in_foreground(
-    state_dir: Path,
-    start: Callable[[Runtime], Session],
+def run_session(
+    state_dir: str | None,
+    order_of: OrderOf | StartSession,
     *,
     as_json: bool,
     wanted: SessionState | None = None,
+    timeout_seconds: float | None = None,
 ) -> NoReturn:
-    """Open the state, run one session to its end, print its report and exit with its code.
+    """Have a session run or stop, print its report at its end, and exit with its code.
 
-    The code is 0 if the session has come to the state that is `wanted`.
+    Args:
+        state_dir: As the flag says it, if it was given.
+        order_of: What is ordered. A start makes the state if there is none.
+        as_json: JSON on stdout, and for each event on stderr.
+        wanted: State of the session that is code 0.
+        timeout_seconds: How long it is waited for; None: for ever.
     """
-    sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
-    redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
-    with _terminable():
-        session_id = ""
-        try:
-            options = RuntimeOptions(tickets=sink, redactor=redactor)
-            with (
-                stdout_reserved(),
-                open_runtime(state_dir, options) as runtime,
-                reachable(runtime),
-            ):
-                # Subscribed before the session starts, so that no event of it is missed.
-                feed = Feed()
-                runtime.subscribe(feed)
-                session = start(runtime)
-                session_id = session.session_id
-                report = _watch(runtime, session, feed, as_json=as_json)
-        except TeamChanged:
-            say("nothing was run; to go on with a changed team, accept it: --accept-changes")
-            raise
-        except KeyboardInterrupt:
-            _say_resume(session_id, "interrupted")
-            sys.exit(ExitCode.INTERRUPTED)
-        except _Terminated:
-            _say_resume(session_id, "terminated")
-            sys.exit(ExitCode.TERMINATED)
+    with _interruptible() as reached:
+        report = _brought_to_end(
+            state_dir, order_of, reached, Deadline(timeout_seconds), as_json=as_json
+        )
     print_report(report, as_json=as_json)
     sys.exit(ExitCode.DONE if report.state == wanted else exit_code(report))
 
 
-def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> SessionReport:
+def bring_to_end(state_dir: str | None, order: SessionRequest) -> SessionReport | None:
+    """Have a session come to its end; return where it stands then, None if it is removed."""
+    with _interruptible() as reached:
+        try:
+            return _brought_to_end(
+                state_dir, lambda _: order, reached, Deadline(None), as_json=False
+            )
+        except NotFound:
+            return None
+
+
+def detached(state_dir: str | None, start: StartSession, *, as_json: bool) -> None:
+    """Have a daemon run a session, print its id, and leave it alone."""
+    path = state_path(state_dir)
+    with open_owner(state_dir) as owner:
+        if owner is None:
+            say(
+                f"error: no daemon has the state directory {path}; "
+                f"to start one: maestro-runtime serve --state-dir {path}"
+            )
+            sys.exit(ExitCode.CANNOT_START)
+        session_id = owner.carry_out(_for_owner(owner, start)).session_id
+    if as_json:
+        print_json({"schema": "maestro.detached/1", "session_id": session_id})
+    else:
+        print_lines([session_id])
+    say(f"detached; to come back: maestro-runtime session watch {session_id}")
+
+
+class _Reached:
+    """What a command that is cut short can say."""
+
+    def __init__(self) -> None:
+        self.session_id = ""
+        self.owner_pid = 0
+        """Whose process runs the session; 0: this one."""
+
+    def say(self, what: str) -> None:
+        """Say how to come back."""
+        if not self.session_id:
+            return
+        if self.owner_pid:
+            back = f"maestro-runtime session watch {self.session_id}"
+            goes_on = f"session {self.session_id} goes on in process {self.owner_pid}"
+            say(f"{what}; detached: {goes_on}; to come back: {back}")
+        else:
+            say(f"{what}; {to_go_on(self.session_id)}")
+
+
+@contextmanager
+def _interruptible() -> Iterator[_Reached]:
+    """End with the code of what cuts the wait short; a session of another process goes on."""
+    reached = _Reached()
+    with terminable():
+        try:
+            yield reached
+        except TeamChanged:
+            say("nothing was run; to go on with a changed team, accept it: --accept-changes")
+            raise
+        except TimedOut:
+            reached.say("it takes longer")
+            sys.exit(ExitCode.TIMED_OUT)
+        except KeyboardInterrupt:
+            reached.say("interrupted")
+            sys.exit(ExitCode.INTERRUPTED)
+        except Terminated:
+            reached.say("terminated")
+            sys.exit(ExitCode.TERMINATED)
+
+
+def _brought_to_end(
+    state_dir: str | None,
+    order_of: OrderOf | StartSession,
+    reached: _Reached,
+    deadline: Deadline,
+    *,
+    as_json: bool,
+) -> SessionReport:
+    path = state_path(state_dir)
+    with open_owner(state_dir) as owner:
+        if owner is not None:
+            order = order_of if isinstance(order_of, StartSession) else order_of(owner.records)
+            known = _known_events(owner, order)
+            accepted = owner.carry_out(_for_owner(owner, order))
+            reached.session_id, reached.owner_pid = accepted.session_id, owner.pid
+            attendance = Attendance(path, socket_path(path), owner, accepted)
+            return attendance.to_the_end(known=known, as_json=as_json, deadline=deadline)
+    if isinstance(order_of, StartSession):
+        order = order_of
+    else:
+        # Looked at first: a directory without a state is not made one.
+        with AtRest(path) as desk:
+            order = order_of(desk.records)
+    return _run_here(path, order, reached, deadline, as_json=as_json)
+
+
+def _known_events(owner: Owner, order: SessionRequest) -> int:
+    """Return how many events of an order's session are on record before it is given."""
+    if order.session_id is None:
+        return 0
+    record = owner.records.sessions.get(order.session_id)
+    if record is None:
+        return 0
+    return sum(1 for _ in owner.records.events.scan(order.session_id))
+
+
+def _for_owner(owner: Owner, order: SessionRequest) -> SessionRequest:
+    """Return an order as its receiver can take it: a foreground run is only attached to."""
+    if isinstance(order, StartSession) and not owner.hosts:
+        return msgspec.structs.replace(order, attach=True)
+    return order
+
+
+def _run_here(
+    state_dir: Path, order: SessionRequest, reached: _Reached, deadline: Deadline, *, as_json: bool
+) -> SessionReport:
+    """Open the state and run one session to its end."""
+    sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
+    redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
+    options = RuntimeOptions(tickets=sink, redactor=redactor)
+    with stdout_reserved(), open_runtime(state_dir, options) as runtime, reachable(runtime):
+        # Subscribed before the session starts, so that no event of it is missed.
+        feed = Feed()
+        runtime.subscribe(feed)
+        session = session_of(runtime, order)
+        reached.session_id = session.session_id
+        return _watch(runtime, session, feed, deadline, as_json=as_json)
+
+
+def _watch(
+    runtime: Runtime, session: Session, feed: Feed, deadline: Deadline, *, as_json: bool
+) -> SessionReport:
     """Show progress until nothing more can run in the session."""
     report = session.report()
     if report.state in SESSION_FINAL:
@@ -87,20 +210,21 @@ def _watch(runtime: Runtime, session: Session, feed: Feed, *, as_json: bool) -> 
         return session.report()
     if report.state == "paused":
         # It may be about to be cancelled.
-        _wait(session)
+        _wait(session, deadline)
         return session.report()
+    epoch = runtime.store.epoch
     first = next(runtime.store.events.scan(session.session_id, limit=1))
     # Not "has attempts": a new session may have begun some by now.
-    verb = "started" if first.epoch == runtime.store.epoch else "resumed"
+    verb = "started" if first.epoch == epoch else "resumed"
     say(f"session {session.session_id} {verb}; workspace {report.output_dir}")
-    with progress(report, runtime.store.epoch, as_json=as_json) as listener:
+    with progress(report, lambda event: event.epoch == epoch, as_json=as_json) as listener:
         feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
-        _wait(session)
+        _wait(session, deadline)
         runtime.settle_tickets(session.session_id, TICKET_SECONDS)
     return session.report()
 
 
-def _wait(session: Session) -> None:
+def _wait(session: Session, deadline: Deadline) -> None:
     """Wait for the end, never deaf to a signal for long.
 
     The kernel may hand a signal to any thread, but Python runs its handler in the main thread,
@@ -110,25 +234,6 @@ def _wait(session: Session) -> None:
         try:
             session.result(SIGNAL_SECONDS)
         except pykka.Timeout:
-            continue
+            deadline.check()
         else:
             return
-
-
-def _say_resume(session_id: str, what: str) -> None:
-    if session_id:
-        say(f"{what}; to go on: maestro-runtime session resume {session_id}")
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception of the main thread, so that the state is closed in order."""
-
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

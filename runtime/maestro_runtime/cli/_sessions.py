@@ -43,6 +43,11 @@ def find_session(store: "Records", given: str) -> str:
     return candidates[0]
 
 
+def to_go_on(session_id: str) -> str:
+    """Return what to type for a session that rests."""
+    return f"to go on: maestro-runtime session resume {session_id}"
+
+
 def _ambiguous(given: str, candidates: list[str]) -> str:
     names = ", ".join(candidates[:CANDIDATES_NAMED])
     if len(candidates) > CANDIDATES_NAMED:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
+from maestro_runtime.cli._access import open_desk, open_records
+from maestro_runtime.cli._options import json_option, state_dir_option, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
-from maestro_runtime.cli._sessions import find_session
+from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
     from maestro_runtime.statements.budgets import BudgetState
@@ -118,30 +118,28 @@ def _top_up(
     session is resumed.
     """
     from maestro_runtime.statements.money import figure
-    from maestro_runtime.top_up import TopUpOrder, top_up
-    from maestro_storage import Store
+    from maestro_runtime.top_up import TopUpOrder
+    from maestro_runtime.wire.orders import RaiseLimit
 
-    path = state_path(state_dir)
-    # Nothing is created for a top-up: a directory without a state has no budget.
-    with Store.inspect(path) as view:
-        session_id = None if session is None else find_session(view, session)
-    order = TopUpOrder(
-        budget_id=budget_id,
-        amount=amount,
-        reason=reason,
-        by=user_name(),
-        session_id=session_id,
-        subject=subject,
-    )
-    with Store.open(path) as store:
-        done = top_up(store, order, _now_ms())
+    with open_desk(state_dir) as desk:
+        order = TopUpOrder(
+            budget_id=budget_id,
+            amount=amount,
+            reason=reason,
+            by=user_name(),
+            session_id=None if session is None else find_session(desk.records, session),
+            subject=subject,
+        )
+        done = desk.carry_out(RaiseLimit(order=order))
+        going_on = {name for name, _ in done.retried if desk.runs(name)}
     if options["as_json"]:
         print_json({"schema": "maestro.top-up/1", "top_up": done})
         return
     limit, left = figure(done.limit, done.metric), figure(done.left, done.metric)
     say(printable(f"budget {done.budget_id} has a limit of {limit} now, {left} of it left"))
     for session_id, contract in done.retried:
-        say(f"{contract} is tried again; to go on: maestro-runtime session resume {session_id}")
+        how = "" if session_id in going_on else f"; {to_go_on(session_id)}"
+        say(f"{contract} is tried again{how}")
 
 
 COMMANDS = (_budget, _top_up)

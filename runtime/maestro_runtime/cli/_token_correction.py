@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._access import open_desk
+from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import print_json, say
 
 if TYPE_CHECKING:
@@ -43,27 +44,25 @@ def command(call: str, reason: str, state_dir: str | None, **options: Any) -> No
     from maestro_actors.engine import Usage
     from maestro_actors.ledger.rows import figures_of, usage_of
     from maestro_actors.messages import CorrectCall
-    from maestro_runtime.correction import correct
     from maestro_runtime.statements.calls import report_of
-    from maestro_storage import Store
+    from maestro_runtime.wire.orders import CorrectBooking
 
     as_json = options.pop("as_json")
-    path = state_path(state_dir)
-    with Store.inspect(path) as view:
-        row = _find_call(view, call)
-    usage = Usage(**options)
-    if row.state != "settled" or usage_of(figures_of(row)) != usage:
-        order = CorrectCall(
-            session_id=row.session_id,
-            call_id=row.call_id,
-            # The next one: whoever repeats the command finds the figures of this one booked.
-            correction_id=str(len(row.corrections) + 1),
-            usage=msgspec.structs.replace(usage, basis="provider"),
-            reason=reason,
-            at_ms=time.time_ns() // 1_000_000,
-        )
-        with Store.open(path) as store:
-            row = correct(store, order)
+    with open_desk(state_dir) as desk:
+        row = _find_call(desk.records, call)
+        usage = Usage(**options)
+        if row.state != "settled" or usage_of(figures_of(row)) != usage:
+            order = CorrectCall(
+                session_id=row.session_id,
+                call_id=row.call_id,
+                # The next one: whoever repeats the command finds the figures of this one booked.
+                correction_id=str(len(row.corrections) + 1),
+                usage=msgspec.structs.replace(usage, basis="provider"),
+                reason=reason,
+                at_ms=time.time_ns() // 1_000_000,
+            )
+            desk.carry_out(CorrectBooking(order=order))
+            row = _find_call(desk.records, row.call_id.hex())
     report = report_of(row)
     if as_json:
         print_json({"schema": "maestro.call/1", "call": report})

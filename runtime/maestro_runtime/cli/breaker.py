@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
+from maestro_runtime.cli._access import open_desk, open_records
+from maestro_runtime.cli._options import json_option, state_dir_option, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ def open_breaker(name: str, state_dir: str | None, **options: Any) -> None:
 
     Until its reset delay has passed; then one call is let through as a probe. Durable on return.
     """
-    from maestro_runtime.breakers import open_at_rest
+    from maestro_runtime.wire.orders import OpenBreaker
 
-    report = _changed(name, state_dir, open_at_rest)
+    with open_desk(state_dir) as desk:
+        report = desk.carry_out(OpenBreaker(name=name, by=user_name()))
     if options["as_json"]:
         _print_json(report)
     until = instant(report.next_probe_ms)
@@ -108,25 +109,13 @@ def open_breaker(name: str, state_dir: str | None, **options: Any) -> None:
 @json_option
 def reset(name: str, state_dir: str | None, **options: Any) -> None:
     """Close a breaker and forget its failures; durable on return."""
-    from maestro_runtime.breakers import reset_at_rest
+    from maestro_runtime.wire.orders import CloseBreaker
 
-    report = _changed(name, state_dir, reset_at_rest)
+    with open_desk(state_dir) as desk:
+        report = desk.carry_out(CloseBreaker(name=name, by=user_name()))
     if options["as_json"]:
         _print_json(report)
     say(f"breaker {name} is closed")
-
-
-def _changed(name: str, state_dir: str | None, change: Any) -> "BreakerReport":
-    from maestro_runtime.breakers import breaker_report
-    from maestro_storage import Store
-
-    path = state_path(state_dir)
-    # Nothing is created: a directory without a state has no breaker.
-    with Store.inspect(path) as view:
-        breaker_report(view, name)
-    with Store.open(path) as store:
-        report: BreakerReport = change(store, name, user_name())
-    return report
 
 
 def _print_json(report: "BreakerReport") -> None:

@@ -1,15 +1,14 @@
 """`maestro-runtime checkpoint`: list, show, verify, diff, prune, export, import."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli._access import open_records
+from maestro_runtime.cli._access import open_desk, open_records
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import instant, print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
 
@@ -181,15 +180,11 @@ def prune(session_id: str, state_dir: str | None, **options: Any) -> None:
     The first and the last stay, those that a fork began with, and all of a session that has not
     ended.
     """
-    from maestro_runtime.checkpoints import prune as prune_checkpoints
-    from maestro_storage import Store
+    from maestro_runtime.wire.orders import PruneCheckpoints
 
-    path = state_path(state_dir)
-    # Nothing is created: a directory without a state has no checkpoints.
-    with Store.inspect(path) as view:
-        session_id = view.require_session(find_session(view, session_id)).session_id
-    with Store.open(path) as store:
-        pruned = prune_checkpoints(store, session_id, time.time_ns() // 1_000_000)
+    with open_desk(state_dir) as desk:
+        session_id = find_session(desk.records, session_id)
+        pruned = desk.carry_out(PruneCheckpoints(session_id=session_id))
     if options["as_json"]:
         print_json({"schema": "maestro.checkpoints-pruned/1", "pruned": pruned})
     say(f"session {session_id}: {len(pruned.dropped)} checkpoints dropped, {len(pruned.kept)} kept")
@@ -253,17 +248,19 @@ def import_checkpoint(
     Nothing runs, and nothing is written before the whole bundle is verified. Its team says which
     programs a resume runs: import only what you would run as a team file.
     """
-    from maestro_runtime.checkpoints import import_bundle
-    from maestro_storage import Store
+    from maestro_runtime.checkpoints import read_bundle
+    from maestro_runtime.wire.orders import ImportBundle
 
-    with Store.open(state_path(state_dir)) as store:
-        imported = import_bundle(
-            store,
-            bundle,
-            output_dir=output_dir,
-            input_dir=input_dir,
-            now_ms=time.time_ns() // 1_000_000,
-        )
+    # Before a state is made for it: what is no bundle leaves nothing behind.
+    read_bundle(bundle)
+    order = ImportBundle(
+        path=str(bundle.absolute()),
+        base_dir=str(Path.cwd()),
+        output_dir=None if output_dir is None else str(output_dir.absolute()),
+        input_dir=None if input_dir is None else str(input_dir.absolute()),
+    )
+    with open_desk(state_dir) as desk:
+        imported = desk.carry_out(order)
     if options["as_json"]:
         print_json(imported)
     say(

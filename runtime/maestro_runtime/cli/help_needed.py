@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from maestro_runtime.cli._access import open_owner, open_records
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path, user_name
+from maestro_runtime.cli._access import open_desk, open_records
+from maestro_runtime.cli._options import json_option, state_dir_option, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, printable, say
-from maestro_runtime.cli._sessions import find_session
+from maestro_runtime.cli._sessions import find_session, to_go_on
 
 
 @click.group("help-needed", epilog="Example: maestro-runtime help-needed list")
@@ -86,9 +86,7 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
     again.
     """
     from maestro_actors.answer import Answer
-    from maestro_runtime.help import answer_at_rest
     from maestro_runtime.wire.orders import AnswerTask
-    from maestro_storage import Store
 
     decisions = [name for name in ("accept", "skip", "give_up") if options[name]]
     if options["retry"] or options["raise_budget"] is not None:
@@ -106,15 +104,8 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
         add_tokens=options["raise_budget"] or 0,
         by=user_name(),
     )
-    with open_owner(state_dir) as owner:
-        if owner is not None:
-            session_id = find_session(owner.records, session_id)
-            owner.carry_out(AnswerTask(session_id=session_id, task_id=task_id, answer=given))
-            say(f"answered; session {session_id} goes on if somebody runs it")
-            return
-    # Nothing is created for an answer: a directory without a state has no session to answer.
-    with open_records(state_dir) as view:
-        session_id = view.require_session(find_session(view, session_id)).session_id
-    with Store.open(state_path(state_dir)) as store:
-        answer_at_rest(store, session_id, task_id, given)
-    say(f"answered; to go on: maestro-runtime session resume {session_id}")
+    with open_desk(state_dir) as desk:
+        session_id = find_session(desk.records, session_id)
+        desk.carry_out(AnswerTask(session_id=session_id, task_id=task_id, answer=given))
+        goes_on = desk.runs(session_id)
+    say("answered; its session goes on" if goes_on else f"answered; {to_go_on(session_id)}")

@@ -12,6 +12,7 @@ from maestro_runtime.cli._options import (
     json_option,
     state_dir_option,
     stop_options,
+    timeout_option,
 )
 
 
@@ -70,6 +71,12 @@ from maestro_runtime.cli._options import (
 )
 @stop_options
 @context_option
+@timeout_option
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Have a daemon run it, print its id, and do not wait.",
+)
 @state_dir_option
 @json_option
 def command(
@@ -90,8 +97,10 @@ def command(
     given_context: BinaryIO | None,
     only: str | None,
     until: str | None,
+    timeout_seconds: float | None,
     *,
     accept_changes: bool,
+    detach: bool,
     as_json: bool,
 ) -> None:
     """Run the team in TEAM.toml, or resume it where it was.
@@ -99,9 +108,11 @@ def command(
     The same command after a crash goes on with the same session. A session that has ended just
     prints its result. If a session that has a name has begun with another team, what is different
     is shown, and nothing runs without --accept-changes.
+
+    If a daemon has the state, it runs the session, and the first Ctrl-C leaves it alone.
     """
     from maestro_runtime.cli._plan import plan_from
-    from maestro_runtime.cli._session_run import run_in_foreground
+    from maestro_runtime.cli._session_run import detached, run_session
     from maestro_runtime.config import (
         Flags,
         load_team,
@@ -112,6 +123,7 @@ def command(
     from maestro_runtime.given import Given, read_given_context
     from maestro_runtime.labels import read_labels
     from maestro_runtime.session import SessionOrder
+    from maestro_runtime.wire.session_order import start_of
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
     settings = resolve_settings(flags, os.environ)
@@ -135,4 +147,8 @@ def command(
         given=given,
         plan=plan_from(loaded.team, only, until) or (),
     )
-    run_in_foreground(settings.state_dir.value, lambda runtime: runtime.run(order), as_json=as_json)
+    start = start_of(order)
+    if detach:
+        detached(state_dir, start, as_json=as_json)
+    else:
+        run_session(state_dir, start, as_json=as_json, timeout_seconds=timeout_seconds)

@@ -21,12 +21,15 @@ from maestro_runtime.cli._options import (
     json_option,
     state_dir_option,
     stop_options,
+    timeout_option,
 )
 from maestro_runtime.cli._output import instant, print_table, say
 from maestro_runtime.cli._sessions import find_session
 
 if TYPE_CHECKING:
     from maestro_runtime.report import SessionReport
+    from maestro_runtime.wire.orders import ResumeSession
+    from maestro_storage import Records
 
 SENTENCE_CHARACTERS: Final = 200
 """Longest sentence of evidence in a table."""
@@ -170,6 +173,7 @@ def result(session_id: str, state_dir: str | None, **options: Any) -> None:
 )
 @accept_changes_option
 @stop_options
+@timeout_option
 @state_dir_option
 @json_option
 def resume(
@@ -188,21 +192,26 @@ def resume(
     """
     from maestro_actors.team import decode_team
     from maestro_runtime.cli._plan import plan_from
-    from maestro_runtime.cli._session_run import run_in_foreground
+    from maestro_runtime.cli._session_run import run_session
     from maestro_runtime.config import Flags, load_team, resolve_settings
-    from maestro_runtime.runtime import Runtime
-    from maestro_runtime.session import Session
+    from maestro_runtime.wire.orders import ResumeSession
 
     settings = resolve_settings(Flags(state_dir=state_dir), os.environ)
     team = None if team_file is None else load_team(team_file, settings=settings).team
 
-    def start(runtime: Runtime) -> Session:
-        record = runtime.store.require_session(find_session(runtime.store, session_id))
-        known = team or decode_team(runtime.store.payloads.require(record.team))
-        plan = plan_from(known, only, until)
-        return runtime.resume(record.session_id, plan, team=team, accept_changes=accept_changes)
+    def order_of(records: "Records") -> "ResumeSession":
+        record = records.require_session(find_session(records, session_id))
+        known = team or decode_team(records.payloads.require(record.team))
+        return ResumeSession(
+            session_id=record.session_id,
+            plan=plan_from(known, only, until),
+            team=team,
+            accept_changes=accept_changes,
+        )
 
-    run_in_foreground(settings.state_dir.value, start, as_json=options["as_json"])
+    run_session(
+        state_dir, order_of, as_json=options["as_json"], timeout_seconds=options["timeout_seconds"]
+    )
 
 
 command.add_command(_session_list.command)

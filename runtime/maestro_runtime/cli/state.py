@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from maestro_runtime.cli._access import open_state
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import print_json, print_table, say
@@ -23,10 +24,8 @@ def info(state_dir: str | None, **options: Any) -> None:
     """Print the figures of the state directory."""
     import msgspec
 
-    from maestro_storage import Store
-
-    with Store.inspect(state_path(state_dir)) as store:
-        figures = msgspec.structs.asdict(store.info())
+    with open_state(state_dir) as state:
+        figures = msgspec.structs.asdict(state.info())
     # "schema" names the shape of the JSON, here as everywhere.
     figures["state_schema"] = figures.pop("schema")
     if options["as_json"]:
@@ -46,8 +45,14 @@ def verify(state_dir: str | None, **options: Any) -> None:
     import msgspec
 
     from maestro_storage import verify as verify_state
+    from maestro_storage.errors import StateOwned
 
-    report = verify_state(state_path(state_dir))
+    try:
+        # As a file: nobody opens one that is damaged as a whole.
+        report = verify_state(state_path(state_dir))
+    except StateOwned:
+        with open_state(state_dir) as state:
+            report = state.verify()
     if options["as_json"]:
         print_json({"schema": "maestro.verify/1", **msgspec.structs.asdict(report)})
     else:
@@ -65,10 +70,8 @@ def verify(state_dir: str | None, **options: Any) -> None:
 @json_option
 def backup(destination: Path, state_dir: str | None, **options: Any) -> None:
     """Copy the state, verified, into an empty directory."""
-    from maestro_storage import Store
-
-    with Store.inspect(state_path(state_dir)) as store:
-        store.backup(destination)
+    with open_state(state_dir) as state:
+        state.backup(destination)
     if options["as_json"]:
         print_json({"schema": "maestro.backup/1", "path": str(destination.absolute())})
     else:

@@ -136,7 +136,7 @@ class RuntimeGate:
             case ResumeSession() | BeginPhases():
                 starts = not self._runtime.is_under_way(request.session_id)
             case StartSession():
-                starts = request.run
+                starts = request.run and not request.attach
             case _:
                 starts = isinstance(request, ForkSession)
         if starts and not self._hosts:

@@ -57,6 +57,8 @@ class StartSession(Request[Accepted], frozen=True, kw_only=True):
     run: bool = True
     """False: see `Runtime.create`."""
     priority: int = 0
+    attach: bool = False
+    """See `Runtime.attach`."""
 
 
 class ResumeSession(Request[Accepted], frozen=True, kw_only=True):

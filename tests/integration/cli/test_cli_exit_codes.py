@@ -38,6 +38,8 @@ BY_TEST: Final = {
     ExitCode.TRY_LATER,
     # By test_a_paused_session_says_why_and_how_to_go_on.
     ExitCode.PAUSED,
+    # By test_a_run_is_waited_for_no_longer_than_it_is_said_and_goes_on.
+    ExitCode.TIMED_OUT,
     # Both by test_a_signal_ends_a_run_in_order_and_says_how_to_go_on.
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,

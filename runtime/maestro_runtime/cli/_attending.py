@@ -1,0 +1,114 @@
+"""Attending a session that another process runs: progress, and the report at its end."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from maestro_runtime.cli._access import Owner
+from maestro_runtime.cli._at_rest import AtRest
+from maestro_runtime.cli._following import followed
+from maestro_runtime.cli._output import say
+from maestro_runtime.cli._progress import progress
+from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
+from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.wire.errors import DaemonUnreachable
+from maestro_runtime.wire.orders import Accepted
+from maestro_storage import Records
+from maestro_storage.errors import StateOwned
+from maestro_storage.records import SESSION_FINAL
+
+_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
+
+
+class Attendance:
+    """Follows a session to its end, whoever runs it by then."""
+
+    def __init__(self, state_dir: Path, socket: Path, owner: Owner, accepted: Accepted) -> None:
+        """Begin with what the owner has answered."""
+        self._state_dir = state_dir
+        self._socket = socket
+        self._owner = owner
+        self._session_id = accepted.session_id
+        self._rests = accepted.rests
+
+    def to_the_end(self, *, known: int, as_json: bool, deadline: Deadline) -> SessionReport:
+        """Show progress until nothing more can run in the session.
+
+        Args:
+            known: Events that were on record before; they are not printed.
+            as_json: One JSON object for each event, instead of text.
+            deadline: When it is waited for no longer.
+
+        Raises:
+            TimedOut: The deadline has passed; the session goes on.
+            NotFound: The session is removed.
+            DaemonUnreachable: Its process is gone, and none has come back within a minute.
+        """
+        session_id = self._session_id
+        try:
+            report = session_report(self._owner.records, session_id)
+        except DaemonUnreachable:
+            # What was ordered was the last thing it had to do.
+            return self._after(deadline)
+        if self._rests:
+            if report.state in SESSION_FINAL:
+                say(f"session {session_id} has already ended; run --session NAME starts another")
+            return report
+        say(
+            f"session {session_id} {'resumed' if known else 'started'}; "
+            f"workspace {report.output_dir}"
+        )
+        ended_at: float | None = None
+        with progress(report, lambda event: event.sequence > known, as_json=as_json) as listener:
+            for owner, events in followed(self._socket, session_id):
+                deadline.check()
+                for event in events:
+                    listener(event)
+                if any(event.kind in _ENDS for event in events):
+                    ended_at = time.monotonic()
+                if owner is None:
+                    found = self._left_behind()
+                elif ended_at is not None:
+                    found = self._ended(owner, time.monotonic() - ended_at)
+                else:
+                    found = None
+                if found is not None:
+                    return found
+        raise AssertionError("a stream of events has no end")
+
+    def _after(self, deadline: Deadline) -> SessionReport:
+        """Wait for the end of a session whose process has gone."""
+        for owner, _ in followed(self._socket, self._session_id):
+            deadline.check()
+            found = self._left_behind() if owner is None else self._ended(owner, TICKET_SECONDS)
+            if found is not None:
+                return found
+        raise AssertionError("a stream of events has no end")
+
+    def _ended(self, owner: Owner, for_seconds: float) -> SessionReport | None:
+        """Return the report once the session has ended, and its tickets are sent, if they can be.
+
+        None as well if the owner is gone: then the next sight tells more.
+        """
+        with suppress(DaemonUnreachable):
+            records = owner.records
+            over = records.require_session(self._session_id).state != "running"
+            if over and (for_seconds >= TICKET_SECONDS or not self._is_sending(records)):
+                return session_report(records, self._session_id)
+        return None
+
+    def _is_sending(self, records: Records) -> bool:
+        rows = records.outbox.scan(self._session_id)
+        return any(row.state != "done" and row.deadline_ms is None for row in rows)
+
+    def _left_behind(self) -> SessionReport | None:
+        """Return the report if the process that ran only its own sessions has left the state.
+
+        A daemon comes back: its state is left alone.
+        """
+        if self._owner.hosts:
+            return None
+        with suppress(StateOwned), AtRest(self._state_dir) as desk:
+            return session_report(desk.records, self._session_id)
+        return None

@@ -1,0 +1,190 @@
+"""Sessions that a daemon runs for the command line, and a command line that may go."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from command_line import CommandLine
+from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
+from served import serving, stopped, wait_for_event
+
+
+@pytest.fixture
+def daemon(cli: CommandLine) -> Iterator[Popen[str]]:
+    with serving(cli) as process:
+        yield process
+
+
+def slow(cli: CommandLine, seconds: float = 600) -> Path:
+    """Write a team whose second task takes its time."""
+    team = cli.team()
+    persona = f"[personas.reviewer]\nlatency_seconds = {seconds}"
+    team.write_text(team.read_text().replace("[personas.reviewer]", persona))
+    return team
+
+
+def test_a_daemon_runs_a_team_for_a_command_that_shows_all_of_it(
+    cli: CommandLine, daemon: Popen[str]
+) -> None:
+    ran = cli("run", cli.team(), "--session", "hello")
+    again = cli("run", cli.team(), "--session", "hello")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "session hello started; workspace " in ran.stderr
+    assert "note: done" in ran.stderr
+    assert "session hello is done: 2 of 2 tasks done" in ran.stderr
+    assert again.returncode == 0
+    assert "session hello has already ended" in again.stderr
+    assert again.stdout == ran.stdout
+    assert (cli.directory / "maestro-output" / "hello" / "note.md").is_file()
+    assert daemon.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "what"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_whoever_stops_waiting_leaves_the_run_alone_and_hears_how_to_come_back(
+    cli: CommandLine, daemon: Popen[str], number: signal.Signals, code: int, what: str
+) -> None:
+    with killed_at_the_end(cli.start("run", slow(cli, 1), "--session", "hello")) as process:
+        wait_for_line(process, "review: attempt 1 of round 1 started")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=BOUND_SECONDS)
+    wait_for_event(cli, "hello", "session_done")
+
+    assert process.returncode == code
+    assert said.splitlines()[-1] == (
+        f"{what}; detached: session hello goes on in process {daemon.pid}; "
+        "to come back: maestro-runtime session watch hello"
+    )
+
+
+def test_a_run_is_waited_for_no_longer_than_it_is_said_and_goes_on(
+    cli: CommandLine, daemon: Popen[str]
+) -> None:
+    team = slow(cli)
+
+    waited = cli("run", team, "--session", "hello", "--timeout", "0.5")
+
+    assert waited.returncode == 124, waited.stderr
+    assert f"it takes longer; detached: session hello goes on in process {daemon.pid}" in (
+        waited.stderr
+    )
+    assert daemon.poll() is None
+
+
+def test_without_a_daemon_a_run_that_takes_longer_stays_resumable(cli: CommandLine) -> None:
+    waited = cli("run", slow(cli), "--session", "hello", "--timeout", "0.5")
+
+    assert waited.returncode == 124, waited.stderr
+    assert "it takes longer; to go on: maestro-runtime session resume hello" in waited.stderr
+
+
+def test_a_detached_run_prints_its_id_and_goes_on(cli: CommandLine, daemon: Popen[str]) -> None:
+    started = cli("run", cli.team(), "--session", "hello", "--detach")
+    wait_for_event(cli, "hello", "session_done")
+
+    assert (started.returncode, started.stdout) == (0, "hello\n")
+    assert "to come back: maestro-runtime session watch hello" in started.stderr
+    assert daemon.poll() is None
+
+
+def test_a_detached_run_needs_a_daemon(cli: CommandLine) -> None:
+    refused = cli("run", cli.team(), "--detach")
+
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert f"error: no daemon has the state directory {cli.state_dir}" in refused.stderr
+    assert "maestro-runtime serve --state-dir" in refused.stderr
+    assert not cli.state_dir.exists()
+
+
+def test_the_same_key_and_input_attach_to_the_session_that_runs(
+    cli: CommandLine, daemon: Popen[str]
+) -> None:
+    order = ("run", slow(cli), "--idempotency-key", "k-1")
+    with killed_at_the_end(cli.start(*order)) as process:
+        wait_for_line(process, "review: attempt 1 of round 1 started")
+        attached = cli(*order, "--timeout", "0.5")
+        other = cli("run", cli.team(), "--idempotency-key", "k-1", "--requirement", "else")
+
+    assert attached.returncode == 124, attached.stderr
+    assert other.returncode == 6
+    assert daemon.poll() is None
+
+
+def test_who_watches_sees_all_of_a_run_over_a_restart_of_its_daemon(cli: CommandLine) -> None:
+    with serving(cli) as first:
+        team = slow(cli)
+        with killed_at_the_end(cli.start("run", team, "--session", "hello")) as process:
+            wait_for_line(process, "review: attempt 1 of round 1 started")
+            first.kill()
+            first.communicate(timeout=BOUND_SECONDS)
+            with serving(cli) as second:
+                wait_for_line(process, "review: attempt 2 of round 1 started")
+                cli("session", "cancel", "hello")
+                _, said = process.communicate(timeout=BOUND_SECONDS)
+                stopped(second)
+
+    assert "hello: cancelled" in said
+    assert process.returncode == 1
+
+
+def test_a_run_beside_a_foreground_run_attaches_to_that_and_to_no_other(
+    cli: CommandLine, running: Popen[str]
+) -> None:
+    team = cli.directory / "team.toml"
+
+    attached = cli("run", team, "--session", "hello", "--timeout", "0.5")
+    other = cli("run", team, "--session", "other")
+    resumed = cli("session", "resume", "hello", "--timeout", "0.5")
+    changed = cli("run", team, "--session", "hello", "--requirement", "else")
+
+    assert (attached.returncode, resumed.returncode) == (124, 124), attached.stderr
+    assert other.returncode == 4
+    assert "`maestro-runtime serve`" in other.stderr
+    assert changed.returncode == 6
+    assert running.poll() is None
+
+
+def test_who_attends_a_foreground_run_sees_its_end_though_its_process_goes_with_it(
+    cli: CommandLine, running: Popen[str]
+) -> None:
+    attending = cli.start("run", cli.directory / "team.toml", "--session", "hello")
+    with killed_at_the_end(attending):
+        wait_for_line(attending, "session hello resumed")
+        cancelled = cli("session", "cancel", "hello", "--json")
+        out, said = attending.communicate(timeout=BOUND_SECONDS)
+    running.communicate(timeout=BOUND_SECONDS)
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert attending.returncode == 1
+    assert "session hello is cancelled" in said
+    assert "cancelled" in out
+
+
+@pytest.mark.parametrize("hosted", [True, False])
+def test_a_session_that_runs_is_rerun_and_removed_from_another_process(
+    cli: CommandLine, request: pytest.FixtureRequest, hosted: bool
+) -> None:
+    if hosted:
+        request.getfixturevalue("daemon")
+        cli("run", slow(cli), "--session", "hello", "--detach")
+        wait_for_event(cli, "hello", "attempt_started", count=2)
+    else:
+        request.getfixturevalue("running")
+
+    rerun = cli("session", "rerun", "hello", "--from", "write", "--interrupt")
+    wait_for_event(cli, "hello", "attempt_started", count=4)
+    refused = cli("session", "remove", "hello")
+    removed = cli("session", "remove", "hello", "--cancel")
+
+    assert rerun.returncode == 0, rerun.stderr
+    assert "queued; it goes on by itself" in rerun.stderr
+    assert refused.returncode == 6
+    assert removed.returncode == 0, removed.stderr
+    assert "session hello is removed" in removed.stderr
+    assert cli("session", "show", "hello").returncode == 5
