@@ -160,6 +160,9 @@ def session_report(store: Records, session_id: str) -> SessionReport:
     session = store.require_session(session_id)
     team = decode_team(store.payloads.require(session.team))
     tasks = {record.task_id: record for record in store.tasks.scan(session_id)}
+    if len(tasks) < len(team.contracts):
+        # Read over a line, it may have been removed in between.
+        store.require_session(session_id)
     attempts: dict[str, list[AttemptRecord]] = {task_id: [] for task_id in tasks}
     for attempt in store.attempts.scan(session_id):
         # Those of a contract that was removed from the team are only history.

@@ -87,14 +87,17 @@ class Attendance:
         raise AssertionError("a stream of events has no end")
 
     def _ended(self, owner: Owner, for_seconds: float) -> SessionReport | None:
-        """Return the report once the session has ended, and its tickets are sent, if they can be.
+        """Return the report once the session has ended, and what follows that at once has followed.
+
+        Its tickets are sent, if they can be, or it is removed, if it is to be.
 
         None as well if the owner is gone: then the next sight tells more.
         """
         with suppress(DaemonUnreachable):
             records = owner.records
-            over = records.require_session(self._session_id).state != "running"
-            if over and (for_seconds >= TICKET_SECONDS or not self._is_sending(records)):
+            record = records.require_session(self._session_id)
+            waits = record.removal or self._is_sending(records)
+            if record.state != "running" and (for_seconds >= TICKET_SECONDS or not waits):
                 return session_report(records, self._session_id)
         return None
 
