@@ -20,6 +20,7 @@ NAMES = (
     "sessions",
     "many",
     "resume",
+    "proxies",
     "start",
 )
 

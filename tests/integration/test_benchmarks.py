@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(120)
+
 ROOT = Path(__file__).parents[2]
 SUITE = sorted(
     path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py")
@@ -27,7 +29,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
         ],
         check=True,
         stdout=subprocess.PIPE,
-        timeout=50,
+        timeout=110,
     )
     return json.loads(done.stdout), page.read_text()
 
