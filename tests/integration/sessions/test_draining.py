@@ -1,5 +1,6 @@
 """A runtime that comes to its end takes no more, and lets what is in flight end."""
 
+import threading
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.errors import RuntimeDraining
 from maestro_runtime.runtime import Runtime
 from maestro_storage.errors import StoreFailed
+from maestro_storage.records import EventRecord
 
 BOUND_SECONDS = 20.0
 
@@ -87,3 +89,23 @@ def test_a_loss_is_told_with_what_went_wrong(tmp_path: Path) -> None:
 
         with pytest.raises(StoreFailed):
             runtime.lost.get(timeout=BOUND_SECONDS)
+
+
+def test_an_order_about_a_session_that_the_drain_has_halted_does_not_wait(tmp_path: Path) -> None:
+    """Nobody would take it before the next start."""
+    again = msgspec.structs.replace(TEAM.personas["dev"], script=("transient", "ok"))
+    team = msgspec.structs.replace(TEAM, personas={"dev": again})
+    with open_runtime(tmp_path / "state") as runtime:
+        waiting = threading.Event()
+
+        def note(event: EventRecord) -> None:
+            if event.kind == "attempt_failed":
+                waiting.set()
+
+        runtime.subscribe(note)
+        runtime.run(SessionOrder(team, "s1", tmp_path / "s1"))
+        assert waiting.wait(BOUND_SECONDS)
+        runtime.drain().get(timeout=BOUND_SECONDS)
+
+        with pytest.raises(RuntimeDraining):
+            runtime.pause("s1")
