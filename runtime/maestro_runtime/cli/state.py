@@ -8,7 +8,7 @@ import click
 
 from maestro_runtime.cli._access import open_state
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._options import json_option, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, socket_path, state_dir_option, state_path
 from maestro_runtime.cli._output import print_json, print_table, say
 
 
@@ -100,7 +100,8 @@ def compact(state_dir: str | None, **options: Any) -> None:
     "leave-safe-mode", epilog="Example: maestro-runtime state leave-safe-mode --state-dir ./state"
 )
 @state_dir_option
-def leave_safe_mode(state_dir: str | None) -> None:
+@json_option
+def leave_safe_mode(state_dir: str | None, **options: Any) -> None:
     """Let a daemon run sessions again.
 
     After three crashes within ten minutes a daemon runs nothing, so that its state and its log can
@@ -109,11 +110,14 @@ def leave_safe_mode(state_dir: str | None) -> None:
     """
     from maestro_runtime.cli._access import open_owner
     from maestro_runtime.wire.errors import DaemonUnreachable
-    from maestro_runtime.wire.line import SOCKET_NAME
     from maestro_runtime.wire.orders import LeaveSafeMode
 
     with open_owner(state_dir) as owner:
         if owner is None:
-            raise DaemonUnreachable(str(state_path(state_dir) / SOCKET_NAME), "nobody is there")
+            path = socket_path(state_path(state_dir))
+            raise DaemonUnreachable(str(path), "nobody is there")
         owner.carry_out(LeaveSafeMode())
-    say("nothing keeps sessions from running")
+    if options["as_json"]:
+        print_json({"schema": "maestro.safe-mode/1", "safe_mode": False})
+    else:
+        say("nothing keeps sessions from running")

@@ -19,6 +19,7 @@ from maestro_runtime.config.errors import ConfigError
 from maestro_runtime.daemon._dump import dump
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._notifier import Notifier
+from maestro_runtime.daemon._patience import opened_patiently
 from maestro_runtime.daemon._pulse import Pulse
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
@@ -26,7 +27,7 @@ from maestro_runtime.daemon._starts import Starts
 from maestro_runtime.daemon._taking_up import TakenUp, take_up
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.runtime import Runtime, open_runtime
+from maestro_runtime.runtime import Runtime
 
 TICK_SECONDS: Final = 5.0
 """How often the service manager hears of something that takes its time."""
@@ -91,8 +92,7 @@ class Daemon:
         settings = self._settings
         with self._signals:
             self._say("verifying the state")
-            opening = partial(open_runtime, settings.state_dir.value, self._options)
-            self._runtime = runtime = self._finished(opening)
+            self._runtime = runtime = self._finished(self._opened)
             try:
                 gate = RuntimeGate(runtime, hosts=True, status=lambda: self._status)
                 access = settings.access.value
@@ -103,6 +103,13 @@ class Daemon:
                 self._say("closing the state")
                 self._pulse = None
                 self._finished(runtime.close)
+
+    def _opened(self) -> Runtime:
+        def waits() -> bool:
+            self._say("waiting for another process to give up the state")
+            return not self._stops
+
+        return opened_patiently(self._settings.state_dir.value, self._options, waits)
 
     def _serve(self, runtime: Runtime, server: SocketServer) -> None:
         """Take up what was under way, and serve until it is time to go."""

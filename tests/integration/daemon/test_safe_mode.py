@@ -1,5 +1,6 @@
 """A daemon that crashes again and again stops running sessions, until a person has looked."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,14 +45,15 @@ def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) 
         listed = cli("session", "list")
         with Line(cli.state_dir / SOCKET_NAME) as line, pytest.raises(SafeMode):
             line.ask(SUPERVISOR_ADDRESS, encode(ResumeSession(session_id="going")))
-        left = cli("state", "leave-safe-mode")
+        left = cli("state", "leave-safe-mode", "--json")
         wait_for_event(cli, "going", "session_done")
         stopped(process)
 
     assert listed.returncode == 0
     assert "going" in listed.stdout
     assert "safe mode" in listed.stderr
-    assert (left.returncode, left.stderr) == (0, "nothing keeps sessions from running\n")
+    assert left.returncode == 0, left.stderr
+    assert json.loads(left.stdout) == {"schema": "maestro.safe-mode/1", "safe_mode": False}
     with Store.inspect(cli.state_dir) as store:
         record = store.values.get(NAME)
         assert record is not None

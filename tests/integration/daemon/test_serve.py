@@ -4,19 +4,21 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from command_line import CommandLine
 from maestro_actors.messages import encode
 from maestro_actors.wish import Asked, wished
-from maestro_runtime import open_runtime
+from maestro_runtime import RuntimeOptions, open_runtime
+from maestro_runtime.daemon import _patience
 from maestro_runtime.errors import RuntimeDraining
 from maestro_runtime.wire.errors import WireError
 from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, KeepValues, ResumeSession
 from maestro_storage import Store
-from maestro_storage.errors import StoreFull
+from maestro_storage.errors import StateOwned, StoreFull
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 from served import (
     ServiceManager,
@@ -123,6 +125,28 @@ def test_a_second_daemon_is_refused_and_the_first_does_not_notice(cli: CommandLi
     assert second.returncode == 4
     assert f"owned by pid {process.pid}" in second.stderr
     assert process.returncode == 0
+
+
+def test_a_command_that_only_looks_does_not_keep_a_daemon_from_starting(cli: CommandLine) -> None:
+    session_under_way(cli, "going")
+    address = str(cli.directory / "notify")
+    with ServiceManager(address) as manager:
+        cli.environment["NOTIFY_SOCKET"] = address
+        with Store.inspect(cli.state_dir) as view, killed_at_the_end(start(cli)):
+            while "waiting" not in manager.until("STATUS")[-1]["STATUS"]:
+                pass
+            view.close()
+            manager.until("READY")
+
+
+@pytest.mark.parametrize("why", ["told to stop", "patience"])
+def test_another_owner_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(_patience, "PATIENCE_SECONDS", 0.0 if why == "patience" else 600.0)
+    state = tmp_path / "state"
+    with open_runtime(state), pytest.raises(StateOwned):
+        _patience.opened_patiently(state, RuntimeOptions(), lambda: why == "patience")
 
 
 def test_a_socket_that_cannot_be_made_keeps_a_daemon_from_starting(cli: CommandLine) -> None:
