@@ -175,7 +175,10 @@ class Throttle:
             known = {call.call_id: call for call in recent_calls(since_ms)} | in_flight
             for call in sorted(known.values(), key=lambda call: call.opened_ms):
                 if call.engine in new and call.opened_ms > since_ms:
-                    entered = self._entered(call, min(call.opened_ms, now_ms))
+                    at_ms = min(call.opened_ms, now_ms)
+                    entered = self._entered(
+                        call.engine, call.persona_id, call.requests, call.tokens, at_ms
+                    )
                     if call.call_id in in_flight:
                         self._begun[call.call_id] = entered
         waiting, self._queues = self._queues.waiting, _Queues()
@@ -189,18 +192,17 @@ class Throttle:
             None if it may: either `begin` it, or call `wake`, as nothing is counted yet. Else why
             not; its address is woken when it may ask again.
         """
-        before = (
-            self.leave(caller.address) if self._woken or self.is_waited_for or self._late else None
-        )
+        queues = self._queues
+        if not (queues.waiting or self._woken or self._late):
+            # Most often nobody waits, and nothing need be known of the caller.
+            blocked = self._hindrance(caller, at_ms)
+            if blocked is None:
+                return None
+        before = self.leave(caller.address)
         self._number += 1
         turn = before.turn if before else (at_ms - priority * PRIORITY_POINT_MS, self._number)
         caller = caller._replace(turn=turn)
-        if not self._queues.waiting:
-            blocked = self._hindrance(caller, at_ms)
-            if blocked is not None:
-                self._queues.add(self._lane(caller), caller)
-            return blocked
-        self._queues.add(self._lane(caller), caller)
+        queues.add(self._lane(caller), caller)
         while (first := self._next(at_ms)) is not None:
             if first is caller:
                 return None
@@ -208,11 +210,12 @@ class Throttle:
         others = f"engine {caller.engine}: others are before it"
         return self._hindrance(caller, at_ms) or Blocked(others, None)
 
-    def begin(self, call_id: bytes, caller: Caller, at_ms: int) -> None:
-        """Count a call that has been let through."""
-        self._count(caller.engine, caller.persona_id, 1)
-        begun = Recent(call_id, caller.engine, caller.persona_id, at_ms, 1, caller.tokens)
-        self._begun[call_id] = self._entered(begun, at_ms)
+    def begin(
+        self, call_id: bytes, engine: str, persona_id: str, *, tokens: int, at_ms: int
+    ) -> None:
+        """Count a call that has been let through, with the tokens that are reserved for it."""
+        self._count(engine, persona_id, 1)
+        self._begun[call_id] = self._entered(engine, persona_id, 1, tokens, at_ms)
 
     def end(self, call_id: bytes, requests: int, tokens: int) -> None:
         """Count what a call has used, and that it is not in flight any more."""
@@ -305,13 +308,13 @@ class Throttle:
             return None
         if gate.is_full:
             return Blocked(f"engine {caller.engine}: concurrency {gate.limit}", None)
-        for minute, amount, what in (
-            (gate.requests, 1, "requests"),
-            (gate.tokens, caller.tokens, "tokens"),
-        ):
-            if minute is not None and not minute.has_room(amount, now_ms):
-                limit = f"engine {caller.engine}: {minute.limit} {what} per minute"
-                return Blocked(limit, self._minute_ms(caller, now_ms))
+        requests, tokens = gate.requests, gate.tokens
+        if requests is not None and not requests.has_room(1, now_ms):
+            limit = f"engine {caller.engine}: {requests.limit} requests per minute"
+            return Blocked(limit, self._minute_ms(caller, now_ms))
+        if tokens is not None and not tokens.has_room(caller.tokens, now_ms):
+            limit = f"engine {caller.engine}: {tokens.limit} tokens per minute"
+            return Blocked(limit, self._minute_ms(caller, now_ms))
         return None
 
     def _minute_ms(self, caller: Caller, now_ms: int) -> int | None:
@@ -335,9 +338,11 @@ class Throttle:
     def _count(self, engine: str, persona_id: str, one: int) -> None:
         """Count one call more, or less, in flight."""
         self._attempts.busy += one
-        for gate in (self._engines.get(engine), self._personas.get(persona_id)):
-            if gate is not None:
-                gate.busy += one
+        engine_gate, persona_gate = self._engines.get(engine), self._personas.get(persona_id)
+        if engine_gate is not None:
+            engine_gate.busy += one
+        if persona_gate is not None:
+            persona_gate.busy += one
 
     def _reserve(self, caller: Caller, one: int) -> None:
         """Keep room for a call, or give it back."""
@@ -348,15 +353,17 @@ class Throttle:
         if gate is not None and gate.tokens is not None:
             gate.tokens.kept += one * min(caller.tokens, gate.tokens.limit)
 
-    def _entered(self, call: Recent, at_ms: int) -> _Begun:
+    def _entered(
+        self, engine: str, persona_id: str, requests: int, tokens: int, at_ms: int
+    ) -> _Begun:
         """Enter a call into the minutes of its engine."""
-        gate = self._engines.get(call.engine)
-        requests = tokens = None
+        gate = self._engines.get(engine)
+        of_requests = of_tokens = None
         if gate is not None and gate.requests is not None:
-            requests = gate.requests.add(call.requests, at_ms)
+            of_requests = gate.requests.add(requests, at_ms)
         if gate is not None and gate.tokens is not None:
-            tokens = gate.tokens.add(call.tokens, at_ms)
-        return _Begun(call.engine, call.persona_id, requests, tokens, call.requests, call.tokens)
+            of_tokens = gate.tokens.add(tokens, at_ms)
+        return _Begun(engine, persona_id, of_requests, of_tokens, requests, tokens)
 
 
 def _lacks_minute(wanted: EngineLimits, before: _EngineGate | None) -> bool:

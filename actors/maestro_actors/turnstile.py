@@ -38,9 +38,8 @@ class Turnstile:
 
         One that may has to `begin`, or `wake` has to be called.
         """
-        blocked = self._throttle.admit(
-            _caller(order, order.need_tokens), order.at_ms, order.priority
-        )
+        caller = Caller(order.reply_to, order.engine, order.persona_id, order.need_tokens)
+        blocked = self._throttle.admit(caller, order.at_ms, order.priority)
         if blocked is None:
             return True
         parked = CallParked(
@@ -52,7 +51,9 @@ class Turnstile:
 
     def begin(self, order: OpenCall, tokens: int) -> None:
         """Count a call that begins, with what is reserved for it."""
-        self._throttle.begin(order.call_id, _caller(order, tokens), order.at_ms)
+        self._throttle.begin(
+            order.call_id, order.engine, order.persona_id, tokens=tokens, at_ms=order.at_ms
+        )
 
     def end(self, call: CallRecord) -> None:
         """Count a call that has ended."""
@@ -79,10 +80,6 @@ class Turnstile:
         due_ms = self._throttle.due_ms(now_ms)
         if due_ms is not None:
             self._ports.system.timers.at(_TIMER, due_ms, ACCOUNTANT_ADDRESS, _DUE)
-
-
-def _caller(order: OpenCall, tokens: int) -> Caller:
-    return Caller(order.reply_to, order.engine, order.persona_id, tokens)
 
 
 def _recent(call: CallRecord) -> Recent:

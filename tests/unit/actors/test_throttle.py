@@ -101,7 +101,7 @@ class ThrottleMachine(RuleBasedStateMachine):
         if blocked is None:
             assert self.room(caller, kept=False), f"{caller} begins above a limit"
             call_id = str(len(self.calls)).encode()
-            self.throttle.begin(call_id, caller, self.now_ms)
+            begin(self.throttle, call_id, caller, self.now_ms)
             self.calls[call_id] = Call(caller, self.now_ms, caller.tokens)
         else:
             assert blocked.limit
@@ -211,6 +211,10 @@ class ThrottleMachine(RuleBasedStateMachine):
             assert self.throttle.due_ms(self.now_ms) is not None
 
 
+def begin(throttle: Throttle, call_id: bytes, caller: Caller, at_ms: int) -> None:
+    throttle.begin(call_id, caller.engine, caller.persona_id, tokens=caller.tokens, at_ms=at_ms)
+
+
 def fits(count: int, limit: int | None) -> bool:
     return limit is None or count <= limit
 
@@ -236,7 +240,7 @@ def caller(name: str, tokens: int = 10, engine: str = "chat", persona: str = "de
 def test_a_higher_priority_goes_first_but_not_before_what_has_waited_for_long() -> None:
     throttle = governed(CallLimits(attempts=1))
     assert throttle.admit(caller("first"), 0, 0) is None
-    throttle.begin(b"1", caller("first"), 0)
+    begin(throttle, b"1", caller("first"), 0)
     assert throttle.admit(caller("old"), 0, 0) is not None
     assert throttle.admit(caller("urgent"), 1_000, 1) is not None
     assert throttle.admit(caller("late"), PRIORITY_POINT_MS + 1, 1) is not None
@@ -247,7 +251,7 @@ def test_a_higher_priority_goes_first_but_not_before_what_has_waited_for_long() 
         (address,) = throttle.wake(PRIORITY_POINT_MS + 2)
         order.append(address)
         assert throttle.admit(caller(address), PRIORITY_POINT_MS + 2, 0) is None
-        throttle.begin(b"1", caller(address), PRIORITY_POINT_MS + 2)
+        begin(throttle, b"1", caller(address), PRIORITY_POINT_MS + 2)
 
     assert order == ["urgent", "old", "late"]
 
@@ -255,7 +259,7 @@ def test_a_higher_priority_goes_first_but_not_before_what_has_waited_for_long() 
 def test_a_call_that_needs_many_tokens_is_not_passed_by_smaller_ones() -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(tokens_per_minute=100)}))
     assert throttle.admit(caller("a", 60), 0, 0) is None
-    throttle.begin(b"a", caller("a", 60), 0)
+    begin(throttle, b"a", caller("a", 60), 0)
 
     big = throttle.admit(caller("big", 80), 1, 0)
     small = throttle.admit(caller("small", 10), 2, 0)
@@ -270,7 +274,7 @@ def test_a_call_that_needs_many_tokens_is_not_passed_by_smaller_ones() -> None:
 def test_a_call_that_needs_more_than_a_minute_has_waits_for_an_empty_one() -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(tokens_per_minute=100)}))
     throttle.admit(caller("a", 1), 0, 0)
-    throttle.begin(b"a", caller("a", 1), 0)
+    begin(throttle, b"a", caller("a", 1), 0)
 
     assert throttle.admit(caller("huge", 5_000), 1, 0) is not None
 
@@ -282,14 +286,14 @@ def test_what_a_call_has_used_counts_in_the_minute_it_began_in() -> None:
     limits = EngineLimits(tokens_per_minute=100, requests_per_minute=10)
     throttle = governed(CallLimits(engines={"chat": limits}))
     throttle.admit(caller("a", 90), 0, 0)
-    throttle.begin(b"a", caller("a", 90), 0)
+    begin(throttle, b"a", caller("a", 90), 0)
     assert throttle.admit(caller("b", 90), 1, 0) is not None
 
     throttle.end(b"a", requests=9, tokens=10)
 
     assert throttle.wake(2) == ["b"]
     assert throttle.admit(caller("b", 90), 2, 0) is None
-    throttle.begin(b"b", caller("b", 90), 2)
+    begin(throttle, b"b", caller("b", 90), 2)
     third = throttle.admit(caller("c", 0), 3, 0)
     assert third == ("engine chat: 10 requests per minute", MINUTE_MS)
 
@@ -298,7 +302,7 @@ def test_what_a_call_has_used_counts_in_the_minute_it_began_in() -> None:
 def test_a_queue_of_thousands_is_woken_one_by_one(count: int) -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(concurrency=1)}))
     throttle.admit(caller("p0"), 0, 0)
-    throttle.begin(b"0", caller("p0"), 0)
+    begin(throttle, b"0", caller("p0"), 0)
     for number in range(1, count):
         assert throttle.admit(caller(f"p{number}"), number, 0) is not None
         assert throttle.wake(number) == []
@@ -307,4 +311,4 @@ def test_a_queue_of_thousands_is_woken_one_by_one(count: int) -> None:
         throttle.end(str(number - 1).encode(), 1, 10)
         assert throttle.wake(count) == [f"p{number}"]
         assert throttle.admit(caller(f"p{number}"), count, 0) is None
-        throttle.begin(str(number).encode(), caller(f"p{number}"), count)
+        begin(throttle, str(number).encode(), caller(f"p{number}"), count)
