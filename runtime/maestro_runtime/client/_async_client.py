@@ -1,7 +1,7 @@
 """The client for programs on an asyncio loop: the same verbs, awaited."""
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from maestro_actors.messages import Request, ToppedUp
 from maestro_actors.proxy import ReplyT
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
+from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.client._client import Client, ClientOptions, connect
+from maestro_runtime.phases import PhaseRun
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.report import SessionReport
 from maestro_runtime.session import CANCEL_SECONDS, Session, SessionOrder
@@ -23,8 +25,12 @@ from maestro_runtime.top_up import TopUpOrder
 from maestro_runtime.wire.orders import (
     Accepted,
     AnswerTask,
+    BeginPhases,
     CancelSession,
+    CloseBreaker,
+    KeepValues,
     NameCheckpoint,
+    OpenBreaker,
     PauseSession,
     RaiseLimit,
     RemoveSession,
@@ -71,6 +77,12 @@ class AsyncSession:
     async def report(self) -> SessionReport:
         """Return where the session stands now, as far as it is durable."""
         return await asyncio.to_thread(self._session.report)
+
+    async def cancel(self, *, deadline_seconds: float = CANCEL_SECONDS, reason: str = "") -> None:
+        """End it for good; see `Runtime.cancel`. The result follows."""
+        await asyncio.to_thread(
+            self._session.cancel, deadline_seconds=deadline_seconds, reason=reason
+        )
 
     def events(self, since: int = 1) -> EventStream:
         """Return its events for `async for`; see `Session.events`."""
@@ -163,6 +175,24 @@ class AsyncClient(Proxies):
     async def raise_limit(self, order: TopUpOrder) -> ToppedUp:
         """See `Runtime.raise_limit`."""
         return await self._once(RaiseLimit(order=order))
+
+    async def run_phases(self, session_id: str, phases: Sequence[str]) -> PhaseRun:
+        """See `Runtime.run_phases`; await what this returns for the result."""
+        names = tuple(dict.fromkeys(phases))
+        await self._once(BeginPhases(session_id=session_id, phases=names))
+        return self._client.phase_run(session_id, names)
+
+    async def keep_values(self, values: Mapping[str, bytes | None]) -> None:
+        """See `Runtime.keep_values`."""
+        await self._done(KeepValues(values=dict(values)))
+
+    async def open_breaker(self, name: str, *, by: str = "") -> BreakerReport:
+        """See `Runtime.open_breaker`."""
+        return await self._done(OpenBreaker(name=name, by=by))
+
+    async def close_breaker(self, name: str, *, by: str = "") -> BreakerReport:
+        """See `Runtime.close_breaker`."""
+        return await self._done(CloseBreaker(name=name, by=by))
 
     def session(self, session_id: str) -> AsyncSession:
         """Return the handle of a session that was started somewhere; nothing is asked."""

@@ -224,10 +224,7 @@ class Client(Proxies):
         self.supervisor.begin_phases(
             session_id=session_id, phases=names, request_id=self._options.request_ids()
         ).get()
-        over = self._link.wait_for(
-            NEWS_ADDRESS, encode(AwaitPhases(session_id=session_id, phases=names))
-        )
-        return PhaseRun(session_id, names, self.store, over)
+        return self.phase_run(session_id, names)
 
     def top_up(self, order: TopUp, *, request_id: bytes = b"") -> None:
         """See `Runtime.top_up`."""
@@ -285,6 +282,12 @@ class Client(Proxies):
     def session(self, session_id: str) -> Session:
         """Return the handle of a session that was started somewhere; nothing is asked."""
         return Session(session_id, self)
+
+    def phase_run(self, session_id: str, phases: tuple[str, ...]) -> PhaseRun:
+        """Return the handle of phases that were begun somewhere."""
+        asked = AwaitPhases(session_id=session_id, phases=phases)
+        over = self._link.wait_for(NEWS_ADDRESS, encode(asked))
+        return PhaseRun(session_id, phases, self.store, over)
 
     def ended(self, session_id: str) -> LaneFuture[None]:
         """Return what is resolved once nothing runs in a session any more."""

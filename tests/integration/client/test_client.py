@@ -26,7 +26,7 @@ from maestro_runtime.top_up import TopUpOrder
 from maestro_runtime.wire.errors import DaemonUnreachable, TooManyRequests
 from maestro_storage.errors import NotFound
 
-OWN = {"channel", "welcome", "session", "accepted"}
+OWN = {"channel", "welcome", "session", "accepted", "phase_run"}
 """What only a client has: it can be told from a runtime."""
 
 
@@ -262,12 +262,17 @@ def test_the_verbs_can_be_awaited(hosted: Hosted, tmp_path: Path) -> None:
             paused = await client.pause("s-1")
             assert (await paused).state == "paused"
             assert (await (await client.resume("s-1"))).state == "done"
+            assert (await client.open_breaker("rehearsal")).state == "open"
+            assert (await client.close_breaker("rehearsal")).state == "closed"
+            await client.keep_values({"name": b"1"})
             status = await client.breaker("rehearsal").status()
             assert status.state == "closed"
             slow = await client.run(SessionOrder(slow_team(dev=600.0), "slow", tmp_path / "slow"))
             with pytest.raises(TimeoutError):
                 await slow.result(0.01)
-            await client.cancel("slow", deadline_seconds=0.0)
+            phases = await client.run_phases("s-1", ["build"])
+            assert (await phases).state == "done"
+            await slow.cancel(deadline_seconds=0.0)
             assert (await slow).state == "cancelled"
 
     asyncio.run(asyncio.wait_for(program(), BOUND_SECONDS))

@@ -5,10 +5,12 @@ import threading
 from pathlib import Path
 
 import msgspec
+import pykka
 import pytest
 
 import forked
 from daemon_team import TEAM
+from maestro_actors.errors import PhaseConflict
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.team import Persona, Team
 from maestro_runtime import Runtime, SessionOrder
@@ -159,3 +161,40 @@ def test_a_session_that_is_live_again_keeps_its_records_and_the_order_stays_unkn
         found: SessionRecord = runtime.store.require_session(SESSION)
         assert found.state == "running"
         assert runtime.store.requests.get(ONCE) is None
+
+
+def test_single_phases_that_are_asked_for_again_are_still_those(tmp_path: Path) -> None:
+    """Without its id, the second order would be told that the first one has them."""
+    slow = Persona(persona_id="dev", latency_seconds=600.0)
+    team = msgspec.structs.replace(TEAM, personas={"dev": slow})
+    with opened(tmp_path / "state") as runtime:
+        runtime.create(SessionOrder(team, SESSION, tmp_path / "out"))
+        ask = runtime.supervisor.begin_phases
+        first = ask(session_id=SESSION, phases=("build",), request_id=ONCE)
+
+        again = ask(session_id=SESSION, phases=("build",), request_id=ONCE)
+
+        assert first.get(timeout=BOUND_SECONDS) == again.get(timeout=BOUND_SECONDS)
+        with pytest.raises(PhaseConflict):
+            ask(session_id=SESSION, phases=("build",), request_id=new_request_id()).get(
+                timeout=BOUND_SECONDS
+            )
+
+
+def test_an_order_of_which_nobody_knows_whether_it_was_done_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(TEAM, SESSION, tmp_path / "out")).result(BOUND_SECONDS)
+        calls = []
+
+        def never_durable(*_: object, **__: object) -> int:
+            calls.append(1)
+            raise pykka.Timeout("not durable")
+
+        monkeypatch.setattr(runtime, "checkpoint", never_durable)
+        for text in ("not durable", "it still may become so"):
+            with pytest.raises(pykka.Timeout, match=text):
+                ORDERS["checkpoint"](runtime, ONCE).get(timeout=BOUND_SECONDS)
+
+        assert len(calls) == 1
