@@ -1,5 +1,6 @@
 """Phases of a session as programs see them: asked for, and waited for, one by one."""
 
+import asyncio
 import threading
 from collections.abc import Collection, Generator
 from typing import Any, Final
@@ -18,12 +19,20 @@ class PhaseRun:
     """Phases that are on their way. Await it, or block for its result; as often as you like."""
 
     def __init__(
-        self, session_id: str, phases: tuple[str, ...], store: Records, ended: LaneFuture[Any]
+        self,
+        session_id: str,
+        phases: tuple[str, ...],
+        store: Records,
+        ended: LaneFuture[Any],
+        *,
+        is_remote: bool = False,
     ) -> None:
+        """Make a handle; `is_remote`: to read the records takes its time."""
         self.session_id = session_id
         self.phases = phases
         self._store = store
         self._ended = ended
+        self._is_remote = is_remote
 
     @property
     def is_over(self) -> bool:
@@ -41,11 +50,16 @@ class PhaseRun:
             StorageError: The store failed; what was acknowledged is safe.
         """
         self._ended.get(timeout=timeout)
-        return session_report(self._store, self.session_id)
+        return self._report()
 
     def __await__(self) -> Generator[Any, None, SessionReport]:
         """Wait for it without blocking the loop; otherwise as `result`."""
         yield from self._ended.__await__()
+        if self._is_remote:
+            return (yield from asyncio.to_thread(self._report).__await__())
+        return self._report()
+
+    def _report(self) -> SessionReport:
         return session_report(self._store, self.session_id)
 
 

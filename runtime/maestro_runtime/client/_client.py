@@ -287,7 +287,7 @@ class Client(Proxies):
         """Return the handle of phases that were begun somewhere."""
         asked = AwaitPhases(session_id=session_id, phases=phases)
         over = self._link.wait_for(NEWS_ADDRESS, encode(asked))
-        return PhaseRun(session_id, phases, self.store, over)
+        return PhaseRun(session_id, phases, self.store, over, is_remote=True)
 
     def ended(self, session_id: str) -> LaneFuture[None]:
         """Return what is resolved once nothing runs in a session any more."""
