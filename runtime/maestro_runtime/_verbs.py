@@ -11,6 +11,7 @@ from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.messages import OrderTaken
+from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import Asked, stands, wished
@@ -23,6 +24,7 @@ from maestro_runtime.session import CANCEL_SECONDS, Session
 from maestro_runtime.stream import Batch
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
+from maestro_storage.transition import Transition
 
 T = TypeVar("T")
 
@@ -258,11 +260,16 @@ class SessionVerbs(Proxies):
             team = decode_team(self.store.payloads.require(record.team))
             return self._start(session_id, team)
 
-    def _goes_on(self, session_id: str) -> bool:
+    def _goes_on(self, session_id: str, receipt: Receipt | None = None) -> bool:
         """Take back what keeps a session from running; False if it has ended. Under the lock."""
-        asked = Asked(wish="run")
+        asked = Asked(wish="run", receipt=receipt)
         record = self.store.require_session(session_id)
         if stands(record, "run"):
+            # Nothing is done: whether this is known may come after it.
+            draft = Transition()
+            put_receipt(draft, receipt, self.store.epoch)
+            if draft.changes:
+                self.store.journal.commit(draft).result(ORDER_SECONDS)
             return True
         if not self._taken(session_id, lambda session: session.wish(asked)):
             record = self.store.require_session(session_id)

@@ -29,6 +29,7 @@ from maestro_actors.kernel import (
 from maestro_actors.messages import BreakerChanged, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
+from maestro_actors.receipt import Receipt
 from maestro_actors.team import Team, decode_team
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._admission import Admission, require_team
@@ -274,6 +275,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         *,
         team: Team | None = None,
         accept_changes: bool = False,
+        request_id: bytes = b"",
     ) -> Session:
         """Take up a session by its id alone: team and directories are in its records.
 
@@ -295,8 +297,11 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             session_id: The session.
             team: What it is to go on with; None: what it has.
             accept_changes: Whether that may be another team than it has.
+            request_id: As for `retry`; one without is sent again with a plan, or it may go on with
+                the stretch after the next.
 
         Raises:
+            RequestIdInvalid: As `retry`.
             PlanInvalid, PhaseNotReady: The plan cannot be kept.
             SessionConflict: The plan is another one, and the session runs.
             NotFound: There is no such session.
@@ -308,16 +313,19 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             EngineNotReady: An engine cannot work here.
             CheckNotReady: A check cannot be evaluated here.
         """
+        receipt = receipt_of(request_id, "resumption")
         with self._starting:
             self._running.require_admission(session_id)
             record = self.store.require_session(session_id)
             stored = self._admission.team_of(record)
-            if team is None:
-                return self._take_up(record, stored, stored, by_name=True, plan=plan)
-            given = placed(decode_team(encode(team)), self.registry, self._options.breaker)
-            if not accept_changes:
-                require_team(record, stored, given)
-            return self._take_up(record, stored, given, by_name=True, plan=plan)
+            if carried_out(self.store, receipt):
+                return self._take_up(record, stored, stored)
+            given = stored
+            if team is not None:
+                given = placed(decode_team(encode(team)), self.registry, self._options.breaker)
+                if not accept_changes:
+                    require_team(record, stored, given)
+            return self._take_up(record, stored, given, by_name=True, plan=plan, receipt=receipt)
 
     def fork(self, order: ForkOrder, *, request_id: bytes = b"") -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
@@ -379,6 +387,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         *,
         by_name: bool = False,
         plan: Plan | None = None,
+        receipt: Receipt | None = None,
     ) -> Session:
         """Go on with a session, by another team than the stored one if that has been accepted."""
         session_id = record.session_id
@@ -401,7 +410,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         stays = record.state == "paused" and not by_name
         # Before a pause is taken back: what is refused changes nothing.
         self._note_changes(session_id, stored, team, plan)
-        if not stays and plan is None and not self._goes_on(session_id):
+        if not stays and plan is None and not self._goes_on(session_id, receipt):
             return self._as_it_is(session_id)
         if plan is not None:
             stays = not self._planner.resumed(self.store.require_session(session_id), plan)

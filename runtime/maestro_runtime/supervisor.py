@@ -103,7 +103,7 @@ class Supervisor(MessageActor):
                 | BeginPhases()
             ):
                 accepted = self._accepted(order)
-                if isinstance(order, ResumeSession | BeginPhases) and order.request_id:
+                if isinstance(order, BeginPhases) and order.request_id:
                     self._answers[order.request_id] = accepted
                     if len(self._answers) > ANSWERS_MAX:
                         self._answers.popitem(last=False)
@@ -218,7 +218,11 @@ def session_of(runtime: "Runtime", order: SessionRequest) -> "Session":
             return runtime.attach(start) if order.attach else runtime.run(start)
         case ResumeSession():
             return runtime.resume(
-                order.session_id, order.plan, team=order.team, accept_changes=order.accept_changes
+                order.session_id,
+                order.plan,
+                team=order.team,
+                accept_changes=order.accept_changes,
+                request_id=order.request_id,
             )
         case ForkSession():
             return runtime.fork(fork_order_of(order), request_id=order.request_id)

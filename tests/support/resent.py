@@ -41,6 +41,9 @@ ORDERS: Final[dict[str, Order]] = {
     "raise": lambda runtime, once: runtime.supervisor.raise_limit(
         order=TopUpOrder(budget_id="small", amount=Decimal(7), reason="more"), request_id=once
     ),
+    "resume": lambda runtime, once: runtime.supervisor.resume_session(
+        session_id=SESSION, request_id=once
+    ),
     "fork": lambda runtime, once: runtime.supervisor.fork_session(
         session_id=SESSION, base_dir=str(runtime.store.path), request_id=once
     ),
@@ -48,16 +51,17 @@ ORDERS: Final[dict[str, Order]] = {
 
 
 class Mortal:
-    """Kills the process right after the next commit, once it is told to."""
+    """Kills the process right after the commit by which an order is known."""
 
-    armed = False
+    def __init__(self) -> None:
+        self.is_known: Callable[[], bool] = bool
 
     def before_commit(self, number: int) -> None:
         """Let it be."""
 
     def after_commit(self, _number: int) -> None:
         """Die: it is durable, and nothing was delivered."""
-        if self.armed:
+        if self.is_known():
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -71,5 +75,5 @@ def main(state: Path, order: str, once: bytes) -> None:
     """Give the order, and die."""
     observer = Mortal()
     with opened(state, observer) as runtime:
-        observer.armed = True
+        observer.is_known = lambda: runtime.store.requests.get(once) is not None
         ORDERS[order](runtime, once).get(timeout=BOUND_SECONDS)

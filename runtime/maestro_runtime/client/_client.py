@@ -132,6 +132,7 @@ class Client(Proxies):
         *,
         team: Team | None = None,
         accept_changes: bool = False,
+        request_id: bytes = b"",
     ) -> Session:
         """See `Runtime.resume`."""
         asked = self.supervisor.resume_session(
@@ -139,7 +140,7 @@ class Client(Proxies):
             plan=plan,
             team=team,
             accept_changes=accept_changes,
-            request_id=self._options.request_ids(),
+            request_id=self._id(request_id),
         )
         return self.accepted(asked.get())
 

@@ -83,15 +83,18 @@ def _opened(path: Path) -> tuple[Runtime, contextlib.ExitStack]:
 def _connected(path: Path, owned: StateOwned) -> tuple[Client, contextlib.ExitStack]:
     """Connect to the daemon that has a directory, if it is one."""
     named = os.environ.get(SOCKET_VARIABLE)
-    with contextlib.ExitStack() as opened:
-        try:
-            client = opened.enter_context(connect(named or path / SOCKET_NAME))
-        except DaemonUnreachable:
-            raise owned from None
-        # What the environment names may be the daemon of another directory.
-        if not client.welcome.hosts or client.custodian.info().get().path != str(path):
-            raise owned
-        return client, opened.pop_all()
+    sockets = [path / SOCKET_NAME, *([Path(named)] if named else [])]
+    for socket in sockets:
+        with contextlib.ExitStack() as opened:
+            try:
+                client = opened.enter_context(connect(socket))
+            except DaemonUnreachable:
+                continue
+            # What the environment names may be the daemon of another directory.
+            served = Path(client.custodian.info().get().path).resolve()
+            if client.welcome.hosts and served == path:
+                return client, opened.pop_all()
+    raise owned
 
 
 async def started(order: SessionOrder, state_dir: Path | str | None) -> Session:

@@ -62,11 +62,7 @@ class StartSession(Request[Accepted], frozen=True, kw_only=True):
 
 
 class ResumeSession(Request[Accepted], frozen=True, kw_only=True):
-    """See `Runtime.resume`. A session that goes on already is left alone.
-
-    Its id is known only to the process that has answered: sent again to the next one, an order
-    without a plan goes on with the next stretch if the session has come to a stop meanwhile.
-    """
+    """See `Runtime.resume`."""
 
     session_id: str
     plan: Plan | None = None

@@ -12,10 +12,11 @@ import forked
 from daemon_team import TEAM
 from maestro_actors.errors import PhaseConflict
 from maestro_actors.ledger.budget import Budget
-from maestro_actors.team import Persona, Team
+from maestro_actors.team import Persona, Phase, Team
 from maestro_runtime import Runtime, SessionOrder
 from maestro_runtime.errors import RequestIdInvalid
 from maestro_runtime.receipts import new_request_id, receipt_of
+from maestro_storage.plan import Stretch
 from maestro_storage.records import RequestRecord, SessionRecord
 from maestro_storage.transition import Transition
 from resent import BOUND_SECONDS, ORDERS, SESSION, main, opened
@@ -46,7 +47,7 @@ def standing(runtime: Runtime) -> object:
     )
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [order for order in ORDERS if order != "resume"])
 def test_an_order_resent_to_the_next_owner_is_not_done_again(tmp_path: Path, order: str) -> None:
     """The process is killed right after the commit, so that nobody has heard of it."""
     state = tmp_path / "state"
@@ -72,6 +73,39 @@ def test_an_order_resent_to_the_next_owner_is_not_done_again(tmp_path: Path, ord
         assert standing(runtime) == after
         assert ORDERS[order](runtime, ONCE).get(timeout=BOUND_SECONDS) == first
         assert not row.reply or msgspec.msgpack.decode(row.reply, type=type(first)) == first
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_resumption_sent_again_goes_on_with_no_further_stretch(
+    tmp_path: Path, *, running: bool
+) -> None:
+    """The next owner has come to the end of the stretch before the order comes again."""
+    state = tmp_path / "state"
+    names = ("one", "two", "three")
+    (contract,) = TEAM.contracts
+    team = msgspec.structs.replace(
+        TEAM,
+        phases=tuple(Phase(name=name, after=names[:at][-1:]) for at, name in enumerate(names)),
+        contracts=tuple(msgspec.structs.replace(contract, id=name, phase=name) for name in names),
+    )
+    plan = tuple(Stretch(phases=(name,)) for name in names)
+    order = SessionOrder(team, SESSION, tmp_path / "out", plan=plan)
+    with opened(state) as runtime:
+        if running:
+            runtime.create(order)
+        else:
+            runtime.run(order).result(BOUND_SECONDS)
+
+    assert forked.run(main, state, "resume", ONCE) == -signal.SIGKILL
+
+    with opened(state) as runtime:
+        assert runtime.store.requests.get(ONCE) is not None
+        runtime.take_up(SESSION).result(BOUND_SECONDS)
+        done = [row.phase for row in runtime.store.checkpoints.scan(SESSION)][1:]
+        again = ORDERS["resume"](runtime, ONCE).get(timeout=BOUND_SECONDS)
+        assert again.rests
+        assert [row.phase for row in runtime.store.checkpoints.scan(SESSION)][1:] == done
+        assert len(done) == (1 if running else 2)
 
 
 @pytest.mark.parametrize("order", ["checkpoint", "retry"])
