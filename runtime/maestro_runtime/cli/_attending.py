@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from maestro_actors.wish import intention
 from maestro_runtime.cli._access import Owner
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._following import followed
@@ -65,7 +66,8 @@ class Attendance:
                 deadline.check()
                 for event in events:
                     listener(event)
-                if any(event.kind in _ENDS for event in events):
+                # An earlier end is on record, too.
+                if any(event.kind in _ENDS and event.sequence > known for event in events):
                     ended_at = time.monotonic()
                 if owner is None:
                     found = self._left_behind()
@@ -97,7 +99,8 @@ class Attendance:
             records = owner.records
             record = records.require_session(self._session_id)
             waits = record.removal or self._is_sending(records)
-            if record.state != "running" and (for_seconds >= TICKET_SECONDS or not waits):
+            over = record.state != "running" and not intention(record)
+            if over and (for_seconds >= TICKET_SECONDS or not waits):
                 return session_report(records, self._session_id)
         return None
 

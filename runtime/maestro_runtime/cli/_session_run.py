@@ -155,6 +155,9 @@ def _brought_to_end(
             known = _known_events(owner, order)
             accepted = owner.carry_out(_for_owner(owner, order))
             reached.session_id, reached.owner_pid = accepted.session_id, owner.pid
+            if accepted.session_id != order.session_id:
+                # Another one was looked at: that of a fork, and one that a key names, begin there.
+                known = 0
             attendance = Attendance(path, socket_path(path), owner, accepted)
             return attendance.to_the_end(known=known, as_json=as_json, deadline=deadline)
     if isinstance(order_of, StartSession):
