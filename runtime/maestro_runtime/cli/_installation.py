@@ -97,7 +97,7 @@ def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]
         detail = f"set back by {(last_ms - now_ms) // 1000} s since the last change"
         yield Finding("clock jump", "warning", detail)
     crashes = max(0, len(unclean(records, now_ms)) - running)
-    detail = f"{crashes} starts of the daemon ended in a crash within 10 minutes"
+    detail = f"starts of the daemon within 10 minutes that ended in one: {crashes}"
     yield Finding("crashes", "warning" if crashes else "ok", detail)
     registry = EngineRegistry(builtin_engines(info.state_id))
     for record in under_way(records):

@@ -252,4 +252,4 @@ class Daemon:
 
 def _doing(runtime: Runtime) -> str:
     """Return what is shown as status while nothing else is to be said."""
-    return _SAFE if runtime.held else f"{runtime.running_count} sessions under way"
+    return _SAFE if runtime.held else f"sessions under way: {runtime.running_count}"

@@ -96,7 +96,7 @@ def test_a_daemon_is_looked_at_beside_it_and_its_crashes_afterwards(cli: Command
         process.communicate(timeout=BOUND_SECONDS)
     after = findings_of(cli)
 
-    assert beside["daemon"] == ("ok", f"pid {process.pid}, 1 sessions under way")
+    assert beside["daemon"] == ("ok", f"pid {process.pid}, sessions under way: 1")
     assert beside["crashes"][0] == "ok"
     assert beside["session going"] == ("ok", "can go on")
     assert beside["records"][1].endswith("all sound")
@@ -106,7 +106,7 @@ def test_a_daemon_is_looked_at_beside_it_and_its_crashes_afterwards(cli: Command
     assert after["daemon"] == ("ok", "none runs")
     assert after["crashes"] == (
         "warning",
-        "1 starts of the daemon ended in a crash within 10 minutes",
+        "starts of the daemon within 10 minutes that ended in one: 1",
     )
 
 

@@ -111,7 +111,7 @@ def test_the_service_manager_hears_each_step(cli: CommandLine, place: str) -> No
 
     assert before[0] == {"STATUS": "verifying the state"}
     assert any("EXTEND_TIMEOUT_USEC" in message for message in before)
-    assert before[-2] == {"STATUS": "0 sessions under way"}
+    assert before[-2] == {"STATUS": "sessions under way: 0"}
     statuses = [message["STATUS"] for message in after if "STATUS" in message]
     assert statuses == ["draining for at most 30 s", "closing the state"]
     assert {"STOPPING": "1"} in after

@@ -115,12 +115,16 @@ def test_only_its_user_reaches_the_socket(tmp_path: Path, serve: Serve) -> None:
     assert server.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_user_who_is_not_on_the_list_is_refused(tmp_path: Path, runtime: Runtime) -> None:
+def test_a_user_who_is_not_on_the_list_is_refused_until_put_there(
+    tmp_path: Path, runtime: Runtime
+) -> None:
     server = SocketServer(tmp_path / "socket", RuntimeGate(runtime), users=(os.getuid() + 1,))
 
     with pytest.raises(PeerRefused, match=f"user {os.getuid()} is not on the list"):
         Line(tmp_path / "socket")
 
+    server.users = frozenset({os.getuid()})
+    Line(tmp_path / "socket").close()
     server.close()
 
 
