@@ -50,8 +50,9 @@ def note_changes(
         now_ms: Wall clock.
 
     Raises:
-        TeamChangeRefused: What has ended would change with the team, the plan cannot be kept, or
-            the session is to run again from a phase that is gone.
+        TeamChangeRefused: What has ended would change with the team, the plan cannot be kept, the
+            session is to run again from a phase that is gone, or a new phase has the name of a
+            checkpoint that was taken on demand.
         StorageError: It could not be written.
     """
     session_id, draft, changed = record.session_id, Transition(), record
@@ -59,6 +60,7 @@ def note_changes(
         if record.rerun_from not in ("", *(phase.name for phase in after.phases)):
             reason = f"it is about to run again from phase {record.rerun_from!r}"
             raise TeamChangeRefused(session_id, reason)
+        _require_free_names(store, session_id, before, after)
         attempts = store.attempts.scan(session_id)
         changed, draft = change_transition(
             record,
@@ -91,6 +93,15 @@ def note_changes(
     if changed is not record:
         draft.put(changed)
         store.journal.commit(draft).result()
+
+
+def _require_free_names(store: Store, session_id: str, before: Team, after: Team) -> None:
+    """Refuse a new phase with the name of a checkpoint: both are found by it."""
+    new = {phase.name for phase in after.phases} - {phase.name for phase in before.phases}
+    for record in store.checkpoints.scan(session_id):
+        if record.on_demand and record.phase in new:
+            reason = f"phase {record.phase!r} has the name of checkpoint {record.number}"
+            raise TeamChangeRefused(session_id, reason)
 
 
 def _moved_engines(

@@ -1,7 +1,7 @@
 """A team from end to end, with a checkpoint after each phase."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +38,7 @@ class TeamExecutionEngineV2:
         output_dir: Path | None = None,
         input_dir: Path | None = None,
         checkpoint_dir: Path | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         """Prepare an engine; nothing is started.
 
@@ -50,12 +51,15 @@ class TeamExecutionEngineV2:
             checkpoint_dir: Where `checkpoint_init.json` and `checkpoint_<phase>.json` are written,
                 as soon as each checkpoint is durable; None: nowhere. They are copies: what counts
                 are the records.
+            context: What applies to every persona; see `SessionOrder`. A session that was started
+                with one has a team with that context in it.
         """
         self._team: Final = team
         self._runtime: Final = runtime
         self._output_dir: Final = output_dir
         self._input_dir: Final = input_dir
         self._checkpoint_dir: Final = checkpoint_dir
+        self._context: Final = context
         self._exported: set[tuple[str, int]] = set()
         self.session_id: str | None = None
         """The session of the last call, and of the next one that names none."""
@@ -81,24 +85,34 @@ class TeamExecutionEngineV2:
         name = await asyncio.to_thread(self._created, order, as_it_is=not (requirement or given))
         return await self._finished(name, await asyncio.to_thread(self._resumed, name, ()))
 
-    async def resume(self, session_id: str) -> TeamExecutionContext:
+    async def resume(
+        self, session_id: str, *, accept_changes: bool = False
+    ) -> TeamExecutionContext:
         """Go on with a session after its last checkpoint: what is done is not executed again.
 
         One that came to a stop of its plan goes on to the next one. What has failed is tried again.
+        With `accept_changes` one of another team goes on with that of this engine.
 
-        Raises: as `Runtime.resume`, and TeamChanged if it has another team than this engine.
+        Raises: as `Runtime.resume`; TeamChanged if it has another team, and that is not accepted.
         """
-        await asyncio.to_thread(self._require_team, session_id)
+        team = None
+        if accept_changes:
+            team = await asyncio.to_thread(self._team_of, session_id)
+        else:
+            await asyncio.to_thread(self._require_team, session_id)
         self.session_id = session_id
-        session = await asyncio.to_thread(self._resumed, session_id, None)
+        session = await asyncio.to_thread(self._resumed, session_id, None, team)
         return await self._finished(session_id, session)
 
-    def _resumed(self, session_id: str, plan: Plan | None) -> Session:
-        """Resume a session, with another try for each of its tasks that has failed."""
+    def _resumed(self, session_id: str, plan: Plan | None, team: Team | None = None) -> Session:
+        """Resume a session, with another try for each of its tasks that has failed.
+
+        With `team` it goes on with that.
+        """
         for task in list(self._runtime.store.tasks.scan(session_id)):
             if task.state == "failed":
                 self._runtime.retry(session_id, task.task_id)
-        return self._runtime.resume(session_id, plan)
+        return self._runtime.resume(session_id, plan, team=team, accept_changes=team is not None)
 
     async def context(self, session_id: str | None = None) -> TeamExecutionContext:
         """Return where a session stands now.
@@ -140,6 +154,7 @@ class TeamExecutionEngineV2:
             start_at=start_at,
             given=given or Given(),
             plan=plan,
+            context=self._context,
         )
         self.session_id = order.resolved_id()
         return order
@@ -153,13 +168,15 @@ class TeamExecutionEngineV2:
         return self._runtime.create(order)
 
     def _require_team(self, session_id: str) -> None:
-        """Refuse a session of another team; its requirement and its inputs are its own."""
+        """Refuse a session of another team."""
+        self._runtime.create(SessionOrder(self._team_of(session_id), session_id))
+
+    def _team_of(self, session_id: str) -> Team:
+        """Return the team as a session has it: its requirement and its inputs are its own."""
         store = self._runtime.store
         stored = decode_team(store.payloads.require(store.require_session(session_id).team))
-        team = msgspec.structs.replace(
-            self._team, requirement=stored.requirement, inputs=stored.inputs
-        )
-        self._runtime.create(SessionOrder(team, session_id))
+        team = SessionOrder(self._team, context=self._context).effective_team
+        return msgspec.structs.replace(team, requirement=stored.requirement, inputs=stored.inputs)
 
     async def _finished(self, session_id: str, run: Awaitable[Any]) -> TeamExecutionContext:
         """Wait for a run, and keep the exported checkpoints up to date meanwhile."""

@@ -161,6 +161,22 @@ def test_a_checkpoint_on_demand_does_not_keep_a_team_from_changing(tmp_path: Pat
         assert session.result(BOUND_SECONDS).state == "done"
 
 
+def test_a_new_phase_must_not_have_the_name_of_a_checkpoint(tmp_path: Path) -> None:
+    team = two_phases()
+    with open_runtime(tmp_path / "state") as runtime:
+        order = SessionOrder(team, "s1", tmp_path / "out", plan=(Stretch(("write",)),))
+        runtime.run(order).result(BOUND_SECONDS)
+        changed = renamed(team)
+        (name,) = {item.name for item in changed.phases} - {item.name for item in team.phases}
+        runtime.checkpoint("s1", name)
+        before = list(runtime.store.sessions.scan())
+
+        with pytest.raises(TeamChangeRefused, match=f"phase '{name}' has the name of checkpoint 3"):
+            runtime.resume("s1", team=changed, accept_changes=True)
+
+        assert list(runtime.store.sessions.scan()) == before
+
+
 def test_a_session_that_has_ended_takes_no_other_team(tmp_path: Path) -> None:
     team = two_phases()
     with open_runtime(tmp_path / "state") as runtime:

@@ -159,6 +159,41 @@ def test_a_session_of_another_team_is_shown_and_not_executed(
     assert asyncio.run(engine.resume("s")).state == "done"
 
 
+def test_a_session_goes_on_with_the_team_of_an_engine_that_says_so(
+    engine: TeamExecutionEngineV2SplitMode, runtime: Runtime, desk: Desk
+) -> None:
+    asyncio.run(engine.execute_phase("requirements", "Build it", session_id="s"))
+    first, *others = team_of().contracts
+    contracts = (first, *(msgspec.structs.replace(item, name="changed") for item in others))
+    changed = msgspec.structs.replace(team_of(), contracts=contracts)
+    other = TeamExecutionEngineV2SplitMode(changed, runtime)
+
+    context = asyncio.run(other.resume("s", accept_changes=True))
+
+    assert (context.state, context.requirement) == ("done", "Build it")
+    assert dict(desk.calls) == dict.fromkeys(LINE, 1)
+    assert desk.seen["design"].contract.name == "changed"
+    assert asyncio.run(other.resume("s")).state == "done"
+
+
+def test_a_session_with_a_context_is_one_of_an_engine_with_the_same(
+    runtime: Runtime, tmp_path: Path, desk: Desk
+) -> None:
+    context = {"retry": {"max_rounds": 3}}
+    with_context = TeamExecutionEngineV2SplitMode(
+        team_of(), runtime, output_dir=tmp_path / "out", context=context
+    )
+    asyncio.run(with_context.execute_phase("requirements", session_id="s"))
+    without = TeamExecutionEngineV2SplitMode(team_of(), runtime, output_dir=tmp_path / "out")
+
+    with pytest.raises(TeamChanged):
+        asyncio.run(without.resume("s"))
+    with_the_same = TeamExecutionEngineV2SplitMode(team_of(), runtime, context=context)
+
+    assert asyncio.run(with_the_same.resume("s")).state == "done"
+    assert desk.calls["requirements"] == 1
+
+
 def test_a_batch_is_a_stretch_without_a_stop(
     engine: TeamExecutionEngineV2SplitMode, desk: Desk
 ) -> None:
