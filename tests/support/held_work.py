@@ -3,6 +3,8 @@
 from typing import Any
 
 from maestro_actors.team import RetryPolicy, Team
+from maestro_runtime import Runtime
+from maestro_runtime.report import SessionReport
 from maestro_runtime.testing import ScriptedEngine, simple_team
 
 BOUND_SECONDS = 20.0
@@ -17,3 +19,13 @@ def gated_team(*, workers: int = 1, **persona: Any) -> Team:
 def called(engine: ScriptedEngine) -> list[str]:
     """Return the tasks whose calls have begun, in that order."""
     return [order.task_id for order in engine.orders]
+
+
+def states(report: SessionReport) -> list[str]:
+    """Return where the tasks of a session stand."""
+    return [task.state for task in report.tasks]
+
+
+def kinds(runtime: Runtime, session_id: str = "s-1") -> list[str]:
+    """Return what has happened in a session."""
+    return [event.kind for event in runtime.store.events.scan(session_id)]

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from held_work import BOUND_SECONDS, called, gated_team
+from held_work import BOUND_SECONDS, called, gated_team, kinds, states
 from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_actors.team import CommandSpec, RetryPolicy
 from maestro_actors.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime.report import SessionReport
 from maestro_runtime.testing import Hold, ScriptedEngine
 from maestro_storage import Store
 
@@ -26,14 +25,6 @@ open(sys.argv[1], "w").close()
 while True:
     signal.pause()
 """
-
-
-def states(report: SessionReport) -> list[str]:
-    return [task.state for task in report.tasks]
-
-
-def kinds(runtime: Runtime) -> list[str]:
-    return [event.kind for event in runtime.store.events.scan("s-1")]
 
 
 def test_engines_in_flight_are_stopped_and_all_that_has_not_ended_is_cancelled(

@@ -5,22 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from held_work import BOUND_SECONDS, called, gated_team
+from held_work import BOUND_SECONDS, called, gated_team, kinds, states
 from maestro_actors.errors import VerbRefused
 from maestro_actors.team import RetryPolicy
 from maestro_actors.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.report import session_report
 from maestro_runtime.testing import ScriptedEngine, Work
 from maestro_storage import Store
-
-
-def states(report: SessionReport) -> list[str]:
-    return [task.state for task in report.tasks]
-
-
-def kinds(runtime: Runtime) -> list[str]:
-    return [event.kind for event in runtime.store.events.scan("s-1")]
 
 
 def test_what_is_in_flight_ends_and_nothing_begins_until_the_session_is_resumed(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from held_work import BOUND_SECONDS, called, gated_team
+from held_work import BOUND_SECONDS, called, gated_team, states
 from maestro_actors.errors import VerbRefused
 from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
@@ -29,10 +29,6 @@ class Down:
 
     def post(self, posting: Posting) -> str:
         raise TicketNotDelivered(self.name, posting.posting_id, doubtful=False)
-
-
-def states(report: SessionReport) -> list[str]:
-    return [task.state for task in report.tasks]
 
 
 @pytest.fixture
