@@ -57,7 +57,7 @@ class EventNews:
         # First this, so that none can come in between.
         waiter = self.expect(session_id)
         try:
-            batch = self._stored(session_id, since)
+            batch = self.stored(session_id, since)
         except Exception:  # noqa: BLE001 - for who waits
             found.set_exception(sys.exc_info())
             return
@@ -68,7 +68,13 @@ class EventNews:
         vars(found)["waiter"] = waiter
         waiter.add_done_callback(lambda _: self._look(found, session_id, since))
 
-    def _stored(self, session_id: str, since: int) -> Batch:
+    def stored(self, session_id: str, since: int) -> Batch:
+        """Return the next events of a session that are there; perhaps none.
+
+        Raises:
+            NotFound: There is no such session.
+            SessionQuarantined: A record of it is damaged.
+        """
         before = self._store.require_session(session_id)
         scan = self._store.events.scan(session_id, after=since - 1, limit=BATCH_EVENTS_MAX)
         events = tuple(scan)

@@ -67,6 +67,9 @@ class ClientOptions:
 class Client(Proxies):
     """A runtime in another process. Any thread; close it, or use it as a context manager.
 
+    Not in a forked child, and not from a callback of one of its futures, which would wait for
+    itself.
+
     When its connection breaks, it comes back by itself, to the next owner of the state too: what
     has no answer by then is sent again and done once, and whoever waits goes on waiting. After the
     patience of its options all that waits fails with `DaemonUnreachable`.

@@ -56,11 +56,13 @@ class Newsroom:
             raise RequestInvalid(NEWS_ADDRESS, str(error)) from error
         match request:
             case NextEvents():
-                batch = await self._runtime.next_events(request.session_id, request.since)
-                return encode(_packed(batch))
+                return encode(_packed(await self._events(request)))
             case NextEnds():
                 return encode(await self._ends(request))
             case WhoRests():
+                if len(request.sessions) > SESSIONS_MAX:
+                    rule = f"it must ask about at most {SESSIONS_MAX} sessions"
+                    raise RequestInvalid(NEWS_ADDRESS, rule)
                 return encode(Resting(sessions=tuple(filter(self._rests, request.sessions))))
             case AwaitPhases():
                 await self._runtime.phases_over(request.session_id, request.phases)
@@ -69,6 +71,17 @@ class Newsroom:
                 return encode(TicketsSettled(delivered=await self._settled(request)))
             case _:
                 assert_never(request)
+
+    async def _events(self, request: NextEvents) -> Batch:
+        news, since = self._runtime.news, max(1, request.since)
+        while True:
+            # First this, so that none can come in between. Reading is done here, not by the
+            # journal's thread, which would wait for all who follow a session.
+            next_one = news.expect(request.session_id)
+            batch = news.stored(request.session_id, since)
+            if batch.events or batch.over:
+                return batch
+            await next_one
 
     async def _settled(self, request: SettleTickets) -> bool:
         runtime, loop = self._runtime, asyncio.get_running_loop()

@@ -20,10 +20,12 @@ from maestro_actors.team import Persona, Phase, Team
 from maestro_runtime import Client, ForkOrder, Runtime, SessionOrder, connect, connect_async
 from maestro_runtime.checkpoints import export, find_checkpoint
 from maestro_runtime.client import _link
+from maestro_runtime.client._client import socket_path
 from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.top_up import TopUpOrder
-from maestro_runtime.wire.errors import DaemonUnreachable, TooManyRequests
+from maestro_runtime.wire.errors import DaemonUnreachable, RequestInvalid, TooManyRequests
+from maestro_runtime.wire.news import NEWS_ADDRESS, SESSIONS_MAX, WhoRests
 from maestro_storage.errors import NotFound
 
 OWN = {"channel", "welcome", "session", "accepted", "phase_run"}
@@ -276,3 +278,22 @@ def test_the_verbs_can_be_awaited(hosted: Hosted, tmp_path: Path) -> None:
             assert (await slow).state == "cancelled"
 
     asyncio.run(asyncio.wait_for(program(), BOUND_SECONDS))
+
+
+def test_the_socket_is_the_one_that_is_named_or_that_of_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAESTRO_STATE_DIR", str(tmp_path / "env"))
+    monkeypatch.delenv("MAESTRO_SOCKET", raising=False)
+    assert socket_path() == tmp_path / "env" / "maestro.sock"
+    monkeypatch.setenv("MAESTRO_SOCKET", "/run/maestro")
+    assert socket_path() == Path("/run/maestro")
+    assert socket_path(state_dir=tmp_path / "state") == tmp_path / "state" / "maestro.sock"
+    assert socket_path("/run/mine") == Path("/run/mine")
+
+
+def test_a_question_about_too_many_sessions_is_refused(client: Client) -> None:
+    asked = WhoRests(sessions=("s",) * (SESSIONS_MAX + 1))
+
+    with pytest.raises(RequestInvalid, match="at most 4096 sessions"):
+        client.channel.ask(NEWS_ADDRESS, encode(asked)).get(timeout=BOUND_SECONDS)
