@@ -1,4 +1,4 @@
-"""Who waits for room in a budget, and who may ask next: the oldest that the room is enough for.
+"""Who waits for room in a budget, and who may ask next: the first that the room is enough for.
 
 Waking everybody at every change would cost as many events as there are waiters, each time. So a
 waiter is woken when there is room for it, and that room is kept for it until it has asked, or until
@@ -23,6 +23,8 @@ class Place(NamedTuple):
     denied: bool
     """It waits for the limit to be raised. Else only for what others hold; if the counter can
     never have the room, it has to ask, to be told so."""
+    turn_ms: int = 0
+    """The least is next: when it came, its priority taken off. It keeps it when it asks again."""
 
 
 @dataclass(slots=True)
@@ -35,14 +37,31 @@ class _Queue:
     most: int = 0
     """None of them that is not denied needs more."""
 
+    in_order: bool = True
+
     def add(self, address: str, place: Place) -> None:
-        self.least = min(self.least, place.amount) if self.places else place.amount
+        if self.places:
+            first, last = next(iter(self.places.values())), next(reversed(self.places.values()))
+            self.places[address] = place
+            if place.turn_ms < first.turn_ms:
+                self.places.move_to_end(address, last=False)
+            elif place.turn_ms < last.turn_ms:
+                self.in_order = False
+            self.least = min(self.least, place.amount)
+        else:
+            self.places[address] = place
+            self.least = place.amount
         self.most = max(self.most, 0 if place.denied else place.amount)
-        self.places[address] = place
+
+    def sort(self) -> None:
+        """Bring waiters into the order of their turns; most often they are."""
+        if not self.in_order:
+            turns = sorted(self.places.items(), key=lambda item: item[1].turn_ms)
+            self.places, self.in_order = OrderedDict(turns), True
 
 
 class ParkingLot:
-    """Waiters by the counter they wait for, oldest first. Plain state, one thread."""
+    """Waiters by the counter they wait for, in their turns. Plain state, one thread."""
 
     def __init__(self, is_alive: Callable[[str], bool]) -> None:
         """Make an empty one; `is_alive` says whether somebody lives at an address."""
@@ -59,13 +78,10 @@ class ParkingLot:
         """Return the counters that somebody waits for."""
         return list(self._queues)
 
-    def park(self, address: str, place: Place, *, first: bool) -> None:
-        """Let somebody wait; `first`: before all others, because it has waited before."""
-        queue = self._queues.setdefault(place.key, _Queue())
-        queue.add(address, place)
+    def park(self, address: str, place: Place) -> None:
+        """Let somebody wait."""
+        self._queues.setdefault(place.key, _Queue()).add(address, place)
         self._places[address] = place
-        if first:
-            queue.places.move_to_end(address, last=False)
 
     def leave(self, address: str) -> Place | None:
         """Forget a waiter that asks, or will not; return its place if it had been woken."""
@@ -75,12 +91,13 @@ class ParkingLot:
         return self._woken.pop(address, None)
 
     def wake(self, counter: Counter) -> Iterator[str]:
-        """Yield those that may ask now, oldest first; they no longer wait."""
+        """Yield those that may ask now, in their turns; they no longer wait."""
         queue = self._queues.get(counter.key)
         if queue is None:
             return
         left = counter.limit - counter.spent
         room = left - counter.held - self._kept(counter.key)
+        queue.sort()
         for address, place in tuple(queue.places.items()):
             if room < queue.least and queue.most <= left:
                 break

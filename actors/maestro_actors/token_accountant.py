@@ -20,14 +20,14 @@ from maestro_actors.ledger.amounts import Amounts, reserved, used
 from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
-from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait, rule_of
+from maestro_actors.ledger.ledger import Change, Clamp, Deny, Grant, Ledger, Wait
 from maestro_actors.ledger.prices import RateCard, cost_at_most
 from maestro_actors.ledger.rows import (
     figures_of,
     holds_of,
-    is_of_runtime,
     loader,
     lost,
+    outdated,
     persona_budget,
     persona_of,
     row_of,
@@ -69,6 +69,7 @@ from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.receipt import Receipt, put_receipt
+from maestro_actors.throttle import PRIORITY_POINT_MS
 from maestro_actors.turnstile import Turnstile
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
@@ -152,16 +153,16 @@ class TokenAccountant(MessageActor):
         woken = self._parked.leave(order.reply_to)
         turnstile = self._turnstile
         if turnstile is None:
-            self._answer(order, first=woken is not None)
+            self._answer(order, woken)
         elif turnstile.admits(order):
-            if tokens := self._answer(order, first=woken is not None):
+            if tokens := self._answer(order, woken):
                 turnstile.begin(order, tokens)
             turnstile.wake()
         if woken is not None:
             # It may have been refused elsewhere, or need less: then the room is for the next.
             self._wake([woken.key])
 
-    def _answer(self, order: OpenCall, *, first: bool) -> int:
+    def _answer(self, order: OpenCall, woken: Place | None) -> int:
         """Open a call, park it or deny it; return what is reserved for it, 0 if it is not open."""
         card = self._ports.prices.card(order.model or order.engine, order.at_ms)
         need = floor = _amounts(order.need_tokens, card)
@@ -189,9 +190,9 @@ class TokenAccountant(MessageActor):
         )
         match answer:
             case Wait():
-                self._park(order, Place(answer.key, answer.amount, denied=False), None, first=first)
+                self._park(order, Place(answer.key, answer.amount, denied=False), None, woken)
             case Deny():
-                self._refuse(order, answer, first=first)
+                self._refuse(order, answer, woken)
             case Grant() | Clamp():
                 self._grant(order, answer, card)
                 return answer.tokens
@@ -208,12 +209,12 @@ class TokenAccountant(MessageActor):
         draft.then(order.reply_to, encoded(opened))
         self._ports.journal.append(draft)
 
-    def _refuse(self, order: OpenCall, denied: Deny, *, first: bool) -> None:
+    def _refuse(self, order: OpenCall, denied: Deny, woken: Place | None) -> None:
         """Deny a call, or park it until its budget begins anew, if it ever does."""
         park = denied.budget.action == "park"
         if park and denied.resets_at_ms is not None:
             place = Place(denied.key, denied.least, denied=True)
-            self._park(order, place, denied.resets_at_ms, first=first)
+            self._park(order, place, denied.resets_at_ms, woken)
             return
         message = CallDenied(
             call_id=order.call_id,
@@ -227,8 +228,12 @@ class TokenAccountant(MessageActor):
         )
         self._ports.system.deliver(order.reply_to, message)
 
-    def _park(self, order: OpenCall, place: Place, retry_at_ms: int | None, *, first: bool) -> None:
-        self._parked.park(order.reply_to, place, first=first)
+    def _park(
+        self, order: OpenCall, place: Place, retry_at_ms: int | None, woken: Place | None
+    ) -> None:
+        turn_ms = order.at_ms - order.priority * PRIORITY_POINT_MS
+        turn_ms = turn_ms if woken is None else woken.turn_ms
+        self._parked.park(order.reply_to, place._replace(turn_ms=turn_ms))
         parked = CallParked(call_id=order.call_id, retry_at_ms=retry_at_ms)
         self._ports.system.deliver(order.reply_to, parked)
 
@@ -316,10 +321,7 @@ class TokenAccountant(MessageActor):
         draft = Transition()
         self._put(draft, changed, self._ports.now_ms())
         self._ports.journal.append(draft)
-        counting = set(map(rule_of, self._budgets))
-        for address in self._parked.dismiss(
-            lambda key: is_of_runtime(key) and key[1:3] not in counting
-        ):
+        for address in self._parked.dismiss(outdated(self._budgets)):
             self._ports.system.deliver(address, _FREED)
         self._wake(counter.key for counter in changed)
         return CallsGoverned()

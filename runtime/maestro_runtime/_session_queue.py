@@ -67,6 +67,10 @@ class SessionQueue:
             if name in self._running or session.wish != "run" or (first and self._has_room):
                 self._running.add(name)
                 return True
+            before = self._waiting.get(name)
+            if before is not None:
+                nobody_else = before.claimed is not None and claimed is not None
+                claimed = {*(before.claimed or ()), *(claimed or ())} if nobody_else else None
             self._waiting[name] = _Waiting(turn, claimed)
         self._look()
         return False

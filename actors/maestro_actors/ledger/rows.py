@@ -1,7 +1,7 @@
 """Counters and calls as they are stored, and the budget every persona has."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -10,6 +10,7 @@ from maestro_actors.engine import Usage
 from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, lost_amount, used
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.counter import Counter
+from maestro_actors.ledger.ledger import rule_of
 from maestro_actors.ledger.prices import RateCard, cost_at_most, cost_of
 from maestro_storage.bookings import Correction, CounterKey, Hold
 from maestro_storage.records import BudgetRecord, CallRecord, CounterRecord
@@ -45,9 +46,10 @@ def runtime_budget(budget: Budget) -> Budget:
     return msgspec.structs.replace(budget, id=_RUNTIME + budget.id)
 
 
-def is_of_runtime(key: CounterKey) -> bool:
-    """Whether a counter counts a budget of the whole runtime."""
-    return key.budget_id.startswith(_RUNTIME)
+def outdated(budgets: Iterable[Budget]) -> Callable[[CounterKey], bool]:
+    """Return what tells a counter of the whole runtime that none of these budgets counts by."""
+    rules = set(map(rule_of, budgets))
+    return lambda key: key.budget_id.startswith(_RUNTIME) and key[1:3] not in rules
 
 
 def persona_of(key: CounterKey) -> str:

@@ -99,7 +99,7 @@ class Attendance:
             records = owner.records
             record = records.require_session(self._session_id)
             waits = record.removal or self._is_sending(records)
-            over = record.state != "running" and not intention(record)
+            over = record.state not in ("queued", "running") and not intention(record)
             if over and (for_seconds >= TICKET_SECONDS or not waits):
                 return session_report(records, self._session_id)
         return None

@@ -61,7 +61,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
-    if report.state == "running" and unowned:
+    if report.state in ("queued", "running") and unowned:
         # Looking took the ownership, so nobody else has it.
         wish = "" if report.wish == "run" else f", and it is to {report.wish}"
         resume = f"maestro-runtime session resume {report.session_id}"

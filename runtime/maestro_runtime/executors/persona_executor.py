@@ -78,7 +78,7 @@ class PersonaExecutor:
     def final_status(self) -> str:
         """How its last session ended: "done", "failed", "help_needed" ...; empty if it has not."""
         record = shared_runtime(self.persistence.state_dir).store.sessions.get(self.session_id)
-        return "" if record is None or record.state == "running" else record.state
+        return "" if record is None or record.state in ("queued", "running") else record.state
 
     async def execute(
         self,

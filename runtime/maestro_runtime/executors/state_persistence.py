@@ -60,6 +60,6 @@ class StatePersistence:
             StateOwned, StateNotWritable, StorageError: The state directory cannot be used.
         """
         record = self.latest(team=team, output_dir=output_dir)
-        if record is None or record.state != "running":
+        if record is None or record.state not in ("queued", "running"):
             return None
         return shared_runtime(self.state_dir).resume(record.session_id)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -24,12 +25,13 @@ class ParkingMachine(RuleBasedStateMachine):
         self.lot = ParkingLot(lambda address: address not in self.dead)
         self.amounts: dict[str, int] = {}
         self.waiting: list[str] = []
-        """Oldest first."""
+        """In their turns."""
+        self.turns: dict[str, int] = {}
         self.woken: list[str] = []
         self.open: list[str] = []
         self.number = 0
 
-    def ask(self, address: str, *, first: bool) -> None:
+    def ask(self, address: str, turn_ms: int) -> None:
         """What the ledger answers: grant, wait, or deny."""
         amount = self.amounts[address]
         left = self.counter.limit - self.counter.spent
@@ -37,8 +39,11 @@ class ParkingMachine(RuleBasedStateMachine):
             self.counter.held += amount
             self.open.append(address)
         elif amount <= left:
-            self.lot.park(address, Place(KEY, amount, denied=False), first=first)
-            self.waiting.insert(0 if first else len(self.waiting), address)
+            self.lot.park(address, Place(KEY, amount, denied=False, turn_ms=turn_ms))
+            self.turns[address] = turn_ms
+            self.waiting.append(address)
+            # Of the same turn, whoever came first to wait is first.
+            self.waiting.sort(key=lambda name: self.turns[name])
 
     def wake(self) -> None:
         left = self.counter.limit - self.counter.spent
@@ -55,12 +60,12 @@ class ParkingMachine(RuleBasedStateMachine):
             self.waiting.remove(address)
             self.woken.append(address)
 
-    @rule(amount=AMOUNTS)
-    def come(self, amount: int) -> None:
+    @rule(amount=AMOUNTS, priority=st.sampled_from([0, 0, 1, 3]))
+    def come(self, amount: int, priority: int) -> None:
         self.number += 1
         address = f"a{self.number}"
         self.amounts[address] = amount
-        self.ask(address, first=False)
+        self.ask(address, self.number - 2 * priority)
 
     @precondition(lambda self: self.woken)
     @rule(data=st.data(), comes=st.booleans())
@@ -70,7 +75,7 @@ class ParkingMachine(RuleBasedStateMachine):
         self.woken.remove(address)
         place = self.lot.leave(address)
         if comes:
-            self.ask(address, first=place is not None)
+            self.ask(address, self.number if place is None else place.turn_ms)
         if place is not None:
             self.wake()
 
@@ -124,9 +129,22 @@ TestParking.settings = settings(max_examples=100, stateful_step_count=40, deadli
 def test_a_call_that_was_denied_is_woken_only_when_the_limit_has_room_for_it() -> None:
     lot = ParkingLot(lambda _address: True)
     counter = Counter(KEY, limit=100, spent=90)
-    lot.park("a", Place(KEY, 30, denied=True), first=False)
+    lot.park("a", Place(KEY, 30, denied=True))
 
     assert list(lot.wake(counter)) == []
     counter.top_up(20)
 
     assert list(lot.wake(counter)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "turns", [(0, 10, 20, -10), (0, 20, 10), (0, 30, 20, 10, -10)], ids=["first", "between", "both"]
+)
+def test_calls_are_woken_in_their_turns_whenever_they_came(turns: tuple[int, ...]) -> None:
+    lot = ParkingLot(lambda _address: True)
+    for turn_ms in turns:
+        lot.park(f"a{turn_ms}", Place(KEY, 20, denied=False, turn_ms=turn_ms))
+
+    woken = [*lot.wake(Counter(KEY, limit=40)), *lot.wake(Counter(KEY, limit=1_000))]
+
+    assert woken == [f"a{turn_ms}" for turn_ms in sorted(turns)]
