@@ -46,8 +46,10 @@ def command(*, check: bool, **flags: Any) -> None:
     """
     import os
     from functools import partial
+    from pathlib import Path
 
     from maestro_runtime.config.daemon import DaemonFlags, resolve_daemon
+    from maestro_runtime.config.errors import SettingInvalid
     from maestro_runtime.config.tickets import resolve_ticket_settings
     from maestro_runtime.daemon import Daemon
     from maestro_runtime.log import configure_logs
@@ -60,7 +62,17 @@ def command(*, check: bool, **flags: Any) -> None:
         sys.exit(_checked(settings))
     sink = configured_sink(resolve_ticket_settings(os.environ), settings.state_dir.value)
     as_json, level = settings.log_format.value == "json", settings.log_level.value
-    redactor = configure_logs(as_json=as_json, level=level, secrets=sink.secrets)
+    log_file = settings.log_file
+    try:
+        redactor = configure_logs(
+            as_json=as_json,
+            level=level,
+            secrets=sink.secrets,
+            file=Path(log_file.value) if log_file.value else None,
+        )
+    except OSError as error:
+        rule = f"a file that can be written ({error.strerror})"
+        raise SettingInvalid(log_file.source, rule, log_file.value) from error
     Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
 
 

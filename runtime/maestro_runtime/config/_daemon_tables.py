@@ -14,6 +14,7 @@ class LogTable(msgspec.Struct, frozen=True):
 
     level: str | UnsetType = UNSET
     format: str | UnsetType = UNSET
+    file: str | UnsetType = UNSET
 
 
 class AccessTable(msgspec.Struct, frozen=True):

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 DRAIN_SECONDS: Final = 30.0
 """How long attempts in flight may take to come to their end when the daemon is told to stop."""
 
-FIXED: Final = frozenset({"daemon.socket", "daemon.log_format", "daemon.access.group"})
+FIXED: Final = frozenset(
+    {"daemon.socket", "daemon.log_format", "daemon.log_file", "daemon.access.group"}
+)
 """What a daemon takes over only when it starts."""
 
 POLICY: Final = "daemon.policy."
@@ -50,6 +52,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_seconds: Setting[float]
     log_level: "Setting[Level]"
     log_format: Setting[str]
+    log_file: Setting[str]
+    """Absolute; empty: stderr."""
     access: Setting[Access]
     policy: Setting[RuntimePolicy]
 
@@ -61,7 +65,7 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
         flags: What the command line gave; wins over everything. The file is that of `config`, else
             `/etc/maestro/maestro.toml` if it exists.
         environ: Read for `MAESTRO_STATE_DIR`, `MAESTRO_SOCKET`, `MAESTRO_DRAIN_TIMEOUT`,
-            `MAESTRO_LOG_LEVEL` and `MAESTRO_LOG_FORMAT`.
+            `MAESTRO_LOG_LEVEL`, `MAESTRO_LOG_FORMAT` and `MAESTRO_LOG_FILE`.
 
     Raises:
         SettingInvalid: A value that was given breaks its rule.
@@ -93,6 +97,7 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
         ),
         log_level=setting("log_level", None, _one_of(LEVELS), "info"),
         log_format=setting("log_format", None, _one_of(FORMATS), "text"),
+        log_file=setting("log_file", None, _FILE, ""),
         access=Setting(loaded.access, BUILT_IN if loaded.access == Access() else in_file),
         policy=Setting(loaded.policy, BUILT_IN if loaded.policy == RuntimePolicy() else in_file),
     )
@@ -100,7 +105,7 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
 
 def explain_daemon(settings: DaemonSettings) -> Iterator[ConfigValue]:
     """Yield each value in force for a daemon, with its source."""
-    for key in ("socket", "drain_timeout_seconds", "log_level", "log_format"):
+    for key in ("socket", "drain_timeout_seconds", "log_level", "log_format", "log_file"):
         setting: Setting[Any] = getattr(settings, key)
         yield ConfigValue(f"daemon.{key}", _plain(setting.value), setting.source)
     for part in ("access", "policy"):
@@ -155,3 +160,6 @@ def _unless(is_wrong: Callable[[str], bool]) -> Callable[[str], str]:
 
 
 _PATH: Final = TextRule("the path of a socket", _unless(lambda text: not text or "\0" in text))
+_FILE: Final = TextRule(
+    "the absolute path of a file", _unless(lambda text: text[:1] != "/" or "\0" in text)
+)

@@ -37,7 +37,8 @@ class LoadedDaemonFile(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration file without a mistake."""
 
     values: dict[str, Any]
-    """What it sets of `socket`, `drain_timeout_seconds`, `log_level`, `log_format`, as given."""
+    """What it sets of `socket`, `drain_timeout_seconds`, `log_level`, `log_format`, `log_file`, as
+    given, but with absolute paths."""
     access: Access = Access()
     policy: RuntimePolicy = RuntimePolicy()
 
@@ -45,7 +46,7 @@ class LoadedDaemonFile(msgspec.Struct, frozen=True, kw_only=True):
 def read_daemon_file(path: Path) -> LoadedDaemonFile:
     """Read a configuration file and check it as a whole.
 
-    A relative `socket` or `prices` starts at the directory of the file.
+    A relative `socket`, `prices` or `file` of the log starts at the directory of the file.
 
     Raises:
         DaemonFileUnreadable: There is no such file, or it cannot be read.
@@ -61,6 +62,8 @@ def read_daemon_file(path: Path) -> LoadedDaemonFile:
     if found := problems.listed():
         raise DaemonFileInvalid(str(path), found)
     values = {f"log_{key}": value for key, value in given(file.log).items()}
+    if file.log.file is not UNSET:
+        values["log_file"] = str(directory / file.log.file)
     if file.socket is not UNSET:
         values["socket"] = str(directory / file.socket)
     if file.drain_timeout_seconds is not UNSET:
@@ -74,8 +77,12 @@ def _check_words(file: DaemonFile, problems: Problems) -> None:
         word = getattr(file.log, key)
         if word is not UNSET and word not in words:
             problems.add(("log", key), unknown(word, f"log {key}", words))
-    if file.socket is not UNSET and ("\0" in file.socket or not file.socket):
-        problems.add(("socket",), f"must be the path of a socket, got {shown(file.socket)}")
+    for place, path, what in (
+        (("socket",), file.socket, "socket"),
+        (("log", "file"), file.log.file, "file"),
+    ):
+        if path is not UNSET and ("\0" in path or not path):
+            problems.add(place, f"must be the path of a {what}, got {shown(path)}")
 
 
 def _access(table: AccessTable, problems: Problems) -> Access:

@@ -1,5 +1,6 @@
 """A daemon comes up, goes on with what was under way, and goes in order."""
 
+import json
 import os
 import resource
 import signal
@@ -49,6 +50,38 @@ def test_a_daemon_makes_a_state_says_in_one_line_that_it_is_ready_and_ends_with_
     assert beside.returncode == 0, beside.stderr
     assert process.returncode == 0
     assert not (cli.state_dir / "maestro.sock").exists()
+
+
+def test_the_log_can_be_a_file_that_is_opened_anew_when_it_is_moved_away(cli: CommandLine) -> None:
+    file = cli.directory / "maestro.log"
+    cli.environment |= {"MAESTRO_LOG_FILE": str(file), "MAESTRO_LOG_FORMAT": "json"}
+
+    with ServiceManager(str(cli.directory / "notify")) as manager:
+        cli.environment["NOTIFY_SOCKET"] = manager.address
+        with killed_at_the_end(start(cli)) as process:
+            manager.until("READY")
+            file.rename(cli.directory / "maestro.log.1")
+            said = stopped(process)
+
+    before, after = (
+        [json.loads(line)["event"] for line in path.read_text().splitlines()]
+        for path in (cli.directory / "maestro.log.1", file)
+    )
+    assert "ready" in before + after
+    assert "told to stop by SIGTERM" in after
+    assert said == ""
+
+
+def test_a_log_file_that_cannot_be_written_is_named(cli: CommandLine) -> None:
+    cli.environment["MAESTRO_LOG_FILE"] = str(cli.directory)
+
+    result = cli("serve")
+
+    assert result.returncode == 2
+    assert (
+        "environment MAESTRO_LOG_FILE must be a file that can be written (Is a directory), "
+        f"got {str(cli.directory)!r}"
+    ) in result.stderr
 
 
 def leave_a_wish(cli: CommandLine, session: str) -> None:

@@ -28,6 +28,7 @@ prices = "prices.toml"
 [log]
 level = "warning"
 format = "json"
+file = "logs/maestro.log"
 [access]
 users = ["root", "4711"]
 group = "root"
@@ -73,6 +74,7 @@ def test_every_key_is_taken_over_and_paths_start_at_the_file(file: Path) -> None
     assert settings.socket.value == file.parent / "run/maestro.sock"
     assert settings.drain_timeout_seconds.value == 60
     assert (settings.log_level.value, settings.log_format.value) == ("warning", "json")
+    assert settings.log_file.value == str(file.parent / "logs/maestro.log")
     assert settings.access.value == Access((0, 4711), 0)
     assert policy.prices == file.parent / "prices.toml"
     assert (policy.sessions_running, policy.sessions_queued) == (4, 10)
@@ -121,6 +123,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: Path) -> 
         ("MAESTRO_DRAIN_TIMEOUT", "soon", "a number from 0 to 31536000"),
         ("MAESTRO_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("MAESTRO_LOG_FORMAT", "xml", "one of text, json"),
+        ("MAESTRO_LOG_FILE", "maestro.log", "the absolute path of a file"),
     ],
 )
 def test_a_variable_that_breaks_its_rule_is_named(variable: str, value: str, rule: str) -> None:
@@ -136,7 +139,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     socket = ""
     prices = ""
     drain_timeout_seconds = -1
-    log = { level = "inf", format = 3 }
+    log = { level = "inf", format = 3, file = "" }
     access = { users = ["nobody-of-this-name"], group = "none-of-this-name" }
     limits = { attempts = 0, engines = { x = { concurency = 1 } } }
     budgets = [{ id = "b", scope = "globl", limit = 1.5 }]
@@ -152,6 +155,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "limits.engines.x.concurency",
         "log.level",
         "socket",
+        "log.file",
         "budgets[0].scope",
         "budgets[0].limit",
         "budgets[0].window",
@@ -161,7 +165,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     ]
     assert "did you mean 'socket'?" in found[0]
     assert "did you mean 'info'?" in found[5]
-    assert found[12] == "access.group: must be a group, got 'none-of-this-name'"
+    assert found[13] == "access.group: must be a group, got 'none-of-this-name'"
 
 
 def test_users_without_a_group_could_not_reach_the_socket(tmp_path: Path) -> None:
