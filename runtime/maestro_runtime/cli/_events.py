@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._options import state_path
+from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import json_text, print_live
 from maestro_runtime.cli._progress import event_line, event_text
 from maestro_runtime.cli._since import Since
@@ -83,9 +83,8 @@ def print_events(
         return
     # Only who follows pays for what a connection needs.
     from maestro_runtime.cli._events_live import followed
-    from maestro_runtime.wire.line import SOCKET_NAME
 
-    for event in followed(state_path(state_dir) / SOCKET_NAME, wanted, seen):
+    for event in followed(socket_path(state_path(state_dir)), wanted, seen):
         if not _print(event, wanted, as_json=as_json):
             return
 

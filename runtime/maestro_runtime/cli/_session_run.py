@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 import msgspec
 import pykka
 
-from maestro_runtime.cli._access import Owner, open_owner
+from maestro_runtime.cli._access import Owner, open_owner, open_records
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._attending import Attendance
 from maestro_runtime.cli._exit import ExitCode
@@ -21,19 +21,19 @@ from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
-from maestro_runtime.cli._sessions import to_go_on
+from maestro_runtime.cli._sessions import find_session, to_go_on
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
 from maestro_runtime.errors import TeamChanged
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.report import SessionReport
+from maestro_runtime.report import SessionReport, session_report
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
 from maestro_runtime.supervisor import SessionRequest, session_of
 from maestro_runtime.tickets import configured_sink
-from maestro_runtime.wire.orders import StartSession
+from maestro_runtime.wire.orders import Accepted, StartSession
 from maestro_storage import Records
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionState
@@ -79,6 +79,36 @@ def bring_to_end(state_dir: str | None, order: SessionRequest) -> SessionReport 
             )
         except NotFound:
             return None
+
+
+def watch_session(state_dir: str | None, given: str, *, as_json: bool) -> NoReturn:
+    """Show a session that another process runs to its end, its report, and exit with its code.
+
+    One that nobody runs is shown as it is.
+    """
+    with _interruptible() as reached, open_owner(state_dir) as owner:
+        if owner is None:
+            with open_records(state_dir) as records:
+                report = session_report(records, find_session(records, given))
+        else:
+            records = owner.records
+            session_id = find_session(records, given)
+            report = session_report(records, session_id)
+            if not _rests(owner, report):
+                accepted = Accepted(session_id=session_id, rests=False)
+                reached.session_id, reached.owner_pid = session_id, owner.pid
+                path = state_path(state_dir)
+                attendance = Attendance(path, socket_path(path), owner, accepted)
+                report = attendance.to_the_end(known=0, as_json=as_json, deadline=Deadline(None))
+    if report.state == "running":
+        say(f"no process runs it; {to_go_on(report.session_id)}")
+    print_report(report, as_json=as_json)
+    sys.exit(exit_code(report))
+
+
+def _rests(owner: Owner, report: SessionReport) -> bool:
+    """Whether nothing happens in a session; a daemon runs all that has not come to rest."""
+    return not owner.runs(report.session_id) and (report.state != "running" or not owner.hosts)
 
 
 def detached(state_dir: str | None, start: StartSession, *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from maestro_runtime.cli import (
     _session_list,
     _session_logs,
     _session_verbs,
+    _session_watch,
 )
 from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
@@ -216,6 +217,7 @@ def resume(
 
 command.add_command(_session_list.command)
 command.add_command(_session_logs.command)
+command.add_command(_session_watch.command)
 command.add_command(_session_fork.command)
 command.add_command(_session_checkpoint.command)
 command.add_command(_session_verbs.pause)
