@@ -5,10 +5,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+import pykka
 import pytest
 
 from held_work import BOUND_SECONDS, called, gated_team, states
+from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
+from maestro_actors.kernel import LaneFuture
+from maestro_actors.messages import OrderTaken
 from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.checkpoints import ForkOrder
@@ -243,6 +247,31 @@ def test_an_order_that_comes_while_a_session_begins_anew_is_taken_after_that(
 
     assert session.result(BOUND_SECONDS).state == "done"
     assert number == 2
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_an_order_that_is_not_taken_is_given_again_unless_the_session_ends(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, ends: bool
+) -> None:
+    session = runtime.run(gated)
+    gate.wait_for_calls(1)
+    given: list[str] = []
+
+    def order(proxy: CoordinatorProxy) -> pykka.Future[OrderTaken]:
+        given.append(proxy.address)
+        answer: LaneFuture[OrderTaken] = LaneFuture()
+        answer.set(OrderTaken(taken=len(given) > 1))
+        if ends:
+            gate.otherwise = Work()
+            gate.release()
+            session.result(BOUND_SECONDS)
+        elif len(given) == 1:
+            runtime._running.turned("s-1")
+        return answer
+
+    taken = runtime._running.ask("s-1", order)
+
+    assert (taken is None, len(given)) == ((True, 1) if ends else (False, 2))
 
 
 def test_a_stop_that_is_planned_stays_when_phases_before_it_run_again(
