@@ -188,3 +188,16 @@ def test_a_session_that_runs_is_rerun_and_removed_from_another_process(
     assert removed.returncode == 0, removed.stderr
     assert "session hello is removed" in removed.stderr
     assert cli("session", "show", "hello").returncode == 5
+
+
+def test_a_daemon_is_found_at_the_socket_that_the_environment_names(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    cli.environment["MAESTRO_SOCKET"] = str(tmp_path / "elsewhere.sock")
+    with serving(cli):
+        ran = cli("run", cli.team(), "--session", "hello")
+        pruned = cli("checkpoint", "prune", "hello")
+
+    assert ran.returncode == 0, ran.stderr
+    assert pruned.returncode == 0, pruned.stderr
+    assert not (cli.state_dir / "maestro.sock").exists()
