@@ -75,7 +75,7 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
     path = FILE_DEFAULT if flags.config is None else Path(flags.config)
     loaded = LoadedDaemonFile(values={})
     in_file = BUILT_IN
-    if flags.config is not None or path.exists():
+    if flags.config is not None or _is_there(path):
         loaded, in_file = read_daemon_file(path), f"configuration file {path}"
 
     def setting(key: str, flag: str | None, rule: TextRule, built_in: Any) -> Setting[Any]:
@@ -124,6 +124,17 @@ def changes(before: DaemonSettings, after: DaemonSettings) -> tuple[str, ...]:
         for key in old
         if old[key] != new[key] and not key.startswith(POLICY)
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file, or something in the way of knowing: reading it tells what."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_actors.limits import CallLimits, EngineLimits
+from maestro_runtime.config import daemon
 from maestro_runtime.config.daemon import (
     DaemonFlags,
     changes,
@@ -183,6 +184,16 @@ def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
     assert str(raised.value) == (
         f"configuration file {tmp_path / 'missing.toml'} cannot be read: No such file or directory"
     )
+
+
+def test_a_file_that_cannot_be_looked_for_is_no_reason_to_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setattr(daemon, "FILE_DEFAULT", tmp_path / "loop" / "maestro.toml")
+
+    with pytest.raises(DaemonFileUnreadable, match="Too many levels of symbolic links"):
+        resolve_daemon(DaemonFlags(), {})
 
 
 def test_what_has_changed_is_told_and_what_needs_a_restart(file: Path) -> None:
