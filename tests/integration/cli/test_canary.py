@@ -15,6 +15,7 @@ import pytest
 
 from command_line import CommandLine
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
+from served import serving, stopped
 
 SECRETS = {
     "SERVICE_API_KEY": "c4nary/env+key=one",
@@ -202,6 +203,23 @@ def test_no_secret_is_in_what_a_crash_leaves(hostile: CommandLine) -> None:
 
     assert "Fatal Python error: Aborted" in stderr
     assert found_in(stderr.encode()) == set()
+    assert found_under(hostile.state_dir) == {}
+
+
+def test_no_secret_is_in_what_a_daemon_logs_stores_or_tells(hostile: CommandLine) -> None:
+    hostile.environment["MAESTRO_LOG_FORMAT"] = "json"
+
+    with serving(hostile) as daemon:
+        ran = hostile("run", "team.toml", "--session", "s1", "--json")
+        told = [hostile(command) for command in ("events", "metrics", "top")]
+        logged = stopped(daemon)
+
+    output = "".join(result.stdout + result.stderr for result in (ran, *told)) + logged
+    records = [json.loads(line) for line in logged.splitlines()]
+    from_persona = [record for record in records if record["logger"] == "persona"]
+    assert [record["event"] for record in from_persona][:2] == ["key *** ***", "failed"]
+    assert {record["task_id"] for record in from_persona} == {"thrower"}
+    assert found_in(output.encode()) == set()
     assert found_under(hostile.state_dir) == {}
 
 
