@@ -166,6 +166,7 @@ class RunningSessions:
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
         """
+        session = ports.memory.session(session_id)
         before = self._ended.get(session_id)
         if before is not None and before.is_done:
             # Its coordinator is on its way out, and the next one needs the address.
@@ -181,7 +182,7 @@ class RunningSessions:
         if self._failure is not None:
             self._settle(ended, self._failure)
             return ended
-        session, now_ms = ports.memory.session(session_id), ports.now_ms()
+        now_ms = ports.now_ms()
         if not self.queue.lets_in(session, now_ms, claimed):
             if session.state != "queued":
                 self._commit(ports, queued(session, now_ms, ports.epoch))
