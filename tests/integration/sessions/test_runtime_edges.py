@@ -148,10 +148,10 @@ def test_an_actor_that_hangs_at_the_end_does_not_keep_the_state_locked(
 def test_a_start_that_fails_does_not_keep_the_state_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill_survivors(*_: object) -> None:
+    def kill_recorded(*_: object) -> None:
         raise PermissionError("/proc")
 
-    monkeypatch.setattr(runtime, "kill_survivors", kill_survivors)
+    monkeypatch.setattr(runtime, "kill_recorded", kill_recorded)
 
     with pytest.raises(PermissionError):
         open_runtime(tmp_path / "state")
