@@ -1,15 +1,15 @@
 """Every system call: each one of a small run kills it, or fails, once or from then on.
 
 The calls are those on the files of the state, while it is created, taken up and worked with, and
-those on sockets: of the engine, of the ticket sink, of the observer. A round is one call of one
-kind in one way; `every` names them all. On sockets the n-th call is that of the first thread to
-make so many, and only what cannot be taken for a fault of a wake-up fails: what surrounds a request
-is struck from the other side, in `kill-storm` and the tests beside this.
+those on sockets: of the engine, the ticket sink, the observer and the state. A round is one call of
+one kind in one way; `every` names them all. On sockets the n-th call is that of the first thread to
+make so many; there a client starts the run too, follows it and takes checkpoints of it.
 """
 
 import re
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +19,7 @@ import gated
 import mortal
 from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
+from looker import Looker
 from maestro_storage import Store
 from maestro_storage.errors import NotFound
 from mortal import Places
@@ -36,7 +37,9 @@ STORAGE_CALLS: Final[dict[Stage, tuple[str, ...]]] = {
     "open": OPENING_CALLS,
     "work": ("openat", "pwrite64", "pwritev", "writev", "fdatasync", "fsync", "ftruncate"),
 }
-SOCKET_CALLS: Final = ("connect", "sendto", "sendmsg", "recvfrom")
+SOCKET_CALLS: Final = ("connect", "accept4", "sendto", "sendmsg", "recvfrom")
+SOCKET_ERRORS: Final = ("EINTR", "EIO", "EPIPE", "ECONNRESET", "ETIMEDOUT")
+"""Of a call that sends or receives."""
 STORAGE_EFFECTS: Final = ("signal=KILL", "error=EIO", "error=EIO+", "error=ENOSPC", "error=ENOSPC+")
 """With a plus: from then on."""
 CODES: Final = {0: "not stopped", 1: "stopped by an error", -9: "killed"}
@@ -80,18 +83,25 @@ KINDS: Final = (
         for effect in STORAGE_EFFECTS
     ),
     *(Kind("work", call, "signal=KILL") for call in SOCKET_CALLS),
-    *(Kind("work", call, "error=EINTR") for call in ("sendto", "recvfrom")),
+    *(
+        Kind("work", call, f"error={error}")
+        for call in ("sendto", "sendmsg", "recvfrom")
+        for error in SOCKET_ERRORS
+    ),
     Kind("work", "connect", "error=ECONNREFUSED"),
+    Kind("work", "connect", "error=ETIMEDOUT"),
+    Kind("work", "accept4", "error=ECONNABORTED"),
 )
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Strike at one call, see what is left, and run to the end; count how the strike ended."""
     kind, number = KINDS[seed % len(KINDS)], seed // len(KINDS) + 1
-    with outside(directory) as world:
+    with outside(directory) as world, ExitStack() as stack:
         places = _prepared(directory, world, kind.stage)
+        looker = stack.enter_context(Looker(places)) if kind.call in SOCKET_CALLS else None
         observed = Observed()
-        code = _run(kind.stage, places, kind.options(number, _files(places.state_dir)))
+        code = _run(kind.stage, places, kind.options(number, _files(places.state_dir)), looker)
         said = Path(directory, "errors.txt").read_text()
         assert code in CODES, f"{kind}, call {number}: exit code {code}: {said}"
         try:
@@ -104,7 +114,9 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
         _check(world, places, observed)
         PROGRAM.check_end(check_over(places.state_dir, observed, done))
         check_all_settled(places.state_dir, world.look())
-    return Counter({CODES[code]: 1})
+        if looker is not None:
+            looker.check()
+    return Counter({CODES[code]: 1, "events followed": 0 if looker is None else looker.heard})
 
 
 def every() -> tuple[int, ...]:
@@ -120,11 +132,17 @@ def every() -> tuple[int, ...]:
 
 def _made(stage: Stage, calls: tuple[str, ...]) -> Counter[str]:
     """Return how many of each of these calls a thread makes at most."""
-    with tempfile.TemporaryDirectory() as place, outside(Path(place)) as world:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        outside(Path(place)) as world,
+        ExitStack() as stack,
+    ):
         places = _prepared(Path(place), world, stage)
+        heard = set(calls) <= set(SOCKET_CALLS)
+        looker = stack.enter_context(Looker(places)) if heard else None
         trace = Path(place, "trace.txt")
         options = [*_chosen(calls, _files(places.state_dir)), "-o", str(trace)]
-        assert _run(stage, places, options) == 0
+        assert _run(stage, places, options, looker) == 0
         lines = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE)
     made: Counter[str] = Counter()
     for (_thread, call), count in Counter(lines).items():
@@ -140,8 +158,9 @@ def _prepared(directory: Path, world: Outside, stage: Stage) -> Places:
     return places
 
 
-def _run(stage: Stage, places: Places, options: list[str]) -> int:
-    return gated.run("work" if stage == "work" else "open", places, options)
+def _run(stage: Stage, places: Places, options: list[str], looker: Looker | None) -> int:
+    part: gated.Part = "work" if stage == "work" else "open"
+    return gated.run(part, places, options, None if looker is None else looker.begin)
 
 
 def _chosen(calls: tuple[str, ...], files: list[Path]) -> list[str]:

@@ -57,8 +57,11 @@ class BilledEngine:
         request = {"ask": "call", "call_id": order.call_id, "task_id": order.task_id}
         try:
             return await _usage(order, {**request, "ordinal": order.ordinal})
-        except ConnectionError as error:
-            raise Transient(f"no answer: {error}", await self.recover(order)) from error
+        except OSError as error:
+            usage = await self.recover(order)
+            billed = usage is None or usage.requests > 0
+            reason = "no answer" if billed else UNREACHED
+            raise Transient(f"{reason}: {error}", usage) from error
 
     async def recover(self, order: CallOrder) -> Usage | None:
         """Ask what was billed; the server may refuse to tell."""

@@ -5,15 +5,18 @@ threads that live from here on are counted, and only one of them writes to the s
 """
 
 import ctypes
+import os
 import subprocess
-from collections.abc import Iterator
+from asyncio import selector_events
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import forked
 import mortal
+from maestro_runtime.daemon import reachable
 from maestro_runtime.testing import end_of
 from maestro_storage import Store, StoreOptions
 from mortal import Places
@@ -26,14 +29,22 @@ Part = Literal["open", "work"]
 """open: open the state and close it; work: run the session in a state that is open."""
 
 
-def run(part: Part, places: Places, options: list[str]) -> int:
-    """Do a part under strace, which is given some options; return the exit code."""
+def run(
+    part: Part, places: Places, options: list[str], beside: Callable[[], None] | None = None
+) -> int:
+    """Do a part under strace, which is given some options; return the exit code.
+
+    The loops of the process are woken through pipes, so that all it does with sockets is what it
+    says to others. `beside` is called when strace has hold of it, before it goes on.
+    """
     ours, theirs = Pipe()
     with ours:
         process = forked.start(main, theirs, part, places)
         theirs.close()
         ours.recv_bytes()
         with _strace(process.pid or 0, options):
+            if beside is not None:
+                beside()
             ours.send_bytes(b"go")
             return end_of(process)
 
@@ -47,9 +58,36 @@ def main(gate: Connection, part: Part, places: Places) -> None:
         _wait(gate)
         Store.open(places.state_dir, options=StoreOptions(ballast_bytes=1 << 16)).close()
         return
-    with mortal.opened(places) as runtime:
+    vars(selector_events)["BaseSelectorEventLoop"]._make_self_pipe = _make_self_pipe
+    with mortal.opened(places) as runtime, reachable(runtime, hosts=True):
         _wait(gate)
         mortal.run(places, runtime)
+
+
+class PipeEnd:
+    """One end of a pipe, as far as a loop uses a socket for it."""
+
+    def __init__(self, number: int) -> None:
+        os.set_blocking(number, False)
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def send(self, data: bytes) -> int:
+        return os.write(self._number, data)
+
+    def recv(self, size: int) -> bytes:
+        return os.read(self._number, size)
+
+    def close(self) -> None:
+        os.close(self._number)
+
+
+def _make_self_pipe(loop: Any) -> None:
+    loop._ssock, loop._csock = map(PipeEnd, os.pipe())
+    loop._internal_fds += 1
+    loop._add_reader(loop._ssock.fileno(), loop._read_from_self)
 
 
 def _wait(gate: Connection) -> None:

@@ -9,6 +9,7 @@ from maestro_actors import help_desk
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings
+from maestro_runtime.daemon import reachable
 from maestro_runtime.redaction import Secret
 from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
@@ -59,7 +60,7 @@ def main(
     `when` is "before" (everything is written, nothing durable), "after" (durable, nothing
     delivered) or "never".
     """
-    with opened(places, when, number) as runtime:
+    with opened(places, when, number) as runtime, reachable(runtime, hosts=True):
         run(places, runtime, deeds)
 
 
