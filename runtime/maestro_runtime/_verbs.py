@@ -264,6 +264,9 @@ class SessionVerbs(Proxies):
         """Take back what keeps a session from running; False if it has ended. Under the lock."""
         asked = Asked(wish="run", receipt=receipt)
         record = self.store.require_session(session_id)
+        if record.state in SESSION_FINAL:
+            # Since its caller has looked.
+            return False
         if stands(record, "run"):
             # Nothing is done: whether this is known may come after it.
             draft = Transition()
