@@ -70,8 +70,8 @@ class EngineDesk:
         def finished(outcome: Outcome) -> None:
             with self._lock:
                 tell = self._in_flight.pop(order.call_id)
-            sound, message = _finished(call_id, outcome, self._redactor)
-            self._system.deliver(reply_to, message)
+            sound = _bounded(cleaned(outcome, self._redactor))
+            self._system.deliver(reply_to, EngineFinished(call_id=call_id, outcome=sound))
             if tell is not None:
                 tell(sound.usage)
 
@@ -136,20 +136,14 @@ class EngineDesk:
         self._host.kill(call_id.hex())
 
 
-def _finished(call_id: bytes, outcome: Outcome, redactor: Redactor) -> tuple[Outcome, bytes]:
-    """Return an outcome that can be sent, and the message with it.
-
-    It is what the engine came to, without secrets, or the failure that this is.
-    """
-    outcome = cleaned(outcome, redactor)
-    message = encode(EngineFinished(call_id=call_id, outcome=outcome))
-    if len(message) > FINISHED_BYTES_MAX:
-        evidence = f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {len(message)}"
-        outcome = Outcome(
-            usage=outcome.usage,
-            failure="limit",
-            evidence=(evidence,),
-            duration_seconds=outcome.duration_seconds,
-        )
-        message = encode(EngineFinished(call_id=call_id, outcome=outcome))
-    return outcome, message
+def _bounded(outcome: Outcome) -> Outcome:
+    """Return what an engine came to, or the failure that it is if it is too much to be kept."""
+    size = len(encode(outcome))
+    if size <= FINISHED_BYTES_MAX:
+        return outcome
+    return Outcome(
+        usage=outcome.usage,
+        failure="limit",
+        evidence=(f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {size}",),
+        duration_seconds=outcome.duration_seconds,
+    )

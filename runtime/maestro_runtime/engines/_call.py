@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -22,6 +23,7 @@ from maestro_runtime.edits import (
     roll_forward,
 )
 from maestro_runtime.engines._claims import claimed_missing
+from maestro_runtime.engines._deadlines import Deadlines
 from maestro_runtime.engines._mending import faults_of, is_better, withdraw
 from maestro_runtime.engines._outcomes import (
     EVIDENCE_CHARACTERS_MAX,
@@ -81,6 +83,7 @@ class Workshop:
     mender: Mender | None
     settled: set[str] = field(default_factory=set)
     """Workspaces where no plan of a dead process is left to finish: looking costs each call."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 class Call:
@@ -301,14 +304,14 @@ class Call:
         except EngineError as error:
             return failed(error, Usage())
         limit_seconds = _limit_seconds(self._order.persona)
-        timer = asyncio.get_running_loop().call_later(limit_seconds, self.stop, "timeout")
+        self._workshop.deadlines.set(self, limit_seconds, partial(self.stop, "timeout"))
         ended: EngineResult | BaseException
         try:
             ended = await self._stoppable(_run(engine, self._order, self._context))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - foreign code
             ended = error
         finally:
-            timer.cancel()
+            self._workshop.deadlines.drop(self)
         if self._left_behind:
             return interrupted("cancelled", self._context.usage)
         outcome = countable(self._judged(ended), self._order)

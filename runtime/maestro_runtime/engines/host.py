@@ -194,15 +194,19 @@ class EngineHost:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task and hold on to it; the loop itself does not."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._let_go)
+        self._tasks.add(asyncio.get_running_loop().create_task(self._watched(work)))
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
-        """Forget a task that is done; nobody else would see it fail."""
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work of a task; nobody else would see it fail.
+
+        Not a callback of the task, for which the loop would be asked once more.
+        """
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - reported
             _report("task of the engine host failed", error)
+        finally:
+            self._tasks.discard(asyncio.current_task())
 
     async def _settle(self, timeout_seconds: float) -> None:
         """Wait until all tasks are done, but not for ever."""

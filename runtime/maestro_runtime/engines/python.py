@@ -81,6 +81,8 @@ class PythonEngine:
 
     def __init__(self) -> None:
         self._functions: dict[tuple[str, str | None], Callable[[Task], Any]] = {}
+        self._coroutine_functions: set[Callable[[Task], Any]] = set()
+        """Those among them; to find out takes longer than an idle call."""
         self._threads = ThreadPool("maestro-callable", THREADS_MAX)
 
     def preflight(self, persona: Persona) -> Health:
@@ -119,7 +121,7 @@ class PythonEngine:
         if function is None:
             function = await self._threads.run(partial(self._function, order.persona))
         task = _task_of(order)
-        if _is_async(function):
+        if function in self._coroutine_functions:
             answer = await function(task)
         else:
             answer = await self._threads.run(partial(function, task))
@@ -147,6 +149,8 @@ class PythonEngine:
             return known
         function = import_callable(reference, persona.import_dir)
         self._functions[_place(persona)] = function
+        if _is_async(function):
+            self._coroutine_functions.add(function)
         return function
 
 
