@@ -23,7 +23,6 @@ from maestro_actors.messages import (
     EngineStarted,
     encode,
 )
-from maestro_actors.proxy import encoded
 from maestro_runtime.engines._outcomes import cleaned
 from maestro_runtime.engines.errors import HostClosed
 from maestro_runtime.engines.host import EngineHost
@@ -114,7 +113,7 @@ class EngineDesk:
 
         def recovered(usage: Usage | None) -> None:
             known = usage if usage is not None and not usage.fault else None
-            self._system.deliver(reply_to, encoded(CallRecovered(call_id=call_id, usage=known)))
+            self._system.deliver(reply_to, CallRecovered(call_id=call_id, usage=known))
 
         with self._lock:
             running = order.call_id in self._in_flight

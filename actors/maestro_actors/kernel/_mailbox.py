@@ -257,6 +257,9 @@ class Mailbox:
         if self.current is not None and self._owes_answer(self.current):
             left.insert(0, self.current)
         actor, self.actor, self.current = self.actor, None, None
+        # What a handler has bound may lead back to the actor, which leads here: without the circle
+        # it is gone at once, and not when the garbage collector comes by.
+        self.context = contextvars.Context()
         if actor is not None and not actor.actor_stopped.is_set():
             # It never came to its own end, for instance because its lane was closed.
             ActorRegistry.unregister(actor.actor_ref)

@@ -4,7 +4,7 @@ import hashlib
 from typing import ClassVar, Literal
 
 from maestro_storage.bookings import Correction, CounterKey, Fired, Hold
-from maestro_storage.records._record import Record, key_of
+from maestro_storage.records._record import Record, key_of, names_key
 
 CallState = Literal["open", "settled", "released", "lost"]
 
@@ -61,7 +61,7 @@ class CallRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By session, then call."""
-        return key_of(self.session_id, self.call_id)
+        return names_key(self.session_id) + self.call_id
 
 
 class BudgetRecord(Record, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class BudgetRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By session, then persona."""
-        return key_of(self.session_id, self.persona_id)
+        return names_key(self.session_id, self.persona_id)
 
 
 class CounterRecord(Record, frozen=True, kw_only=True):
@@ -191,4 +191,4 @@ class UsageRecord(Record, frozen=True, kw_only=True):
             names += (str(self.hours), self.correction)
         # A digest: so many names could be longer than a key.
         digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
-        return key_of("", self.hour_ms, digest)
+        return names_key("") + self.hour_ms.to_bytes(8, "big") + digest

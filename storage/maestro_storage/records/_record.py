@@ -28,6 +28,11 @@ def key_of(*parts: str | bytes | int) -> bytes:
     return key
 
 
+def names_key(*names: str) -> bytes:
+    """Return `key_of` names alone, at a third of its cost: each attempt makes a dozen keys."""
+    return ("\0".join(names) + "\0").encode()
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Base of all records: which database it lives in, and under which key.
 

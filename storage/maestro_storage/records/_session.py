@@ -3,7 +3,7 @@
 from typing import ClassVar, Final, Literal, get_args
 
 from maestro_storage.plan import Plan
-from maestro_storage.records._record import Record, key_of
+from maestro_storage.records._record import Record, key_of, names_key
 
 SessionState = Literal["queued", "running", "paused", "done", "failed", "help_needed", "cancelled"]
 Wish = Literal["run", "pause", "cancel"]
@@ -135,7 +135,7 @@ class TaskRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By session, then task."""
-        return key_of(self.session_id, self.task_id)
+        return names_key(self.session_id, self.task_id)
 
 
 class AttemptRecord(Record, frozen=True, kw_only=True):
@@ -168,7 +168,7 @@ class AttemptRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By session, task, then ordinal."""
-        return key_of(self.session_id, self.task_id, self.ordinal)
+        return names_key(self.session_id, self.task_id) + self.ordinal.to_bytes(8, "big")
 
 
 class EventRecord(Record, frozen=True, kw_only=True):
@@ -188,7 +188,7 @@ class EventRecord(Record, frozen=True, kw_only=True):
     @property
     def key(self) -> bytes:
         """By session, then sequence."""
-        return key_of(self.session_id, self.sequence)
+        return names_key(self.session_id) + self.sequence.to_bytes(8, "big")
 
 
 class CheckpointRecord(Record, frozen=True, kw_only=True):

@@ -97,8 +97,8 @@ class Listener(LaneActor):
         super().__init__()
         self._heard = heard
 
-    def on_receive(self, message: bytes) -> None:
-        self._heard.put(msgspec.msgpack.decode(message, type=PersonaMessage))
+    def on_receive(self, message: PersonaMessage) -> None:
+        self._heard.put(message)
 
 
 @dataclass

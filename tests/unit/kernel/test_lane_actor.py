@@ -25,6 +25,7 @@ from maestro_actors.kernel import (
 from maestro_actors.kernel._mailbox import Mailbox
 
 trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="nobody")
+whose: contextvars.ContextVar[object] = contextvars.ContextVar("whose", default=None)
 
 
 class Diary(LaneActor):
@@ -216,6 +217,9 @@ def test_actor_is_freed_after_its_stop_without_the_garbage_collector(lane: Lane)
         def __init__(self) -> None:
             super().__init__()
             weakref.finalize(self, freed.set)
+
+        def on_start(self) -> None:
+            whose.set(self)
 
     Resident.lane = lane
     gc.disable()
