@@ -28,7 +28,7 @@ from maestro_actors.messages import (
     TripBreaker,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, asks, encoded
+from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.team import BreakerPolicy
 from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.transition import Transition
@@ -46,7 +46,7 @@ class CircuitBreaker(MessageActor):
         self._ports = ports
         self._name = name
         self._breaker = Breaker(name, policy)
-        self._accountant = AccountantProxy(LocalChannel(ports.system))
+        self._accountant = AccountantProxy(ports.channel)
         self._waiters: dict[str, None] = {}
         """Addresses of refused calls, in the order they asked."""
 

@@ -49,7 +49,7 @@ from maestro_actors.plan import (
     stopped,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import LocalChannel, encoded
+from maestro_actors.proxy import encoded
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import plan_rerun, rerun, rerun_asked, retried
 from maestro_actors.session_end import session_end
@@ -97,7 +97,7 @@ class Coordinator(MessageActor):
         self._session_id = session_id
         self._address = coordinator_address(session_id)
         self._team = team
-        self._channel = LocalChannel(ports.system)
+        self._channel = ports.channel
         self._halted = False
         self._alarmed = False
 
@@ -166,6 +166,9 @@ class Coordinator(MessageActor):
                 self._task_ready(message.task_id)
             case TaskStopped():
                 self._task_stopped(message.task_id)
+                if self._entries[message.task_id].state in TASK_FINAL and not self._stopping:
+                    # The usual end of a persona: all that follows was done when its task ended.
+                    return None
             case HelpAnswered():
                 self._help_answered(message.task_id)
             case WishSession():

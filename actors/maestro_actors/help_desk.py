@@ -32,7 +32,7 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.posting import Posting, Ticket, decode_ticket, fingerprint_in
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, encoded
+from maestro_actors.proxy import Channel, Proxy, encoded
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.team import decode_team
 from maestro_actors.token_accountant import AccountantProxy
@@ -255,7 +255,7 @@ class HelpDesk(MessageActor):
         draft.then(address, encoded(HelpAnswered(task_id=order.task_id)))
         self._answering.add(key)
         if order.answer.add_tokens:
-            AccountantProxy(LocalChannel(self._ports.system)).raise_budget(
+            AccountantProxy(self._ports.channel).raise_budget(
                 RaiseBudget(
                     task=task,
                     limit_tokens=team.personas[task.persona_id].token_budget,

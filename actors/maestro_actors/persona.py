@@ -44,7 +44,7 @@ from maestro_actors.messages import (
     WaitRecorded,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, LocalChannel, Proxy, asks, encoded
+from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.task import Task
 from maestro_actors.ticket import write_ticket
 from maestro_actors.token_accountant import AccountantProxy
@@ -79,7 +79,7 @@ class Persona(MessageActor):
         super().__init__()
         self._ports = ports
         self._task = task
-        self._breaker = BreakerProxy(LocalChannel(ports.system), task.persona.breaker)
+        self._breaker = BreakerProxy(ports.channel, task.persona.breaker)
         self._record = record
         self._step: _Step = "ready"
         self._begun = record
@@ -237,7 +237,7 @@ class Persona(MessageActor):
     def _record_process(self, started: EngineStarted) -> None:
         draft = Transition()
         draft.then(self._task.address, encoded(ProcessRecorded(call_id=started.call_id)))
-        AccountantProxy(LocalChannel(self._ports.system)).record_process(
+        AccountantProxy(self._ports.channel).record_process(
             RecordProcess(
                 session_id=self._record.session_id,
                 call_id=started.call_id,
@@ -314,7 +314,7 @@ class Persona(MessageActor):
     def _return_room(self) -> None:
         """Let others have the room that this task was woken for."""
         if self._record.waits_for in ("budget", "limit"):
-            AccountantProxy(LocalChannel(self._ports.system)).return_room(self._task.address)
+            AccountantProxy(self._ports.channel).return_room(self._task.address)
 
     def _end_unaffordable(self, denied: CallDenied) -> None:
         now_ms = self._ports.now_ms()

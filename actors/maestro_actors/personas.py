@@ -9,7 +9,6 @@ from maestro_actors.kernel import Restart
 from maestro_actors.messages import TaskStopped
 from maestro_actors.persona import Persona, PersonaProxy
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.task import Assignment, Task
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import AccountantProxy
@@ -30,7 +29,7 @@ class Personas:
         self._team = team
         self._entries = entries
         self._contracts = {contract.id: contract for contract in team.contracts}
-        self._channel = LocalChannel(ports.system)
+        self._channel = ports.channel
         self._assignment = Assignment(
             session_id=session.session_id,
             requirement=team.requirement,
@@ -90,5 +89,5 @@ class Personas:
             address=address,
             supervision=_SUPERVISION,
         )
-        stopped = encoded(TaskStopped(task_id=task_id))
+        stopped = TaskStopped(task_id=task_id)
         self._ports.system.watch(address, coordinator_address(self._session_id), stopped)

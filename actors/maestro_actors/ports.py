@@ -14,6 +14,7 @@ from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.ledger.rows import CounterRow
 from maestro_actors.messages import BreakerChanged
+from maestro_actors.proxy import LocalChannel
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import (
     AttemptRecord,
@@ -128,6 +129,12 @@ class Ports:
     """Told of each change of a circuit breaker once it is durable, in order; never raises."""
     strategies: tuple[Strategy, ...] = BUILT_IN
     """Asked about failed attempts, in this order."""
+    channel: LocalChannel = field(init=False)
+    """To the actors of `system`; one for all, because every persona sends through it."""
+
+    def __post_init__(self) -> None:
+        """Lead the channel to the system."""
+        object.__setattr__(self, "channel", LocalChannel(self.system))
 
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""
