@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 import msgspec
 import pykka
 
+from maestro_runtime._garbage import collect_seldom
 from maestro_runtime.cli._access import Owner, open_owner, open_records
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._attending import Attendance
@@ -220,6 +221,7 @@ def _run_here(
     state_dir: Path, order: SessionRequest, reached: _Reached, deadline: Deadline, *, as_json: bool
 ) -> SessionReport:
     """Open the state and run one session to its end."""
+    collect_seldom()
     sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
     redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
     options = RuntimeOptions(tickets=sink, redactor=redactor)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from maestro_actors.ledger.errors import PriceTableInvalid
+from maestro_runtime._garbage import collect_seldom
 from maestro_runtime._version import __version__
 from maestro_runtime.config.daemon import DaemonSettings, changes
 from maestro_runtime.config.errors import ConfigError
@@ -90,6 +91,7 @@ class Daemon:
                 safe.
         """
         settings = self._settings
+        collect_seldom()
         with self._signals:
             self._say("verifying the state")
             self._runtime = runtime = self._finished(self._opened)
