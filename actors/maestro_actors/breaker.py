@@ -160,7 +160,7 @@ class Breaker:
         policy = self._policy
         # The exponent is capped so that a long outage cannot overflow a float.
         delay = policy.reset_seconds * policy.growth ** min(self.opened_count, 32)
-        delay *= 1.0 + policy.jitter * fraction_of(self.opened_total, self._name)
+        delay *= 1.0 + policy.jitter * fraction_of(f"{self.opened_total}\0{self._name}")
         self.changed_by = ""
         self.state = "open"
         self.opened_count += 1

@@ -32,7 +32,6 @@ def call_id_of(session_id: str, task_id: str, round_: int, attempt: int) -> byte
     return blake2b(place, digest_size=16, person=b"maestro.call").digest()
 
 
-def fraction_of(seed: int, *parts: str | int) -> float:
-    """Return a number in [0, 1) that depends on nothing but the seed and the parts."""
-    text = "\0".join(map(str, (seed, *parts))).encode()
-    return int.from_bytes(blake2b(text, digest_size=7).digest(), "big") / (1 << 56)
+def fraction_of(place: str) -> float:
+    """Return a number in [0, 1) that depends on nothing but what `place` says: seed and names."""
+    return int.from_bytes(blake2b(place.encode(), digest_size=7).digest(), "big") / (1 << 56)

@@ -75,7 +75,9 @@ def decide(
         if failure == "stuck":
             return Stop("stuck: in the last round")
         return Stop(f"{policy.max_rounds} rounds of {policy.max_attempts} attempts are used up")
-    return Retry(next_round, max(delay, retry_after_seconds or 0.0))
+    if retry_after_seconds is not None:
+        delay = max(delay, retry_after_seconds)
+    return Retry(next_round, delay)
 
 
 def _attempt_delay(policy: RetryPolicy, place: Place, seed: int) -> float:
@@ -92,4 +94,4 @@ def _round_delay(policy: RetryPolicy, place: Place, seed: int) -> float:
 
 
 def _jitter(place: Place, seed: int) -> float:
-    return 1.0 + JITTER * fraction_of(seed, place.round, place.attempt)
+    return 1.0 + JITTER * fraction_of(f"{seed}\0{place.round}\0{place.attempt}")

@@ -317,11 +317,12 @@ def _decided(
     excused: bool,
 ) -> tuple[TaskRecord, int | None]:
     """Return the record after a failure, and the pause before the next attempt, if any."""
+    drawn = fraction_of(f"{task.assignment.seed}\0{after.session_id}\0{after.task_id}")
     decision = retry.decide(
         task.persona.retry,
         retry.Place(after.round, after.attempt),
         failure,
-        seed=int(fraction_of(task.assignment.seed, after.session_id, after.task_id) * (1 << 53)),
+        seed=int(drawn * (1 << 53)),
         retry_after_seconds=retry_after_seconds,
     )
     if excused and isinstance(decision, retry.Stop):
