@@ -1,6 +1,7 @@
 """The sessions that a runtime runs: their coordinators, and who waits for their ends."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final, Protocol, TypeVar
@@ -24,6 +25,8 @@ from maestro_storage.transition import Transition
 Ended = LaneFuture[None]
 """Resolved once nothing more can run in a session; fails if the runtime ends before."""
 
+ENDED_MAX: Final = 1_000
+"""Sessions that have ended and are remembered: a runtime that works for months forgets the rest."""
 
 ORDER_SECONDS: Final = 30.0
 """Longest wait for a session to take an order, and for that to become durable."""
@@ -65,6 +68,8 @@ class RunningSessions:
         self._grace_seconds: Final = grace_seconds
         self._lock = threading.Lock()
         self._ended: dict[str, Ended] = {}
+        self._over: deque[str] = deque()
+        """Sessions that have ended, oldest first, as far as they are remembered."""
         self.lost: Final = Ended()
         """Fails with the first failure."""
         self._turns: dict[str, Ended] = {}
@@ -99,7 +104,12 @@ class RunningSessions:
 
     def ended(self, session_id: str) -> Ended:
         """Return the future of a session that was started here."""
-        return self._ended[session_id]
+        ended = self._ended.get(session_id)
+        if ended is None:
+            # It has ended so long ago that it is forgotten.
+            ended = Ended()
+            ended.set(None)
+        return ended
 
     def live(self, session_id: str) -> Ended | None:
         """Return the end, yet to come, of a session that runs; None if it does not.
@@ -168,7 +178,7 @@ class RunningSessions:
         """
         session = ports.memory.session(session_id)
         before = self._ended.get(session_id)
-        if before is not None and before.is_done:
+        if (before is None or before.is_done) and self.is_running(session_id):
             # Its coordinator is on its way out, and the next one needs the address.
             gone = self._system.stop(coordinator_address(session_id))
             gone.get(timeout=self._grace_seconds)
@@ -212,11 +222,24 @@ class RunningSessions:
         ended = self._ended.get(session_id)
         if ended is not None:
             self._settle(ended, None)
+            self._remember(session_id)
         self.news.note(session_id)
 
     def lose(self, session_id: str, error: BaseException) -> None:
         """Say that a session that was queued cannot begin; it stays as it is on record."""
         self._settle(self._ended[session_id], error)
+        self._remember(session_id)
+
+    def _remember(self, session_id: str) -> None:
+        """Keep a session that has ended in mind, and forget the one that did so longest ago."""
+        with self._lock:
+            self._over.append(session_id)
+            if len(self._over) > ENDED_MAX:
+                oldest = self._over.popleft()
+                ended = self._ended.get(oldest)
+                # One that has begun again ends again.
+                if ended is not None and ended.is_done:
+                    del self._ended[oldest]
 
     def fail(self, error: BaseException) -> None:
         """End all of them, also those to come: they resume at the next start."""
