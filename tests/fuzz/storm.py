@@ -30,7 +30,7 @@ from procfs import descriptors, forget_peak, peak_bytes
 ROUNDS: Final = 5_000
 IDLE: Final = 1_000
 ATTACKERS: Final = 3
-GROWTH_BYTES_MAX: Final = 96 << 20
+GROWTH_BYTES_MAX: Final = 128 << 20
 """What a daemon may need on top of what it needs in peace, at its worst moment."""
 ANSWER_SECONDS_MAX: Final = 5.0
 """Longest wait of the sane client, on a machine that does much else."""
