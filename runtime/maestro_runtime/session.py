@@ -161,7 +161,11 @@ class Session:
 
     def cancel(self, *, deadline_seconds: float = CANCEL_SECONDS, reason: str = "") -> None:
         """End it for good; see `Runtime.cancel`. The result follows."""
-        self._host.cancel(self.session_id, deadline_seconds=deadline_seconds, reason=reason)
+        cancelled = self._host.cancel(
+            self.session_id, deadline_seconds=deadline_seconds, reason=reason
+        )
+        # The end that is known may be that before a retry.
+        self._known_end = cancelled._known_end  # noqa: SLF001 - of another handle
 
     def events(self, since: int = 1) -> EventStream:
         """Return its events from a sequence on, for `for` and `async for`; it ends when it rests.

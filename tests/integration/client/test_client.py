@@ -297,3 +297,22 @@ def test_a_question_about_too_many_sessions_is_refused(client: Client) -> None:
 
     with pytest.raises(RequestInvalid, match="at most 4096 sessions"):
         client.channel.ask(NEWS_ADDRESS, encode(asked)).get(timeout=BOUND_SECONDS)
+
+
+def test_the_result_after_a_cancel_is_that_of_the_cancel_and_not_an_earlier_one(
+    client: Client, tmp_path: Path
+) -> None:
+    failing = msgspec.structs.replace(
+        TEAM,
+        personas={
+            name: msgspec.structs.replace(persona, script=("permanent",))
+            for name, persona in TEAM.personas.items()
+        },
+    )
+    session = client.run(SessionOrder(failing, "s-1", tmp_path / "out"))
+    assert session.result(BOUND_SECONDS).state == "failed"
+    client.retry("s-1", TEAM.contracts[0].id)
+
+    session.cancel()
+
+    assert session.result(BOUND_SECONDS).state == "cancelled"
