@@ -47,14 +47,8 @@ class Attendance:
             DaemonUnreachable: Its process is gone, and none has come back within a minute.
         """
         session_id = self._session_id
-        try:
-            report = session_report(self._owner.records, session_id)
-        except DaemonUnreachable:
-            # What was ordered was the last thing it had to do.
-            return self._after(deadline)
-        if self._rests:
-            if report.state in SESSION_FINAL:
-                say(f"session {session_id} has already ended; run --session NAME starts another")
+        report, is_over = self._first_sight(deadline)
+        if is_over:
             return report
         say(
             f"session {session_id} {'resumed' if known else 'started'}; "
@@ -79,14 +73,35 @@ class Attendance:
                     return found
         raise AssertionError("a stream of events has no end")
 
-    def _after(self, deadline: Deadline) -> SessionReport:
-        """Wait for the end of a session whose process has gone."""
+    def _first_sight(self, deadline: Deadline) -> tuple[SessionReport, bool]:
+        """Return where a session stands, and whether there is nothing to wait for."""
+        try:
+            report = session_report(self._owner.records, self._session_id)
+        except DaemonUnreachable:
+            # Unless it is a daemon's: what was ordered was the last thing its process had to do.
+            return self._found_again(deadline), not self._owner.hosts
+        if self._rests and report.state in SESSION_FINAL:
+            say(f"session {self._session_id} has already ended; run --session NAME starts another")
+        return report, self._rests
+
+    def _found_again(self, deadline: Deadline) -> SessionReport:
+        """Return where a session stands whose process has gone: at rest, or in a daemon's hands."""
         for owner, _ in followed(self._socket, self._session_id):
             deadline.check()
-            found = self._left_behind() if owner is None else self._ended(owner, TICKET_SECONDS)
+            if owner is None:
+                found = self._left_behind()
+            elif self._owner.hosts:
+                found = self._stands(owner)
+            else:
+                found = self._ended(owner, TICKET_SECONDS)
             if found is not None:
                 return found
         raise AssertionError("a stream of events has no end")
+
+    def _stands(self, owner: Owner) -> SessionReport | None:
+        with suppress(DaemonUnreachable):
+            return session_report(owner.records, self._session_id)
+        return None
 
     def _ended(self, owner: Owner, for_seconds: float) -> SessionReport | None:
         """Return the report once the session has ended, and what follows that at once has followed.

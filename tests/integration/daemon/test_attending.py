@@ -8,6 +8,11 @@ from subprocess import Popen
 import pytest
 
 from command_line import CommandLine
+from maestro_runtime.cli._access import open_owner
+from maestro_runtime.cli._attending import Attendance
+from maestro_runtime.cli._waiting import Deadline
+from maestro_runtime.wire.line import SOCKET_NAME
+from maestro_runtime.wire.orders import Accepted
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 from served import serving, stopped, wait_for_event
 
@@ -201,3 +206,27 @@ def test_a_daemon_is_found_at_the_socket_that_the_environment_names(
     assert ran.returncode == 0, ran.stderr
     assert pruned.returncode == 0, pruned.stderr
     assert not (cli.state_dir / "maestro.sock").exists()
+
+
+def test_whoever_comes_when_the_daemon_dies_is_shown_what_the_next_one_does(
+    cli: CommandLine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(cli) as first:
+        cli("run", slow(cli, 1), "--session", "hello", "--detach")
+        with open_owner(str(cli.state_dir)) as owner:
+            assert owner is not None
+            first.kill()
+            first.wait(BOUND_SECONDS)
+            accepted = Accepted(session_id="hello", rests=False)
+            socket = cli.state_dir / SOCKET_NAME
+            attendance = Attendance(cli.state_dir, socket, owner, accepted)
+            with serving(cli):
+                report = attendance.to_the_end(
+                    known=0, as_json=False, deadline=Deadline(BOUND_SECONDS)
+                )
+
+    assert report.state == "done"
+    shown = capsys.readouterr().err
+    assert shown.startswith("session hello started; workspace ")
+    assert "hello: started" in shown
+    assert "hello: done" in shown
