@@ -64,7 +64,7 @@ class Ends:
         try:
             answer = self._link.wait_for(NEWS_ADDRESS, request)
         except Exception:  # noqa: BLE001 - for those who wait
-            self._fail(sys.exc_info())
+            self._fail(sys.exc_info(), hears=False)
         else:
             answer.add_done_callback(self._hear)
 
@@ -72,7 +72,7 @@ class Ends:
         try:
             news = _ended(answer.get(timeout=0))
         except Exception:  # noqa: BLE001 - for those who wait
-            self._fail(sys.exc_info())
+            self._fail(sys.exc_info(), hears=False)
             return
         self._resolve(news.sessions)
         with self._lock:
@@ -117,11 +117,13 @@ class Ends:
         for future in over:
             future.set(None)
 
-    def _fail(self, error: Any) -> None:
+    def _fail(self, error: Any, *, hears: bool = True) -> None:
         with self._lock:
+            # Else who waits next would have a second one listen.
+            self._listening = self._listening and hears
             left = list(self._waiting.values())
             self._waiting.clear()
             self._unseen.clear()
-            self._listening = self._looking = False
+            self._looking = False
         for future in left:
             future.set_exception(error)

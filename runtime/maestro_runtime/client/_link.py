@@ -122,9 +122,10 @@ class Link:
                 del self._flying[request.id]
                 self._release(request)
                 self._send(packed(Leave(id=request.id)))
-            for request in [item for item in self._queue if item.future is future]:
-                self._queue.remove(request)
-                self._release(request)
+            for later in (self._queue, self._held):
+                for request in [item for item in later if item.future is future]:
+                    later.remove(request)
+                    self._release(request)
             self._pump()
 
     def _ask(self, address: str, message: bytes, *, waits: bool) -> LaneFuture[bytes]:
@@ -251,6 +252,10 @@ class Link:
 
     def _begin(self, found: socket.socket, welcome: Welcome) -> None:
         with self._changed:
+            if self._closed.is_set():
+                # Whoever has closed it has hung up on the connection before, and waits for the end.
+                found.close()
+                return
             self._socket, self.welcome, self._up = found, welcome, True
             self._pump()
 

@@ -34,6 +34,8 @@ SLOW = msgspec.structs.replace(
     TEAM, personas={"dev": Persona(persona_id="dev", latency_seconds=600.0)}
 )
 
+WELCOME = Welcome(protocol=PROTOCOL, version="x", state_id="state", epoch=1, pid=1, quarantined={})
+
 
 def test_a_result_survives_a_restart_of_the_daemon(
     hosted: Hosted, client: Client, tmp_path: Path
@@ -159,18 +161,7 @@ class Scripted:
         line.settimeout(BOUND_SECONDS)
         with line:
             self.frame(line)
-            line.sendall(
-                packed(
-                    Welcome(
-                        protocol=PROTOCOL,
-                        version="x",
-                        state_id=state_id,
-                        epoch=1,
-                        pid=1,
-                        quarantined={},
-                    )
-                )
-            )
+            line.sendall(packed(msgspec.structs.replace(WELCOME, state_id=state_id)))
             yield line
 
     @staticmethod
@@ -287,3 +278,64 @@ def test_a_client_outlives_kills_and_stops_of_real_daemons(tmp_path: Path) -> No
         names = [record.phase for record in client.store.checkpoints.scan("slow")]
         assert names.count("mine") == 1
         client.close()
+
+
+def test_a_client_that_is_closed_while_it_comes_back_hangs_up(tmp_path: Path) -> None:
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted():
+                pass
+            line, _ = scripted._listener.accept()
+            line.settimeout(BOUND_SECONDS)
+            with line:
+                scripted.frame(line)
+                came_back.set()
+                assert closing_begins.wait(BOUND_SECONDS)
+                line.sendall(packed(WELCOME))
+                left.append(line.recv(1))
+
+    ready, came_back, closing_begins = threading.Event(), threading.Event(), threading.Event()
+    left: list[bytes] = []
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    client = connect(tmp_path / "socket", options=HASTY)
+    assert came_back.wait(BOUND_SECONDS)
+    closed = in_background(client.close)
+    assert client._link._closed.wait(BOUND_SECONDS)
+    closing_begins.set()
+    closed.join(BOUND_SECONDS)
+    thread.join(BOUND_SECONDS)
+
+    assert not closed.is_alive()
+    assert left == [b""]
+
+
+def test_who_has_left_is_not_asked_for_of_the_successor(tmp_path: Path) -> None:
+    asked: list[Ask] = []
+
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"seen")))
+                assert has_left.wait(BOUND_SECONDS)
+            with scripted.greeted() as line:
+                asked.append(scripted.ask(line))
+                line.sendall(packed(Reply(id=asked[0].id, body=b"done")))
+                line.recv(1)
+
+    ready, has_left = threading.Event(), threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    with connect(tmp_path / "socket", options=HASTY) as client:
+        given_up = client._link.wait_for("urn:a", b"1")
+        # Answered after the refusal of the first.
+        assert client.channel.ask("urn:a", b"2").get(timeout=BOUND_SECONDS) == b"seen"
+        client._link.leave(given_up)
+        has_left.set()
+        client.channel.ask("urn:a", b"3").get(timeout=BOUND_SECONDS)
+    thread.join(BOUND_SECONDS)
+
+    assert [ask.message for ask in asked] == [b"3"]
