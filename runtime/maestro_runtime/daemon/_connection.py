@@ -63,6 +63,10 @@ _Work = Callable[[], Coroutine[None, None, None]]
 """What answers a request; a coroutine that never began would complain."""
 
 
+class _Gone(Exception):
+    """The client has hung up, or reads nothing. An OSError can be an answer as well."""
+
+
 class Gate(Protocol):
     """What a client reaches. Called on the loop of the connections; must not block it."""
 
@@ -108,7 +112,7 @@ class Connection:
         except WireError as error:
             traffic.refused(error)
             await self._say(refusal(0, error))
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+        except (_Gone, OSError, TimeoutError, asyncio.IncompleteReadError):
             # It is gone, or as good as gone.
             pass
         finally:
@@ -186,7 +190,7 @@ class Connection:
     async def _finish(self, request_id: int, work: _Work) -> None:
         try:
             await work()
-        except (OSError, TimeoutError):
+        except _Gone:
             # It does not read: what else it asks is not worth answering.
             self._writer.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear of it
@@ -216,11 +220,14 @@ class Connection:
         Its next frames are taken meanwhile: it may be sending, and not read before it has.
 
         Raises:
-            ConnectionResetError: It has gone, or has read nothing for too long.
+            _Gone: It has hung up.
         """
         # Not once: all who wait are woken together, and the first may take the room.
         while self._writer.transport.get_write_buffer_size() > UNREAD_BYTES:
-            await self._writer.drain()
+            try:
+                await self._writer.drain()
+            except OSError as error:
+                raise _Gone from error
 
     async def _follow_all(self, follow: FollowAll) -> None:
         with self._gate.stream() as stream:
@@ -233,19 +240,22 @@ class Connection:
 
         Raises:
             FrameTooLarge: It is longer than a frame may be; nothing was sent.
-            ConnectionResetError: The client has gone.
+            _Gone: The client has hung up, or has not read for too long.
         """
         data = packed(frame)
-        async with self._sending, asyncio.timeout(FRAME_SECONDS):
-            if self._writer.is_closing():
-                # Each write to a connection that is lost would be a line in the log.
-                raise ConnectionResetError
-            self._writer.write(data)
-            await self._writer.drain()
+        try:
+            async with self._sending, asyncio.timeout(FRAME_SECONDS):
+                if self._writer.is_closing():
+                    # Each write to a connection that is lost would be a line in the log.
+                    raise _Gone
+                self._writer.write(data)
+                await self._writer.drain()
+        except (OSError, TimeoutError) as error:
+            raise _Gone from error
 
     async def _say(self, frame: Frame) -> None:
         """Send a frame to a client that may be gone."""
         try:
             await self._send(frame)
-        except (OSError, TimeoutError, FrameTooLarge):
+        except (_Gone, FrameTooLarge):
             self._writer.close()

@@ -26,6 +26,7 @@ from maestro_runtime.wire.news import (
     TicketsSettled,
     WhoRests,
 )
+from maestro_storage.errors import RecordDamaged, SessionQuarantined
 
 EVENT_BYTES_MAX: Final = 256 << 10
 """Of the events in one answer together; one alone may have more."""
@@ -86,7 +87,8 @@ class Newsroom:
     async def _settled(self, request: SettleTickets) -> bool:
         runtime, loop = self._runtime, asyncio.get_running_loop()
         runtime.store.require_session(request.session_id)
-        until = loop.time() + min(request.timeout_seconds, SETTLE_SECONDS_MAX)
+        # In this order, so that what is not a number counts as the longest.
+        until = loop.time() + min(SETTLE_SECONDS_MAX, request.timeout_seconds)
         while True:
             # First this, so that none can come in between.
             news = runtime.news.expect(request.session_id)
@@ -116,7 +118,11 @@ class Newsroom:
             await next_one
 
     def _rests(self, session_id: str) -> bool:
-        record = self._runtime.store.sessions.get(session_id)
+        try:
+            record = self._runtime.store.sessions.get(session_id)
+        except (SessionQuarantined, RecordDamaged):
+            # Who reads its report hears of it; those who wait for other sessions must not.
+            return True
         # One that is to be removed ends with its removal.
         return record is None or (rests(record) and not record.removal)
 

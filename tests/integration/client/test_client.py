@@ -24,7 +24,12 @@ from maestro_runtime.client._client import socket_path
 from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.top_up import TopUpOrder
-from maestro_runtime.wire.errors import DaemonUnreachable, RequestInvalid, TooManyRequests
+from maestro_runtime.wire.errors import (
+    DaemonUnreachable,
+    RemoteFailure,
+    RequestInvalid,
+    TooManyRequests,
+)
 from maestro_runtime.wire.news import NEWS_ADDRESS, SESSIONS_MAX, WhoRests
 from maestro_storage.errors import NotFound
 
@@ -316,3 +321,32 @@ def test_the_result_after_a_cancel_is_that_of_the_cancel_and_not_an_earlier_one(
     session.cancel()
 
     assert session.result(BOUND_SECONDS).state == "cancelled"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "no such file"), TimeoutError("in time")])
+def test_an_error_of_the_system_is_an_answer_and_not_a_break(
+    hosted: Hosted, client: Client, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """A connection that breaks has the order sent again, and again."""
+
+    def refused(_values: object) -> None:
+        raise error
+
+    monkeypatch.setattr(hosted.runtime, "keep_values", refused)
+
+    with pytest.raises(RemoteFailure, match=type(error).__name__):
+        client.supervisor.keep_values(values={}).get(timeout=BOUND_SECONDS)
+
+
+def test_who_waits_for_a_damaged_session_disturbs_nobody(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    whole = client.run(SessionOrder(slow_team(dev=600.0), "whole", tmp_path / "whole"))
+    waiting = client.ended("whole")
+    hosted.runtime.store.quarantined["damaged"] = ("sessions/damaged",)
+
+    client.ended("damaged").get(timeout=BOUND_SECONDS)
+
+    assert not waiting.is_done
+    whole.cancel(deadline_seconds=0.0)
+    waiting.get(timeout=BOUND_SECONDS)
