@@ -16,6 +16,7 @@ from maestro_actors.ledger.errors import PriceTableInvalid
 from maestro_runtime._garbage import collect_seldom
 from maestro_runtime._version import __version__
 from maestro_runtime.config.daemon import DaemonSettings, changes
+from maestro_runtime.config.daemon_file import Access
 from maestro_runtime.config.errors import ConfigError
 from maestro_runtime.daemon._dump import dump
 from maestro_runtime.daemon._gate import RuntimeGate
@@ -26,6 +27,7 @@ from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
 from maestro_runtime.daemon._starts import Starts
 from maestro_runtime.daemon._taking_up import TakenUp, take_up
+from maestro_runtime.daemon.errors import DaemonError
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.runtime import Runtime
@@ -90,17 +92,16 @@ class Daemon:
             StorageError, ActorFailed: The store or an actor was lost; what was acknowledged is
                 safe.
         """
-        settings = self._settings
         collect_seldom()
         with self._signals:
             self._say("verifying the state")
             self._runtime = runtime = self._finished(self._opened)
             try:
-                gate = RuntimeGate(runtime, hosts=True, status=lambda: self._status)
-                access = settings.access.value
-                path, users = settings.socket.value, (os.getuid(), *access.users)
-                with closing(SocketServer(path, gate, users, group=access.group)) as server:
+                # Before anybody is let in: an order that was sent again must not slip through.
+                starts = self._begun(runtime)
+                with closing(self._listening(runtime, starts)) as server:
                     self._serve(runtime, server)
+                    self._finished(starts.end)
             finally:
                 self._say("closing the state")
                 self._pulse = None
@@ -113,6 +114,25 @@ class Daemon:
 
         return opened_patiently(self._settings.state_dir.value, self._options, waits)
 
+    def _begun(self, runtime: Runtime) -> Starts:
+        """Note that this start begins; after too many that ended in a crash nothing is to run."""
+        now_ms = runtime.system.clock.now_ms()
+        self._starts = starts = self._finished(partial(Starts, runtime.store, now_ms))
+        if starts.too_many:
+            _log.error("safe mode after %d starts that ended in a crash", len(starts.unclean))
+            runtime.hold(self._leave_safe_mode)
+        return starts
+
+    def _listening(self, runtime: Runtime, starts: Starts) -> SocketServer:
+        gate = RuntimeGate(runtime, hosts=True, status=lambda: self._status)
+        path, access = self._settings.socket.value, self._settings.access.value
+        try:
+            return SocketServer(path, gate, _admitted(access), group=access.group)
+        except DaemonError:
+            # Not a crash: whoever mends the path must not find it in safe mode.
+            self._finished(starts.take_back)
+            raise
+
     def _serve(self, runtime: Runtime, server: SocketServer) -> None:
         """Take up what was under way, and serve until it is time to go."""
         runtime.lost.add_done_callback(lambda _: self._signals.wake())
@@ -120,11 +140,6 @@ class Daemon:
             self._pulse = Pulse(
                 runtime.system, runtime.store.journal, lambda: self._notifier.tell(WATCHDOG=1)
             )
-        now_ms = runtime.system.clock.now_ms()
-        self._starts = starts = self._finished(partial(Starts, runtime.store, now_ms))
-        if starts.too_many:
-            _log.error("safe mode after %d starts that ended in a crash", len(starts.unclean))
-            runtime.hold(self._leave_safe_mode)
         taken = TakenUp() if runtime.held else self._take_up(runtime)
         if not self._is_over(runtime):
             self._tell_ready(runtime, taken)
@@ -140,7 +155,6 @@ class Daemon:
             self._drain(runtime)
         if runtime.lost.is_done:
             runtime.lost.get()
-        self._finished(starts.end)
 
     def _take_up(self, runtime: Runtime) -> TakenUp:
         return self._finished(partial(take_up, runtime, self._goes_on))
@@ -187,7 +201,7 @@ class Daemon:
             self._status = "configuration not changed"
         else:
             self._settings = after
-            server.users = frozenset((os.getuid(), *after.access.value.users))
+            server.users = _admitted(after.access.value)
             set_level(after.log_level.value)
             lines = (*changes(before, after), *changed)
             for line in lines or ("nothing has changed",):
@@ -250,6 +264,11 @@ class Daemon:
             self._status = status
             self._notifier.tell(STATUS=status)
             _log.debug("%s", status)
+
+
+def _admitted(access: Access) -> frozenset[int]:
+    """Return who may use the socket. Root is whoever it likes to be, so it need not be kept out."""
+    return frozenset((0, os.getuid(), *access.users))
 
 
 def _doing(runtime: Runtime) -> str:

@@ -56,6 +56,10 @@ class Starts:
         """Note that all came to an end in order; durable on return."""
         self._write(())
 
+    def take_back(self) -> None:
+        """Note that this one has not begun after all; durable on return."""
+        self._write(self.unclean)
+
     def _write(self, begun: Sequence[int]) -> None:
         store = self._store
         value = msgspec.json.encode(begun)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
+from maestro_runtime.config.daemon_file import Access
+from maestro_runtime.daemon._process import _admitted
 from maestro_runtime.daemon._server import _bound
 from running import wait_for_line
 from served import ServiceManager, serving, session_under_way, stopped, wait_for_event
@@ -102,3 +104,11 @@ def test_config_show_knows_the_configuration_of_the_daemon(cli: CommandLine, con
     assert values["daemon.drain_timeout_seconds"] == (20.0, source)
     assert values["daemon.policy.calls"] == ({"attempts": 5}, source)
     assert values["daemon.log_level"] == ("info", "built-in")
+
+
+def test_root_and_the_owner_are_admitted_whoever_is_on_the_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+
+    assert _admitted(Access((7,))) == {0, 7, 4711}

@@ -9,7 +9,10 @@ import pytest
 from command_line import CommandLine
 from daemon_team import TEAM
 from maestro_actors.messages import encode
-from maestro_runtime import SessionOrder, open_runtime
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.config.daemon import DaemonFlags, resolve_daemon
+from maestro_runtime.daemon import Daemon, SocketInUse, _process
+from maestro_runtime.daemon._connection import Gate
 from maestro_runtime.daemon._starts import NAME, WINDOW_MS, Starts, unclean
 from maestro_runtime.errors import SafeMode
 from maestro_runtime.runtime import Runtime
@@ -111,3 +114,39 @@ def test_a_runtime_that_is_held_starts_nothing_and_lets_go_what_is_cancelled(
     runtime.leave_safe_mode()
     assert released == [True]
     runtime.run(SessionOrder(TEAM, "new", tmp_path / "new")).result(BOUND_SECONDS)
+
+
+def test_nobody_is_let_in_before_it_is_known_whether_anything_may_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client sends again is at the socket the moment there is one."""
+    with open_runtime(tmp_path) as runtime:
+        now_ms = runtime.system.clock.now_ms()
+        for at_ms in range(now_ms, now_ms + 3):
+            Starts(runtime.store, at_ms)
+    found = []
+
+    def listening(path: Path, gate: Gate, users: frozenset[int], *, group: int | None) -> None:
+        found.append(gate.welcome().safe_mode)
+        raise SocketInUse(str(path))
+
+    monkeypatch.setattr(_process, "SocketServer", listening)
+    settings = resolve_daemon(DaemonFlags(state_dir=str(tmp_path)), {})
+
+    with pytest.raises(SocketInUse):
+        Daemon(lambda: settings, RuntimeOptions(), {}).run()
+
+    assert found == [True]
+
+
+def test_a_start_that_cannot_listen_is_no_crash(cli: CommandLine) -> None:
+    in_the_way = cli.directory / "file"
+    in_the_way.touch()
+
+    refused = [cli("serve", "--socket", in_the_way) for _ in range(3)]
+
+    assert all(run.returncode and "file of another kind" in run.stderr for run in refused)
+    with Store.inspect(cli.state_dir) as store:
+        record = store.values.get(NAME)
+        assert record is not None
+        assert unclean(store, record.updated_ms) == ()
