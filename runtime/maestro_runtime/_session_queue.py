@@ -77,7 +77,8 @@ class SessionQueue:
 
     def claim(self, session_id: str, claimed: Collection[str] | None) -> Collection[str] | None:
         """Take a session out of the queue; return what was claimed when it came into it."""
-        waiting = self._waiting.pop(session_id, None)
+        with self._lock:
+            waiting = self._waiting.pop(session_id, None)
         return claimed if waiting is None else waiting.claimed
 
     def next(self) -> str | None:
