@@ -10,6 +10,7 @@ from maestro_actors.errors import LimitInvalid
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.limits import CallLimits, require_positive
+from maestro_runtime.statements.money import usd
 
 SESSIONS_QUEUED: Final = 1_000
 """Built-in bound of the queue of sessions."""
@@ -71,7 +72,9 @@ def _flat(policy: RuntimePolicy) -> Iterator[tuple[str, str]]:
     for name, concurrency in calls.personas.items():
         yield f"limits.personas.{name}.concurrency", str(concurrency)
     for budget in policy.budgets:
-        yield from _fields(f"budgets.{budget.id}", budget)
+        for key, value in _fields(f"budgets.{budget.id}", budget):
+            is_money = key.endswith(".limit") and budget.metric == "money"
+            yield key, f"{usd(budget.limit)} USD" if is_money else value
 
 
 def _fields(place: str, struct: msgspec.Struct) -> Iterator[tuple[str, str]]:

@@ -117,3 +117,13 @@ def test_what_differs_between_two_policies_is_said_in_words() -> None:
         "budgets.house.limit: 5 -> 6",
         "limits.sessions_running: none -> 2",
     )
+
+
+def test_a_limit_in_money_that_differs_is_said_as_it_is_written_in_the_file() -> None:
+    def policy(nano_usd: int) -> RuntimePolicy:
+        budget = Budget(id="daily", window="day", metric="money", limit=nano_usd)
+        return RuntimePolicy(budgets=(budget,))
+
+    assert differences(policy(50_000_000_000), policy(62_500_000_000)) == (
+        "budgets.daily.limit: 50.00 USD -> 62.50 USD",
+    )
