@@ -1,6 +1,7 @@
 """The state a command is about: its records, and the process that runs sessions in it, if any."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from maestro_runtime.cli._options import socket_path, state_path
@@ -8,7 +9,6 @@ from maestro_runtime.cli._output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import msgspec
 
@@ -90,7 +90,7 @@ class Owner:
 
         return self._asked(CUSTODIAN_ADDRESS, VerifyState())
 
-    def backup(self, destination: "Path") -> None:
+    def backup(self, destination: Path) -> None:
         """Have a copy written; raises as `StateView.backup`."""
         from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, BackUpState
 
@@ -138,7 +138,7 @@ def open_state(state_dir: str | None) -> "Iterator[StateView | Owner]":
     try:
         view = Store.inspect(path)
     except StateOwned as owned:
-        with _through_socket(path, owned) as owner:
+        with _through_socket(state_dir, owned) as owner:
             yield owner
     else:
         with view:
@@ -180,10 +180,9 @@ def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
         ProtocolMismatch, PeerRefused: It does not talk to this program.
     """
     from maestro_runtime.wire.errors import DaemonUnreachable
-    from maestro_runtime.wire.line import Line
 
     try:
-        line = Line(socket_path(state_path(state_dir)))
+        line = _line(state_dir)
     except DaemonUnreachable:
         yield None
         return
@@ -192,12 +191,11 @@ def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
 
 
 @contextmanager
-def _through_socket(path: "Path", owned: "StateOwned") -> "Iterator[Owner]":
+def _through_socket(state_dir: str | None, owned: "StateOwned") -> "Iterator[Owner]":
     from maestro_runtime.wire.errors import DaemonUnreachable
-    from maestro_runtime.wire.line import Line
 
     try:
-        line = Line(socket_path(path))
+        line = _line(state_dir)
     except DaemonUnreachable:
         # An owner without one, such as a backup, or a release from before there was one.
         raise owned from None
@@ -205,3 +203,26 @@ def _through_socket(path: "Path", owned: "StateOwned") -> "Iterator[Owner]":
         if line.welcome.safe_mode:
             say("the daemon is in safe mode, nothing runs; see `state leave-safe-mode --help`")
         yield Owner(line)
+
+
+def _line(state_dir: str | None) -> "Line":
+    """Connect to the owner of the state directory in force.
+
+    Raises:
+        DaemonUnreachable: Nobody answers, or who does has another directory than the flag names.
+        ProtocolMismatch, PeerRefused: It does not talk to this program.
+    """
+    from maestro_runtime.wire.errors import DaemonUnreachable
+    from maestro_runtime.wire.line import Line
+
+    path = state_path(state_dir)
+    socket = socket_path(path)
+    line = Line(socket)
+    # What the environment names may be the daemon of another one.
+    if state_dir is not None and socket.parent.resolve() != path.resolve():
+        with ExitStack() as refused:
+            refused.enter_context(line)
+            if Path(Owner(line).info().path).resolve() != path.resolve():
+                raise DaemonUnreachable(str(socket), "another state is served there")
+            refused.pop_all()
+    return line

@@ -14,7 +14,7 @@ from maestro_runtime.cli._waiting import Deadline
 from maestro_runtime.wire.line import SOCKET_NAME
 from maestro_runtime.wire.orders import Accepted
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
-from served import serving, stopped, wait_for_event
+from served import serving, session_under_way, state_of, stopped, wait_for_event
 
 
 @pytest.fixture
@@ -230,3 +230,26 @@ def test_whoever_comes_when_the_daemon_dies_is_shown_what_the_next_one_does(
     assert shown.startswith("session hello started; workspace ")
     assert "hello: started" in shown
     assert "hello: done" in shown
+
+
+def test_a_state_that_a_flag_names_is_meant_whatever_socket_the_environment_names(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    session_under_way(cli, "mine", seconds=0.1)
+    other = CommandLine(tmp_path / "other")
+    other.directory.mkdir()
+    session_under_way(other, "mine", seconds=0.1)
+    named = ("--state-dir", other.state_dir)
+    with serving(cli):
+        wait_for_event(cli, "mine", "session_done")
+        cli.environment["MAESTRO_SOCKET"] = str(cli.state_dir / SOCKET_NAME)
+
+        refused = cli("session", "remove", "mine", *named)
+        listed = cli("session", "list", *named)
+        removed = cli("session", "remove", "mine", "--state-dir", cli.state_dir)
+
+    assert refused.returncode == 6, refused.stderr
+    assert "it must have ended" in refused.stderr
+    assert "mine" in listed.stdout
+    assert removed.returncode == 0, removed.stderr
+    assert state_of(other, "mine") == "running"
