@@ -10,17 +10,19 @@ from typing import Final
 import forked
 import mortal
 from dealings import check_all_settled, check_dealings
-from family import Family
+from family import Family, Member
 from invariants import Observed, Task, check_over, check_state, done_tasks
 from maestro_runtime.testing import end_of
 from maestro_storage import Store
 from mortal import Places
 from outside import Outside, outside
-from person import random_deeds
+from person import Verb, random_deeds
 from program import billed, random_program
 
 COMMITS_MAX: Final = 8
 """Most commits of a life that ends at the boundary of one; an attempt takes two."""
+COMMITS_OF_A_DEED: Final = 4
+"""How many more there are, at most, for each thing that a person wants to do in it."""
 LIFE_SECONDS_MAX: Final = 0.08
 """Longest life that ends at any other moment, its start included."""
 KILLS_MAX: Final = 40
@@ -46,7 +48,9 @@ class Storm:
         )
         self._program.write(directory, billed(world.provider.socket))
         self._places = replace(Places.of(directory, world), answers=self._program.answers)
-        self._deeds: Counter[str] = Counter()
+        self._deeds: Counter[Verb] = Counter()
+        self._reruns_max = 0
+        """Most that there may be once the life has ended which runs now."""
         self._world = world
         self._observed = Observed(attempts_max=ATTEMPTS_MAX, rounds_max=ROUNDS_MAX)
         self._done: frozenset[Task] = frozenset()
@@ -69,15 +73,16 @@ class Storm:
         sessions = check_over(self._places.state_dir, self._observed, self._done)
         self._program.check_end(sessions)
         check_all_settled(self._places.state_dir, self._world.look())
-        with Store.inspect(self._places.state_dir) as store:
-            kept = sum(len(member.kept) for member in Family(store).members.values())
+        members = self._members()
         return Counter(
             kills=kills,
             runs=1,
-            kept=kept,
+            kept=sum(len(member.kept) for member in members),
             forks=len(sessions) - 1,
             tasks=sum(len(states) for states in sessions.values()),
             deeds=self._deeds.total(),
+            reruns=self._reruns_at_once(),
+            reruns_asked=sum(member.lineage.reruns_asked for member in members),
         )
 
     def _observe(self) -> None:
@@ -85,14 +90,26 @@ class Storm:
         check_dealings(self._places.state_dir, seen)
         self._observed.acknowledged = [told.event for told in seen.told if told.event is not None]
         self._observed.runs = seen.runs
+        assert self._reruns_at_once() <= self._reruns_max, "nobody has asked for a rerun"
+
+    def _members(self) -> list[Member]:
+        if not (self._places.state_dir / "data").exists():
+            return []
+        with Store.inspect(self._places.state_dir) as store:
+            return [*Family(store).members.values()]
+
+    def _reruns_at_once(self) -> int:
+        return sum(member.lineage.reruns_at_once for member in self._members())
 
     def _lived(self) -> bool:
         """Let the run live until its end or a random one; True if it was its own."""
         deeds = random_deeds(self._chance, gentle=self._is_gentle)
-        self._deeds.update(deed.verb for deed in deeds)
+        verbs = Counter(deed.verb for deed in deeds)
+        self._deeds += verbs
+        self._reruns_max = self._reruns_at_once() + verbs["rerun"]
         if self._chance.random() < 3 / 4:
             when = self._chance.choice(("before", "after"))
-            number = self._chance.randint(1, COMMITS_MAX)
+            number = self._chance.randint(1, COMMITS_MAX + COMMITS_OF_A_DEED * len(deeds))
             code = forked.run(mortal.main, self._places, when, number, deeds)
         else:
             process = forked.start(mortal.main, self._places, "never", 0, deeds)

@@ -27,7 +27,7 @@ def check_dealings(state_dir: Path, seen: Seen) -> None:
             assert seen.is_nothing
             return
         _check_bills(store, seen)
-        _check_postings(store, seen.posted)
+        _check_postings(store, seen.posted, family)
         _check_files(family)
         for told in seen.told:
             if told.event is None:
@@ -76,7 +76,7 @@ def _check_bills(store: StateView, seen: Seen) -> None:
             assert (row.input_tokens, row.output_tokens) == billed, f"{row} is not {billed}"
 
 
-def _check_postings(store: StateView, posted: list[Posted]) -> None:
+def _check_postings(store: StateView, posted: list[Posted], family: Family) -> None:
     """Invariants 5 and 8: nothing was posted before its row was durable, and nothing in two forms.
 
     A posting may arrive twice; its receiver tells by the id that it is the same.
@@ -94,6 +94,7 @@ def _check_postings(store: StateView, posted: list[Posted]) -> None:
         assert tickets[session.session_id] == failures.total()
         events = store.events.scan(session.session_id)
         again = Counter(event.task_id for event in events if event.kind == "task_retried")
+        again.update(name for name, _ in family.members[session.session_id].lineage.reruns)
         for task_id, count in failures.items():
             assert count <= 1 + again[task_id], f"{task_id} has failed for good {count} times"
 

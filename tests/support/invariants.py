@@ -48,8 +48,9 @@ def check_state(state_dir: Path, observed: Observed) -> None:
             _check_tasks(store, session_id)
         _check_counters(store)
         _check_alerts(store)
-        _check_attempts(store, observed)
-        Family(store).check()
+        family = Family(store)
+        family.check()
+        _check_attempts(store, observed, family)
 
 
 Task = tuple[str, str]
@@ -89,6 +90,8 @@ def check_over(
         members = Family(store).members
         for session_id, task_id in done_before:
             assert task_id in members[session_id].lineage.ever_done
+        for member in members.values():
+            assert member.lineage.cancelled or not member.lineage.is_to_rerun
         return {session_id: _states_at_end(store, session_id) for session_id in members}
 
 
@@ -201,7 +204,7 @@ def _check_alerts(store: StateView) -> None:
         assert reached == {fired.permille for fired in row.fired}
 
 
-def _check_attempts(store: StateView, observed: Observed) -> None:
+def _check_attempts(store: StateView, observed: Observed, family: Family) -> None:
     """Invariants 3, 5 and 6: limits and deadlines hold, and nothing ran that was not durable."""
     attempts = list(store.attempts.scan())
     by_call = {attempt.call_id.hex(): attempt for attempt in attempts}
@@ -221,6 +224,10 @@ def _check_attempts(store: StateView, observed: Observed) -> None:
         for event in store.events.scan()
         if event.kind in ("task_retried", "task_answered")
     )
+    reruns_of: dict[Task, list[int]] = {}
+    for session_id, member in family.members.items():
+        for task_id, at_ms in member.lineage.reruns:
+            reruns_of.setdefault((session_id, task_id), []).append(at_ms)
     of_task: dict[Task, list[AttemptRecord]] = {}
     for attempt in attempts:
         of_task.setdefault((attempt.session_id, attempt.task_id), []).append(attempt)
@@ -230,6 +237,12 @@ def _check_attempts(store: StateView, observed: Observed) -> None:
         assert max(row.round for row in rows) <= observed.rounds_max
         for before, after in pairwise(rows):
             assert before.finished_ms is not None
+            if any(
+                before.finished_ms <= at_ms <= after.started_ms for at_ms in reruns_of.get(task, ())
+            ):
+                # It neither waits for what it had waited for, nor needs a reason.
+                assert after.round > before.round
+                continue
             if before.delay_ms is None:
                 # Only because a person said so, and in another round.
                 again[task] -= 1

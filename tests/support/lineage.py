@@ -52,6 +52,14 @@ class Lineage:
         self.begun: Counter[str] = Counter()
         """Attempts of each task."""
         self.cancelled = self.paused = False
+        self.reruns: list[tuple[str, int]] = []
+        """Tasks that were to run again, and when."""
+        self.is_to_rerun = False
+        """Whether a rerun is asked for that is not done."""
+        self.reruns_at_once = 0
+        """Those that nothing in flight had to be waited for."""
+        self.reruns_asked = 0
+        """Those that were asked for and done later; asked for twice before, they are one."""
 
     def observe(self, event: EventRecord) -> None:
         """Take the next event; AssertionError if it must not happen."""
@@ -67,8 +75,10 @@ class Lineage:
                 self._has_passed(event.task_id, "done" if event.kind == "task_done" else "skipped")
             case "phase_finished" | "checkpoint_taken":
                 self._recorded(event)
+            case "rerun_asked":
+                self.is_to_rerun = True
             case "session_rerun":
-                self._again(self.phases_from(str(event.data["from_phase"])))
+                self._again(self.phases_from(str(event.data["from_phase"])), event.at_ms)
             case "session_paused" | "session_cancelled":
                 assert not self.running, f"{event.kind}, but {self.running} go on"
                 self.paused = event.kind == "session_paused"
@@ -121,11 +131,17 @@ class Lineage:
         assert number not in self.then, f"checkpoint {number} again"
         self.then[number] = dict(self.passed)
 
-    def _again(self, names: set[str]) -> None:
+    def _again(self, names: set[str], at_ms: int) -> None:
         assert not self.running
+        if self.is_to_rerun:
+            self.reruns_asked += 1
+        else:
+            self.reruns_at_once += 1
+        self.is_to_rerun = False
         again = {task_id for task_id, phase in self._phase_of.items() if phase in names}
         self.passed = {name: how for name, how in self.passed.items() if name not in again}
         self.kept -= again
+        self.reruns += [(task_id, at_ms) for task_id in again]
         self.over = [name for name in self.over if name not in names]
 
     def phases_from(self, name: str) -> set[str]:

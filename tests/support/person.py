@@ -11,12 +11,14 @@ from family import requirement_of
 from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_runtime import ForkOrder, Runtime, SessionOrder
+from maestro_runtime.checkpoints import ArtifactMismatch
+from maestro_runtime.errors import DirectoryUnusable
 from maestro_runtime.help import waiting_for_help
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 
 BOUND_SECONDS: Final = 20.0
-EVENTS_MAX: Final = 6
+EVENTS_MAX: Final = 3
 """Most events between one deed and the next."""
 DEEDS_MAX: Final = 3
 """Of one life."""
@@ -24,10 +26,10 @@ DEEDS_MAX: Final = 3
 FORKS_MAX: Final = 2
 """Of one run, forks of forks included."""
 
-Verb = Literal["pause", "interrupt", "hesitate", "retry", "cancel", "fork", "abandon"]
-VERBS: Final[tuple[Verb, ...]] = ("pause", "retry", "fork", "interrupt", "hesitate", "abandon")
-GENTLE: Final = VERBS[:3]
+Verb = Literal["pause", "interrupt", "hesitate", "retry", "cancel", "fork", "abandon", "rerun"]
+GENTLE: Final[tuple[Verb, ...]] = ("pause", "retry", "fork", "rerun")
 """They let calls in flight come to their end."""
+VERBS: Final[tuple[Verb, ...]] = (*GENTLE, "fork", "interrupt", "hesitate", "abandon")
 Decision = Literal["skip", "give_up"]
 
 
@@ -123,13 +125,28 @@ class Person:
                 runtime.cancel(session_id, deadline_seconds=BOUND_SECONDS)
             case "fork":
                 self._fork(session, place)
-            case "abandon" if session.origin_session:
-                runtime.cancel(session_id, deadline_seconds=BOUND_SECONDS).result(BOUND_SECONDS)
-                self._fork(session, place)
+            case "rerun":
+                self._rerun(session_id, place)
             case "abandon":
-                runtime.pause(session_id).result(BOUND_SECONDS)
-                self._fork(session, place)
-                runtime.resume(session_id)
+                self._abandon(session, place)
+
+    def _abandon(self, session: SessionRecord, place: int) -> None:
+        """Go on with a fork of a session that goes on no more, or not for now."""
+        runtime, session_id = self._runtime, session.session_id
+        if session.origin_session:
+            runtime.cancel(session_id, deadline_seconds=BOUND_SECONDS).result(BOUND_SECONDS)
+            self._fork(session, place)
+        else:
+            runtime.pause(session_id).result(BOUND_SECONDS)
+            self._fork(session, place)
+            runtime.resume(session_id)
+
+    def _rerun(self, session_id: str, place: int) -> None:
+        """Run a phase in which something has begun, and all after it, again."""
+        tasks = self._runtime.store.tasks.scan(session_id)
+        phases = sorted({task.phase for task in tasks if task.ordinal})
+        if phases:
+            self._runtime.rerun(session_id, phases[place % len(phases)])
 
     def _fork(self, session: SessionRecord, place: int) -> None:
         """Fork from one of the checkpoints, half of the time with another requirement.
@@ -159,7 +176,15 @@ class Person:
         )
         with self._told:
             self._going.add(name)
-        self._runtime.fork(order)
+        try:
+            self._runtime.fork(order)
+        except (ArtifactMismatch, DirectoryUnusable):
+            with self._told:
+                self._going.discard(name)
+            # Only a rerun changes files that a checkpoint has.
+            events = self._runtime.store.events.scan(session.session_id)
+            if all(event.kind != "session_rerun" for event in events):
+                raise
 
     def _sessions(self) -> list[SessionRecord]:
         return list(self._runtime.store.sessions.scan())
