@@ -62,6 +62,19 @@ class HostVerbs(SessionVerbs):
             if self._running.held:
                 self._released()
                 self._running.held = False
+                # They are about to be taken up, as far as they can.
+                self._running.forget_left()
+
+    def leave_alone(self, session_id: str, reason: str) -> None:
+        """Say why a session that was under way is not gone on with, until it is resumed.
+
+        Whoever waits for it in another process gets `SessionLeftAlone`.
+        """
+        self._running.leave(session_id, reason)
+
+    def why_left(self, session_id: str) -> str | None:
+        """Return why nobody goes on with a session; None if it goes on, or that was not said."""
+        return self._running.why_left(session_id)
 
     def take_up(self, session_id: str) -> Session:
         """Go on with a session as a stop or a crash has left it.

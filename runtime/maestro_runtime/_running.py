@@ -75,6 +75,8 @@ class RunningSessions:
         self._turns: dict[str, Ended] = {}
         """When each, if somebody waits for that, begins anew or ends."""
         self._failure: BaseException | None = None
+        self._left: dict[str, str] = {}
+        """Sessions that nobody goes on with, and why."""
         self.held = False
         """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
@@ -185,6 +187,7 @@ class RunningSessions:
         with self._lock:
             self._require_open(session_id)
             ended = self._ended.get(session_id)
+            self._left.pop(session_id, None)
             if ended is not None and self.is_running(session_id):
                 return ended
             if ended is None or ended.is_done:
@@ -229,6 +232,21 @@ class RunningSessions:
         """Say that a session that was queued cannot begin; it stays as it is on record."""
         self._settle(self._ended[session_id], error)
         self._remember(session_id)
+        self.leave(session_id, str(error) or type(error).__name__)
+
+    def leave(self, session_id: str, reason: str) -> None:
+        """Say that nobody goes on with a session that has work left, until it is resumed."""
+        self._left[session_id] = reason
+        # For those who wait in other processes it is over, too.
+        self.news.note(session_id)
+
+    def forget_left(self) -> None:
+        """Take back what was said of sessions that nobody goes on with."""
+        self._left.clear()
+
+    def why_left(self, session_id: str) -> str | None:
+        """Return why nobody goes on with a session; None if that was not said."""
+        return self._left.get(session_id)
 
     def _remember(self, session_id: str) -> None:
         """Keep a session that has ended in mind, and forget the one that did so longest ago."""

@@ -307,6 +307,18 @@ class SafeMode(RuntimeFault):
         )
 
 
+class SessionLeftAlone(RuntimeFault):
+    """A session has work left, and the process that has the state does not go on with it."""
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(session_id, reason)
+        self.session_id = session_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} does not go on until it is resumed: {self.reason}"
+
+
 class ActorFailed(RuntimeFault):
     """An actor that nothing may restart has failed: the runtime stopped, the state is intact."""
 

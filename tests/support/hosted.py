@@ -9,8 +9,8 @@ from maestro_runtime import Client, Runtime, RuntimeOptions, open_runtime
 from maestro_runtime.client import ClientOptions, Patience, connect
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
+from maestro_runtime.daemon._taking_up import take_up
 from maestro_storage import StoreOptions
-from maestro_storage.records import SESSION_FINAL
 
 BOUND_SECONDS = 20.0
 
@@ -33,9 +33,7 @@ class Hosted:
             self.socket, RuntimeGate(self.runtime, hosts=True), users=(os.getuid(),)
         )
         self._stack.callback(server.close)
-        for record in list(self.runtime.store.sessions.scan()):
-            if record.state not in (*SESSION_FINAL, "paused", "help_needed"):
-                self.runtime.take_up(record.session_id)
+        take_up(self.runtime, lambda _: True)
         return self.runtime
 
     def stop(self) -> None:

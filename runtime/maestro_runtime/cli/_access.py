@@ -72,6 +72,16 @@ class Owner:
             return False
         return True
 
+    def why_left(self, session_id: str) -> str | None:
+        """Return why it does not go on with a session that has work left; None: it does.
+
+        Raises:
+            DaemonUnreachable: It is gone.
+        """
+        from maestro_runtime.wire.news import NEWS_ADDRESS, WhoRests
+
+        return self._asked(NEWS_ADDRESS, WhoRests(sessions=(session_id,))).left.get(session_id)
+
     def carry_out(self, order: "Request[ReplyT]") -> "ReplyT":
         """Have an order carried out; durable on return. Raises what the verb of `Runtime` does."""
         from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS

@@ -12,6 +12,7 @@ from maestro_runtime.cli._following import followed
 from maestro_runtime.cli._output import say
 from maestro_runtime.cli._progress import progress
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
+from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.report import SessionReport, session_report
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.orders import Accepted
@@ -45,6 +46,7 @@ class Attendance:
             TimedOut: The deadline has passed; the session goes on.
             NotFound: The session is removed.
             DaemonUnreachable: Its process is gone, and none has come back within a minute.
+            SessionLeftAlone: Whoever has the state now does not go on with it.
         """
         session_id = self._session_id
         report, is_over = self._first_sight(deadline)
@@ -63,15 +65,18 @@ class Attendance:
                 # An earlier end is on record, too.
                 if any(event.kind in _ENDS and event.sequence > known for event in events):
                     ended_at = time.monotonic()
-                if owner is None:
-                    found = self._left_behind()
-                elif ended_at is not None:
-                    found = self._ended(owner, time.monotonic() - ended_at)
-                else:
-                    found = None
+                found = self._seen(owner, ended_at)
                 if found is not None:
                     return found
+                if owner is not None and not events:
+                    self._require_going(owner)
         raise AssertionError("a stream of events has no end")
+
+    def _seen(self, owner: Owner | None, ended_at: float | None) -> SessionReport | None:
+        """Return the report if it is the last one."""
+        if owner is None:
+            return self._left_behind()
+        return None if ended_at is None else self._ended(owner, time.monotonic() - ended_at)
 
     def _first_sight(self, deadline: Deadline) -> tuple[SessionReport, bool]:
         """Return where a session stands, and whether there is nothing to wait for."""
@@ -96,12 +101,25 @@ class Attendance:
                 found = self._ended(owner, TICKET_SECONDS)
             if found is not None:
                 return found
+            if owner is not None:
+                self._require_going(owner)
         raise AssertionError("a stream of events has no end")
 
     def _stands(self, owner: Owner) -> SessionReport | None:
         with suppress(DaemonUnreachable):
             return session_report(owner.records, self._session_id)
         return None
+
+    def _require_going(self, owner: Owner) -> None:
+        """Refuse to wait for a session that the next daemon has left as it is.
+
+        Raises:
+            SessionLeftAlone: It does not go on before somebody resumes it.
+        """
+        with suppress(DaemonUnreachable):
+            reason = owner.why_left(self._session_id)
+            if reason is not None:
+                raise SessionLeftAlone(self._session_id, reason)
 
     def _ended(self, owner: Owner, for_seconds: float) -> SessionReport | None:
         """Return the report once the session has ended, and what follows that at once has followed.

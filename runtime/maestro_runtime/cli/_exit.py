@@ -14,7 +14,10 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command line or the team file is wrong; nothing was started."""
     CANNOT_START = 3
-    """The state directory cannot be used: not writable, of a newer schema, on a network disk."""
+    """The state directory cannot be used: not writable, of a newer schema, on a network disk.
+
+    Or who has it does not go on with the session.
+    """
     OWNED = 4
     """Another process owns the state directory, or has taken it over."""
     NOT_FOUND = 5
@@ -106,6 +109,7 @@ def _code_of(error: Exception) -> ExitCode | None:
             wire.ProtocolMismatch,
             wire.PeerRefused,
             errors.RuntimeDraining,
+            errors.SessionLeftAlone,
             daemon.SocketInUse,
             daemon.SocketUnusable,
         ),

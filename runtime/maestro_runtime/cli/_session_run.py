@@ -26,7 +26,7 @@ from maestro_runtime.cli._sessions import find_session, to_go_on
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
-from maestro_runtime.errors import TeamChanged
+from maestro_runtime.errors import SessionLeftAlone, TeamChanged
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport, session_report
@@ -159,6 +159,9 @@ def _interruptible() -> Iterator[_Reached]:
             yield reached
         except TeamChanged:
             say("nothing was run; to go on with a changed team, accept it: --accept-changes")
+            raise
+        except SessionLeftAlone as left:
+            say(to_go_on(left.session_id))
             raise
         except TimedOut:
             reached.say("it takes longer")

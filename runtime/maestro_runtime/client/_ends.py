@@ -9,6 +9,7 @@ import msgspec
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
 from maestro_runtime.client._link import Link
+from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.wire.news import (
     NEWS_ADDRESS,
     SESSIONS_MAX,
@@ -42,6 +43,7 @@ class Ends:
         """Return what is resolved once nothing runs in a session any more.
 
         Raises, through the future:
+            SessionLeftAlone: It has work left, and the daemon does not go on with it.
             DaemonUnreachable: The daemon is gone for longer than the client's patience.
         """
         with self._lock:
@@ -74,7 +76,7 @@ class Ends:
         except Exception:  # noqa: BLE001 - for those who wait
             self._fail(sys.exc_info(), hears=False)
             return
-        self._resolve(news.sessions)
+        self._resolve(news)
         with self._lock:
             if news.missed:
                 self._unseen.update(self._waiting)
@@ -101,7 +103,7 @@ class Ends:
 
     def _seen(self, answer: LaneFuture[bytes]) -> None:
         try:
-            found = _resting(answer.get(timeout=0)).sessions
+            found = _resting(answer.get(timeout=0))
         except Exception:  # noqa: BLE001 - for those who wait
             self._fail(sys.exc_info())
             return
@@ -110,12 +112,17 @@ class Ends:
         self._resolve(found)
         self._look()
 
-    def _resolve(self, sessions: tuple[str, ...]) -> None:
+    def _resolve(self, news: Ended | Resting) -> None:
         with self._lock:
-            over = [self._waiting.pop(name) for name in sessions if name in self._waiting]
-            self._unseen.difference_update(sessions)
-        for future in over:
-            future.set(None)
+            known = [name for name in news.sessions if name in self._waiting]
+            over = {name: self._waiting.pop(name) for name in known}
+            self._unseen.difference_update(news.sessions)
+        for name, future in over.items():
+            if name in news.left:
+                error = SessionLeftAlone(name, news.left[name])
+                future.set_exception((SessionLeftAlone, error, None))
+            else:
+                future.set(None)
 
     def _fail(self, error: Any, *, hears: bool = True) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """Answers who waits for events and ends of sessions, on the loop of the connections."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -64,7 +65,9 @@ class Newsroom:
                 if len(request.sessions) > SESSIONS_MAX:
                     rule = f"it must ask about at most {SESSIONS_MAX} sessions"
                     raise RequestInvalid(NEWS_ADDRESS, rule)
-                return encode(Resting(sessions=tuple(filter(self._rests, request.sessions))))
+                left = self._left(request.sessions)
+                resting = (name for name in request.sessions if name in left or self._rests(name))
+                return encode(Resting(sessions=tuple(resting), left=left))
             case AwaitPhases():
                 await self._runtime.phases_over(request.session_id, request.phases)
                 return encode(PhasesOver())
@@ -113,9 +116,20 @@ class Newsroom:
             if sessions is None:
                 return Ended(epoch=epoch, number=number, sessions=(), missed=True)
             if sessions:
-                number = request.after + len(sessions[:SESSIONS_MAX])
-                return Ended(epoch=epoch, number=number, sessions=sessions[:SESSIONS_MAX])
+                sessions = sessions[:SESSIONS_MAX]
+                number, left = request.after + len(sessions), self._left(sessions)
+                return Ended(epoch=epoch, number=number, sessions=sessions, left=left)
             await next_one
+
+    def _left(self, sessions: Iterable[str]) -> dict[str, str]:
+        """Return those that nobody goes on with, and why."""
+        reasons = {name: self._runtime.why_left(name) for name in sessions}
+        return {
+            name: reason
+            for name, reason in reasons.items()
+            # One that was left may have been cancelled since.
+            if reason is not None and not self._rests(name)
+        }
 
     def _rests(self, session_id: str) -> bool:
         try:

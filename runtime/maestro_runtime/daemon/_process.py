@@ -26,7 +26,7 @@ from maestro_runtime.daemon._pulse import Pulse
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
 from maestro_runtime.daemon._starts import Starts
-from maestro_runtime.daemon._taking_up import TakenUp, take_up
+from maestro_runtime.daemon._taking_up import TakenUp, take_up, under_way
 from maestro_runtime.daemon.errors import DaemonError
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
@@ -121,6 +121,8 @@ class Daemon:
         if starts.too_many:
             _log.error("safe mode after %d starts that ended in a crash", len(starts.unclean))
             runtime.hold(self._leave_safe_mode)
+            for record in self._finished(lambda: list(under_way(runtime.store))):
+                runtime.leave_alone(record.session_id, "the daemon is in safe mode after crashes")
         return starts
 
     def _listening(self, runtime: Runtime, starts: Starts) -> SocketServer:

@@ -31,12 +31,16 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[str, ...]
     missed: bool = False
     """There may have been others that nobody knows of any more: look at those that matter."""
+    left: dict[str, str] = {}
+    """Those that have not ended, but nobody goes on with; and why."""
 
 
 class Resting(msgspec.Struct, frozen=True, kw_only=True):
     """Those of some sessions in which nothing runs, or that there are not."""
 
     sessions: tuple[str, ...]
+    left: dict[str, str] = {}
+    """Those of them that have work left, but nobody goes on with; and why."""
 
 
 class PhasesOver(msgspec.Struct, frozen=True, kw_only=True):

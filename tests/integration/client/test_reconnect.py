@@ -16,7 +16,8 @@ from hosted import BOUND_SECONDS, HASTY, Hosted
 from maestro_actors.team import Persona
 from maestro_runtime import Client, SessionOrder, connect
 from maestro_runtime.client import ClientOptions, Patience
-from maestro_runtime.errors import RuntimeDraining
+from maestro_runtime.errors import RuntimeDraining, SessionLeftAlone
+from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.wire.errors import DaemonUnreachable, ProtocolMismatch
 from maestro_runtime.wire.faults import refusal
 from maestro_runtime.wire.frames import (
@@ -70,6 +71,44 @@ def test_an_end_that_comes_while_nobody_listens_is_seen(
 
     assert waiting.result(BOUND_SECONDS).state == "cancelled"
     assert not futures[1].is_done
+
+
+def test_who_waits_for_a_session_that_cannot_go_on_after_a_restart_hears_why(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    waiting = client.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+    other = client.run(SessionOrder(SLOW, "other", tmp_path / "other"))
+    hosted.stop()
+    (tmp_path / "slow").rename(tmp_path / "away")
+    (tmp_path / "slow").write_text("in the way")
+
+    hosted.start()
+
+    with pytest.raises(SessionLeftAlone, match=r"'slow' does not go on until it is resumed: .*out"):
+        waiting.result(BOUND_SECONDS)
+    assert not other._ended.is_done
+    (tmp_path / "slow").unlink()
+    (tmp_path / "away").rename(tmp_path / "slow")
+    again = client.resume("slow")
+    client.cancel("slow", deadline_seconds=0.0)
+    assert again.result(BOUND_SECONDS).state == "cancelled"
+
+
+def test_who_waits_for_a_queued_session_that_cannot_begin_hears_why(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    hosted.runtime.govern(RuntimePolicy(sessions_running=1))
+    client.run(SessionOrder(SLOW, "first", tmp_path / "first"))
+    waiting = client.run(SessionOrder(SLOW, "second", tmp_path / "second"))
+    future = client.ended("second")
+    (tmp_path / "second").rmdir()
+    (tmp_path / "second").write_text("in the way")
+
+    client.cancel("first", deadline_seconds=0.0)
+
+    with pytest.raises(SessionLeftAlone, match="'second' does not go on"):
+        future.get(timeout=BOUND_SECONDS)
+    assert waiting.report().state == "queued"
 
 
 def test_an_event_stream_goes_on_without_gap_or_repeat(

@@ -64,6 +64,41 @@ def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) 
         assert unclean(store, record.updated_ms) == ()
 
 
+def test_who_waits_for_a_session_that_safe_mode_leaves_alone_hears_why(cli: CommandLine) -> None:
+    session_under_way(cli, "going", seconds=600)
+    for _ in range(3):
+        crash(cli)
+
+    with serving(cli):
+        watched = cli("session", "watch", "going")
+
+    assert watched.returncode == 3, watched.stderr
+    assert "to go on: maestro-runtime session resume going" in watched.stderr
+    assert watched.stderr.splitlines()[-1] == (
+        "error: session 'going' does not go on until it is resumed: "
+        "the daemon is in safe mode after crashes"
+    )
+
+
+def test_who_waits_while_the_daemon_comes_back_in_safe_mode_hears_why(cli: CommandLine) -> None:
+    session_under_way(cli, "going", seconds=600)
+    for _ in range(2):
+        crash(cli)
+
+    with (
+        serving(cli) as last,
+        killed_at_the_end(cli.start("session", "watch", "going")) as watching,
+    ):
+        wait_for_line(watching, "session going started")
+        last.kill()
+        last.communicate(timeout=BOUND_SECONDS)
+        with serving(cli):
+            _, said = watching.communicate(timeout=BOUND_SECONDS)
+
+    assert watching.returncode == 3
+    assert "the daemon is in safe mode after crashes" in said
+
+
 def test_safe_mode_is_not_left_where_there_is_no_daemon(cli: CommandLine) -> None:
     result = cli("state", "leave-safe-mode")
 

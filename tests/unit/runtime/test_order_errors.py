@@ -61,6 +61,10 @@ from maestro_runtime import errors
             ),
         ),
         (
+            errors.SessionLeftAlone("s1", "engine 'e' is not there"),
+            "session 's1' does not go on until it is resumed: engine 'e' is not there",
+        ),
+        (
             errors.SessionConflict("s1", "the labels", "a=1", "a=2"),
             "session 's1' was started with the labels 'a=1', got 'a=2'",
         ),
