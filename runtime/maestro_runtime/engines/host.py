@@ -5,7 +5,7 @@ Processes are started from this thread only, so none of them depends on a thread
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
@@ -52,6 +52,8 @@ class EngineHost:
         self._lock = threading.Lock()
         self._calls: dict[str, tuple[Call, Reply]] = {}
         self._unanswered: set[str] = set()
+        self._told: dict[str, bool] = {}
+        """Unanswered calls that were told to end, and whether they are waited for no longer."""
         self._inbox: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -92,25 +94,31 @@ class EngineHost:
         with self._lock:
             return frozenset(self._unanswered)
 
+    def told(self) -> Mapping[str, bool]:
+        """Return the unanswered calls that were told to stop; True for those that were killed."""
+        with self._lock:
+            return dict(self._told)
+
     def cancel(self, call_id: str) -> None:
         """Stop a call; its reply follows, "interrupted" unless it was done already.
 
         Nothing happens if there is no such call: it may have been answered a moment ago.
         """
-        self._tell(call_id, lambda call: call.stop("cancelled"))
+        self._tell(call_id, lambda call: call.stop("cancelled"), kills=False)
 
     def kill(self, call_id: str) -> None:
         """Have a call end now: its processes are killed without grace, and nobody waits for it.
 
         Nothing happens if there is no such call.
         """
-        self._tell(call_id, Call.kill)
+        self._tell(call_id, Call.kill, kills=True)
 
-    def _tell(self, call_id: str, order: Callable[[Call], None]) -> None:
+    def _tell(self, call_id: str, order: Callable[[Call], None], *, kills: bool) -> None:
         with self._lock:
             entry = self._calls.get(call_id)
             if entry is not None and not self._closed:
                 call = entry[0]
+                self._told[call_id] = kills or self._told.get(call_id, False)
                 self._post(lambda: order(call))
 
     def recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
@@ -225,6 +233,7 @@ class EngineHost:
         if entry is not None:
             entry[1](outcome)
             self._unanswered.discard(call_id)
+            self._told.pop(call_id, None)
 
     def _leave_behind(self, call_id: str, task: asyncio.Task[Any], outcome: Outcome) -> None:
         """Answer a call whose engine does not stop, and wait for it no longer."""

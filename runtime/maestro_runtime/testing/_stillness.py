@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 from maestro_runtime.runtime import Runtime
@@ -54,32 +55,54 @@ class Stillness:
             seen = self._moves.count
             if self._death.has_come:
                 raise RuntimeDied(self._death.commits)
+            self._let_answers_return()
+            if self._is_still() and not self._death.has_come:
+                return
             if self._others_work():
                 self._moves.wait_beyond(seen, left_seconds)
-            elif self._is_idle() and not self._others_work() and not self._death.has_come:
-                return
         raise NeverStill(BOUND_SECONDS)
+
+    def _let_answers_return(self) -> None:
+        """Wait until the thread of the engines has done what it was at.
+
+        A call is unanswered until its answer has returned there, and what the answer brings may
+        have moved by then: no other move would end a wait for that call.
+        """
+        loop = self._runtime._host._loop  # noqa: SLF001 - the kit sees what is inside
+        if loop is None:
+            return
+        done = threading.Event()
+        # It is closed with its runtime.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(done.set)
+            done.wait(BOUND_SECONDS)
 
     def _others_work(self) -> bool:
         """Whether a call or a posting is under way: what comes of it is a commit."""
-        held = {order.call_id for order in self._engine.held}
         host = self._runtime._host  # noqa: SLF001 - the kit sees what is inside
+        held = self._engine.stands_still(host.told())
         return bool(host.unanswered() - held) or any(
             row.state == "sending" for row in self._runtime.store.outbox.scan()
         )
 
-    def _is_idle(self) -> bool:
-        """Look at the journal and all actors at once: on the actors' lane, between two turns.
+    def _is_still(self) -> bool:
+        """Look at everything at once: on the actors' lane, between two turns.
 
-        Whoever is idle moves only when something is delivered, which a commit comes before.
+        While the lane is here, nobody is given a call, a posting or a transition. So who has none
+        brings nothing more, and whoever is idle then moves only when a test moves it.
         """
         seen: Future[bool] = Future()
         system, journal = self._runtime.system, self._runtime.store.journal
 
         def look() -> None:
-            # The journal first: when it is idle, all that it had to deliver is in the mailboxes.
-            idle = journal.is_idle
-            seen.set_result(idle and all(actor.state == "idle" for actor in system.dump_actors()))
+            try:
+                # The actors last: what the others had to deliver is in the mailboxes by then.
+                others_rest = not self._others_work() and journal.is_idle
+                idle = others_rest and all(actor.state == "idle" for actor in system.dump_actors())
+            except Exception as error:  # noqa: BLE001 - for the thread that waits
+                seen.set_exception(error)
+            else:
+                seen.set_result(idle)
 
         lane = self._runtime._lane  # noqa: SLF001 - the kit sees what is inside
         lane.call_soon(look)

@@ -105,6 +105,20 @@ class ScriptedEngine:
         with self._changed:
             return [held.order for held in self._held]
 
+    def stands_still(self, told: Mapping[str, bool]) -> set[str]:
+        """Return the ids of the calls that are held and stay so until they are released.
+
+        Args:
+            told: Calls that were told to stop, and whether they were killed: these end, but for
+                deaf ones that were not killed.
+        """
+        with self._changed:
+            return {
+                held.order.call_id
+                for held in self._held
+                if held.order.call_id not in told or (held.deaf and not told[held.order.call_id])
+            }
+
     def wait_for_calls(self, count: int) -> list[CallOrder]:
         """Wait until `count` calls have begun in all, and return the orders of all that have.
 

@@ -30,6 +30,9 @@ SOCKET_NAME: Final = "maestro.sock"
 ANSWER_SECONDS: Final = 60.0
 """Longest wait for an answer."""
 
+WELCOME_SECONDS: Final = 5.0
+"""Longest wait for the handshake: it needs no disk, so who takes longer stands still."""
+
 
 @contextmanager
 def short(path: Path) -> Iterator[str]:
@@ -52,13 +55,13 @@ def connected(path: Path, timeout_seconds: float | None) -> tuple[socket.socket,
         timeout_seconds: Of each read and write from now on; None waits for ever.
 
     Raises:
-        DaemonUnreachable: Nobody answers there.
+        DaemonUnreachable: Nobody answers there within 5 seconds.
         ProtocolMismatch: Who answers speaks another version.
         PeerRefused: This user may not.
     """
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        line.settimeout(ANSWER_SECONDS)
+        line.settimeout(WELCOME_SECONDS)
         with short(path) as reachable:
             line.connect(reachable)
         # Who refuses us does not wait for our name, and has said why.

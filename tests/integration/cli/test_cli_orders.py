@@ -79,7 +79,7 @@ def test_labels_are_shown(three: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--state", "odd"), "must be one of running, "),
+        (("--state", "odd"), "must be one of queued, running, "),
         (("--waiting-for", "godot"), "'godot' is not one of 'call', "),
         (("--cursor", "x"), "error: a cursor must be one that a list of sessions has ended with"),
         (("--limit", "0"), "0 is not in the range"),

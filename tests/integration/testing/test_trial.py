@@ -1,6 +1,8 @@
 """The test kit: what a test says happens, and nothing else."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,8 @@ from maestro_runtime.testing import (
     scripted,
     simple_team,
 )
+
+BOUND_SECONDS = 20.0
 
 pytest_plugins = ["maestro_runtime.testing.fixtures"]
 
@@ -114,6 +118,27 @@ def test_a_deaf_call_keeps_nobody_waiting_at_the_end(trial: TrialRuntime) -> Non
 
     trial.runtime.resume("s-1")
     assert trial.finish().state == "done"
+
+
+def test_a_call_that_was_told_to_stop_is_waited_for_though_its_loop_has_not_looked(
+    trial: TrialRuntime,
+) -> None:
+    trial.engine.otherwise = Hold()
+    trial.start(simple_team())
+    trial.rest()
+    looks = threading.Event()
+    host = vars(trial.runtime)["_host"]
+    vars(host)["_loop"].call_soon_threadsafe(looks.wait, BOUND_SECONDS)
+
+    trial.runtime.cancel("s-1")
+    with ThreadPoolExecutor(1) as other:
+        rested = other.submit(trial.rest)
+        with pytest.raises(TimeoutError):
+            rested.result(0.2)
+        looks.set()
+        rested.result(BOUND_SECONDS)
+
+    assert trial.report().state == "cancelled"
 
 
 def test_a_crash_loses_calls_in_flight_and_keeps_what_was_durable(trial: TrialRuntime) -> None:
