@@ -66,12 +66,7 @@ from maestro_actors.wish import (
     stuck_because,
     wished,
 )
-from maestro_storage.records import (
-    TASK_FINAL,
-    TASK_PASSED,
-    SessionRecord,
-    TaskState,
-)
+from maestro_storage.records import TASK_FINAL, TASK_PASSED, SessionRecord, TaskState
 from maestro_storage.transition import Transition
 
 RECOVERIES_MAX: Final = 50
