@@ -26,6 +26,7 @@ from daemon_process import PROGRAM, DaemonProcess
 from maestro_actors.messages import encode
 from maestro_runtime.wire.line import Line
 from maestro_runtime.wire.metrics import METRICS_ADDRESS, GetMetrics, MetricsText
+from procfs import private_bytes
 
 LIFE_SECONDS: Final = 600.0
 """Longest life of one daemon; there are at least two."""
@@ -48,7 +49,7 @@ class Measure:
 
 
 MEASURES: Final = (
-    Measure("memory (bytes)", "process_resident_memory_bytes", 12 << 20),
+    Measure("memory (bytes)", "private", 12 << 20),
     Measure("threads", "process_threads", 2),
     Measure("descriptors", "process_open_fds", 2),
     Measure("actors", "maestro_actors", 0),
@@ -144,8 +145,12 @@ def soak(
 
 
 def metrics(socket: Path) -> Metrics:
-    """Return what a daemon says of itself, the labels of each metric added up."""
+    """Return what a daemon says of itself, the labels of each metric added up, and its memory.
+
+    The pages of the data file that it has looked at are not its own: the kernel may take them.
+    """
     with Line(socket) as line:
+        pid = line.welcome.pid
         answer = line.ask(METRICS_ADDRESS, encode(GetMetrics()))
     found: Metrics = {}
     for text in msgspec.msgpack.decode(answer, type=MetricsText).text.splitlines():
@@ -155,6 +160,7 @@ def metrics(socket: Path) -> Metrics:
             found[name] = found.get(name, 0.0) + float(value)
             if series == USAGE:
                 found["usage"] = float(value)
+    found["private"] = private_bytes(pid)
     found["records"] = found["maestro_store_records"] - found["usage"]
     return found
 

@@ -13,9 +13,9 @@ def threads(pid: int) -> int:
     return _status(pid, "Threads")
 
 
-def resident_bytes(pid: int) -> int:
-    """Return the memory it has."""
-    return _status(pid, "VmRSS") << 10
+def private_bytes(pid: int) -> int:
+    """Return the memory that only it has: without the pages of files that it has mapped."""
+    return _status(pid, "RssAnon") << 10
 
 
 def peak_bytes(pid: int) -> int:
