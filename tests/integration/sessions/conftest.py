@@ -1,3 +1,5 @@
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,3 +36,17 @@ def runtime(tmp_path: Path, options: RuntimeOptions) -> Iterator[Runtime]:
 def gated(tmp_path: Path) -> SessionOrder:
     """Session `s-1` of two phases with two contracts each, whose calls the gate holds."""
     return SessionOrder(gated_team(), "s-1", tmp_path / "out")
+
+
+@pytest.fixture
+def callable_name() -> Iterator[str]:
+    """A `python` engine that does nothing, as `module:function`."""
+
+    async def work(_task: object) -> None:
+        return None
+
+    module = types.ModuleType("maestro_test_idle")
+    vars(module)["work"] = work
+    sys.modules[module.__name__] = module
+    yield f"{module.__name__}:work"
+    del sys.modules[module.__name__]

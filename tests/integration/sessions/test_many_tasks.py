@@ -1,9 +1,6 @@
 """A session with more tasks than any machine has threads."""
 
-import sys
 import threading
-import types
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +10,6 @@ from maestro_runtime import SessionOrder, open_runtime
 from maestro_storage.records import EventRecord
 
 TASKS = 10_000
-
-
-@pytest.fixture
-def callable_name() -> Iterator[str]:
-    """A `python` engine that does nothing, as `module:function`."""
-
-    async def work(_task: object) -> None:
-        return None
-
-    module = types.ModuleType("maestro_test_noop")
-    vars(module)["work"] = work
-    sys.modules[module.__name__] = module
-    yield f"{module.__name__}:work"
-    del sys.modules[module.__name__]
 
 
 @pytest.mark.timeout(120)

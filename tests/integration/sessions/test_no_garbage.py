@@ -1,8 +1,6 @@
 """What attempts leave to the garbage collector: nothing, so that it may look seldom."""
 
 import gc
-import sys
-import types
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +12,6 @@ from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime._garbage import YOUNG_OBJECTS_MAX, collect_seldom
 
 TASKS = 20
-
-
-@pytest.fixture
-def callable_name() -> Iterator[str]:
-    """A `python` engine that does nothing, as `module:function`."""
-
-    async def work(_task: object) -> None:
-        return None
-
-    module = types.ModuleType("maestro_test_idle")
-    vars(module)["work"] = work
-    sys.modules[module.__name__] = module
-    yield f"{module.__name__}:work"
-    del sys.modules[module.__name__]
 
 
 @pytest.fixture
