@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, call_id_of
 from maestro_actors.kernel import ActorSystem, AsyncLane, SystemClock
@@ -35,7 +36,7 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
-from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import Store, StorePorts
 from maestro_storage.transition import Transition

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, assert_never
 
 import msgspec
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.breaker import Breaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.message_actor import MessageActor
@@ -30,7 +31,6 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.team import BreakerPolicy
-from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.transition import Transition
 
 _CLOSED: Final = BreakerClosed()

@@ -12,6 +12,7 @@ from typing import ClassVar, Final, assert_never
 
 import msgspec
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.blockers import Blockers, Entry
 from maestro_actors.checkpoints import Checkpoints
 from maestro_actors.graph import SessionGraph
@@ -54,7 +55,6 @@ from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import plan_rerun, rerun, rerun_asked, retried
 from maestro_actors.session_end import session_end
 from maestro_actors.team import Team
-from maestro_actors.token_accountant import AccountantProxy
 from maestro_actors.whereabouts import stand
 from maestro_actors.wish import (
     Asked,

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Protocol, assert_never
 import msgspec
 import pykka
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
 from maestro_actors.answer import Answer, answered, asked_of
 from maestro_actors.errors import HelpNotAwaited
@@ -35,7 +36,6 @@ from maestro_actors.posting import Posting, Ticket, decode_ticket, fingerprint_i
 from maestro_actors.proxy import Channel, Proxy, encoded
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.team import decode_team
-from maestro_actors.token_accountant import AccountantProxy
 from maestro_storage.records import OutboxRecord
 from maestro_storage.transition import Event, Transition
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Literal, assert_never
 import msgspec
 
 from maestro_actors import task as steps
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.attempt import Ending
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.engine import CallOrder, Outcome, Usage
@@ -47,7 +48,6 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.task import Task
 from maestro_actors.ticket import write_ticket
-from maestro_actors.token_accountant import AccountantProxy
 from maestro_actors.whereabouts import Whereabouts, stand
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition

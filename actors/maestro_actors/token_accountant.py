@@ -7,13 +7,13 @@ than the one before it.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar, Final, assert_never
+from typing import ClassVar, assert_never
 
 import msgspec
-import pykka
 
-from maestro_actors.adjustment import check_top_up, correct, raised, topped_up
+from maestro_actors.adjustment import correct, raised, topped_up
 from maestro_actors.alert import write_alert
+from maestro_actors.attendant import Attendant
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import Amounts, reserved, used
@@ -40,12 +40,10 @@ from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     AccountantMessage,
     AppendDraft,
-    BudgetFreed,
     BudgetLapsed,
     CallCorrected,
     CallDenied,
     CallOpened,
-    CallParked,
     CallsGoverned,
     CloseCall,
     CorrectCall,
@@ -67,20 +65,12 @@ from maestro_actors.messages import (
 from maestro_actors.opening import cut_down, row_of_opening
 from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, Proxy, asks, encoded
-from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.throttle import PRIORITY_POINT_MS
+from maestro_actors.proxy import encoded
+from maestro_actors.receipt import put_receipt
 from maestro_actors.turnstile import Turnstile
-from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Transition
-
-ROOM_KEPT_MS: Final = 1_000
-"""How long room in a budget is kept for a call that was woken for it."""
-
-_FREED: Final = BudgetFreed()
-_LAPSED: Final = encoded(BudgetLapsed())
 
 
 class TokenAccountant(MessageActor):
@@ -100,12 +90,11 @@ class TokenAccountant(MessageActor):
         self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
         self._open: dict[bytes, CallRecord] = {}
         self._parked = ParkingLot(lambda address: ports.system.ref(address) is not None)
+        self._attendant = Attendant(ports, self._parked, self._ledger.standing)
         self._turnstile: Turnstile | None = None
         """There is one as soon as there was a limit."""
         self._budgets: tuple[Budget, ...] = ()
         """Of the whole runtime."""
-        self._lapsing = False
-        """A `BudgetLapsed` is on its way."""
         self._corrected: dict[bytes, CallRecord] = {}
         """Calls with a correction that is not durable yet."""
 
@@ -137,7 +126,7 @@ class TokenAccountant(MessageActor):
             case ReturnRoom():
                 self._return_room(message.address)
             case BudgetLapsed():
-                self._lapse()
+                self._attendant.lapse()
             case GovernCalls():
                 return self._govern(message)
             case ThrottleDue():
@@ -160,7 +149,7 @@ class TokenAccountant(MessageActor):
             turnstile.wake()
         if woken is not None:
             # It may have been refused elsewhere, or need less: then the room is for the next.
-            self._wake([woken.key])
+            self._attendant.wake([woken.key])
 
     def _answer(self, order: OpenCall, woken: Place | None) -> int:
         """Open a call, park it or deny it; return what is reserved for it, 0 if it is not open."""
@@ -190,7 +179,9 @@ class TokenAccountant(MessageActor):
         )
         match answer:
             case Wait():
-                self._park(order, Place(answer.key, answer.amount, denied=False), None, woken)
+                self._attendant.park(
+                    order, Place(answer.key, answer.amount, denied=False), None, woken
+                )
             case Deny():
                 self._refuse(order, answer, woken)
             case Grant() | Clamp():
@@ -214,7 +205,7 @@ class TokenAccountant(MessageActor):
         park = denied.budget.action == "park"
         if park and denied.resets_at_ms is not None:
             place = Place(denied.key, denied.least, denied=True)
-            self._park(order, place, denied.resets_at_ms, woken)
+            self._attendant.park(order, place, denied.resets_at_ms, woken)
             return
         message = CallDenied(
             call_id=order.call_id,
@@ -227,15 +218,6 @@ class TokenAccountant(MessageActor):
             park=park,
         )
         self._ports.system.deliver(order.reply_to, message)
-
-    def _park(
-        self, order: OpenCall, place: Place, retry_at_ms: int | None, woken: Place | None
-    ) -> None:
-        turn_ms = order.at_ms - order.priority * PRIORITY_POINT_MS
-        turn_ms = turn_ms if woken is None else woken.turn_ms
-        self._parked.park(order.reply_to, place._replace(turn_ms=turn_ms))
-        parked = CallParked(call_id=order.call_id, retry_at_ms=retry_at_ms)
-        self._ports.system.deliver(order.reply_to, parked)
 
     def _close_call(self, order: CloseCall) -> None:
         call = self._call(order.session_id, order.call_id)
@@ -267,7 +249,7 @@ class TokenAccountant(MessageActor):
         for alert in change.alerts:
             write_alert(draft, alert, call, at_ms, self._ports.epoch)
         self._ports.journal.append(draft)
-        self._wake(counter.key for counter in change.counters)
+        self._attendant.wake(counter.key for counter in change.counters)
 
     def _correct(self, order: CorrectCall) -> CallCorrected:
         call = self._corrected.get(order.call_id)
@@ -294,20 +276,20 @@ class TokenAccountant(MessageActor):
         put_receipt(draft, order.receipt, self._ports.epoch)
         self._put(draft, change.counters, order.at_ms)
         self._ports.journal.append(draft)
-        self._wake(counter.key for counter in change.counters)
+        self._attendant.wake(counter.key for counter in change.counters)
 
     def _raise_limit(self, order: RaiseLimit) -> ToppedUp:
         change, done = raised(self._ledger, order)
         put_receipt(order.draft, order.receipt, self._ports.epoch, done)
         self._put(order.draft, change.counters, order.at_ms)
         self._ports.journal.append(order.draft)
-        self._wake(counter.key for counter in change.counters)
+        self._attendant.wake(counter.key for counter in change.counters)
         return done
 
     def _return_room(self, address: str) -> None:
         woken = self._parked.leave(address)
         if woken is not None:
-            self._wake([woken.key])
+            self._attendant.wake([woken.key])
         if self._turnstile is not None:
             self._turnstile.leave(address)
 
@@ -321,31 +303,9 @@ class TokenAccountant(MessageActor):
         draft = Transition()
         self._put(draft, changed, self._ports.now_ms())
         self._ports.journal.append(draft)
-        for address in self._parked.dismiss(outdated(self._budgets)):
-            self._ports.system.deliver(address, _FREED)
-        self._wake(counter.key for counter in changed)
+        self._attendant.dismiss(outdated(self._budgets))
+        self._attendant.wake(counter.key for counter in changed)
         return CallsGoverned()
-
-    def _lapse(self) -> None:
-        self._lapsing = False
-        self._parked.lapse()
-        self._wake(self._parked.keys())
-
-    def _wake(self, keys: Iterable[CounterKey]) -> None:
-        """Let the calls ask again that these counters have room for."""
-        if not self._parked:
-            return
-        for key in keys:
-            for address in self._parked.wake(self._ledger.standing(key)):
-                self._ports.system.deliver(address, _FREED)
-        if self._parked.keeps_room and not self._lapsing:
-            self._lapsing = True
-            self._ports.system.timers.at(
-                ACCOUNTANT_ADDRESS,
-                self._ports.now_ms() + ROOM_KEPT_MS,
-                ACCOUNTANT_ADDRESS,
-                _LAPSED,
-            )
 
     def _record_process(self, order: RecordProcess) -> None:
         call = msgspec.structs.replace(
@@ -370,7 +330,7 @@ class TokenAccountant(MessageActor):
         change = self._ledger.top_up(budget, caller, order.answer.add_tokens, at_ms)
         self._put(order.draft, change.counters, at_ms)
         self._ports.journal.append(order.draft)
-        self._wake(counter.key for counter in change.counters)
+        self._attendant.wake(counter.key for counter in change.counters)
 
     def _call(self, session_id: str, call_id: bytes) -> CallRecord:
         """Return an open call: from memory, or from the records if an older start opened it."""
@@ -407,92 +367,3 @@ class TokenAccountant(MessageActor):
 def _amounts(tokens: int, card: RateCard | None) -> Amounts:
     """Return the most that a call of so many tokens may take."""
     return reserved(tokens, None if card is None else cost_at_most(tokens, card))
-
-
-class AccountantProxy(Proxy):
-    """Typed access to the token accountant."""
-
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(channel, ACCOUNTANT_ADDRESS)
-
-    def open_call(self, order: OpenCall) -> None:
-        """Reserve; the answer goes to `order.reply_to`."""
-        self._tell(order)
-
-    def close_call(self, order: CloseCall) -> None:
-        """Book the usage and commit the draft."""
-        self._tell(order)
-
-    def record_process(self, order: RecordProcess) -> None:
-        """Write the engine's process into the row of its call."""
-        self._tell(order)
-
-    def top_up(
-        self,
-        budget: Budget,
-        caller: Caller,
-        amount: int,
-        *,
-        reason: str,
-        at_ms: int,
-        receipt: Receipt | None = None,
-    ) -> None:
-        """Raise a limit in its running window; the event `budget_topped_up` says it is durable.
-
-        Raises:
-            BudgetInvalid: The amount is below 1.
-            LedgerConflict: The budget does not count this caller.
-        """
-        order = TopUp(
-            budget=budget,
-            caller=caller,
-            amount=amount,
-            reason=reason,
-            at_ms=at_ms,
-            receipt=receipt,
-        )
-        # Here and not in the actor, whose failure would stop the process.
-        check_top_up(order)
-        self._tell(order)
-
-    def raise_limit(self, order: RaiseLimit) -> pykka.Future[ToppedUp]:
-        """Raise a limit and commit the draft of what follows; not durable yet when answered.
-
-        Raises, through the future:
-            LedgerConflict: The budget does not count this caller.
-        """
-        return self._ask(order, ToppedUp)
-
-    def correct(self, order: CorrectCall) -> pykka.Future[CallCorrected]:
-        """Book what a closed call has really used; not durable yet when this is answered.
-
-        Raises, through the future:
-            NotFound: There is no such call.
-            UsageInvalid: The figures cannot be.
-            LedgerConflict: The call is open, or another correction has this id.
-        """
-        return self._ask(order, CallCorrected)
-
-    def return_room(self, address: str) -> None:
-        """Say that a call that was woken for room cannot be made now, or waits no more."""
-        self._tell(ReturnRoom(address=address))
-
-    def govern(
-        self, limits: CallLimits, budgets: tuple[Budget, ...]
-    ) -> pykka.Future[CallsGoverned]:
-        """Follow other limits and budgets of the whole runtime; in force when this is answered."""
-        return self._ask(GovernCalls(limits=limits, budgets=budgets), CallsGoverned)
-
-    def append(self, draft: Transition) -> None:
-        """Make a draft durable after all that was sent to this proxy before."""
-        self._tell(AppendDraft(draft=draft))
-
-    def raise_budget(self, order: RaiseBudget) -> None:
-        """Add the tokens that an answer grants and commit the draft."""
-        self._tell(order)
-
-    def forget_session(self, session_id: str) -> None:
-        """Drop a finished session from memory."""
-        self._tell(ForgetSession(session_id=session_id))
-
-    usage = asks(GetUsage)

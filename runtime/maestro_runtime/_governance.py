@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ledger.prices import PriceBook
-from maestro_actors.token_accountant import AccountantProxy
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.policy import RuntimePolicy, differences
 from maestro_runtime.prices import own_prices

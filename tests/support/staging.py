@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.alert import AlertPosting
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
 from maestro_actors.coordinator import Coordinator
@@ -37,7 +38,7 @@ from maestro_actors.team import (
     RetryPolicy,
     Team,
 )
-from maestro_actors.token_accountant import AccountantProxy, TokenAccountant
+from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord
