@@ -483,7 +483,7 @@ def test_an_answered_task_waits_until_the_persona_that_ended_it_is_gone(stage: S
     stage.coordinator.status().get(timeout=BOUND_SECONDS)
     coordinator = ref._actor_weakref()
     assert coordinator is not None
-    coordinator._entries["c1"].alive = True
+    coordinator._course.entries["c1"].alive = True
 
     stage.help_desk.answer(SESSION, "c1", RETRY).get(timeout=BOUND_SECONDS)
     stage.wait_for("task_answered")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from maestro_actors.coordinator import Coordinator
+from maestro_actors.course import Course
 from maestro_actors.wish import Asked, wished
 from maestro_runtime._memory import StoreMemory
 from maestro_storage.records import CheckpointRecord
@@ -22,12 +23,20 @@ class Lying(StoreMemory):
         return [*super().checkpoints(session_id), phase]
 
 
-class Forgetful(Coordinator):
+class Leaky(Course):
     """Loses a task on its way into the queue."""
 
-    def _queue(self, task_id: str) -> None:
+    def queue(self, task_id: str) -> None:
         if task_id != "c2":
-            super()._queue(task_id)
+            super().queue(task_id)
+
+
+class Forgetful(Coordinator):
+    """Works on a course that leaks."""
+
+    def _take_up(self) -> None:
+        super()._take_up()
+        self._course = Leaky(self._ports, self._session_id, self._team)
 
 
 def resume(stage: Stage) -> None:

@@ -1,0 +1,97 @@
+"""Where a session stands in the memory of its coordinator, between two messages."""
+
+from collections import deque
+
+from maestro_actors.blockers import Blockers, Entry
+from maestro_actors.checkpoints import Checkpoints
+from maestro_actors.graph import SessionGraph
+from maestro_actors.personas import Personas
+from maestro_actors.plan import Standing, recorded_phases
+from maestro_actors.ports import Ports
+from maestro_actors.team import Team
+from maestro_actors.wish import intention
+from maestro_storage.records import TASK_PASSED, SessionRecord, TaskState
+
+
+class Course:
+    """What is under way in one session. Plain state: its coordinator changes it."""
+
+    def __init__(self, ports: Ports, session_id: str, team: Team) -> None:
+        """Begin with what is on record, as nobody runs anything of it."""
+        memory = ports.memory
+        tasks = memory.tasks(session_id)
+        points = memory.checkpoints(session_id)
+        self.session: SessionRecord = memory.session(session_id)
+        last = points[-1].number if points else 0
+        self.checkpoints = Checkpoints(ports, session_id, max(last, self.session.checkpoints_made))
+        self.ready: deque[str] = deque()
+        self.in_flight: set[str] = set()
+        self.to_recover = deque(record.task_id for record in tasks if record.state == "running")
+        self.recovering: set[str] = set()
+        self.recording: set[str] = set()
+        """Phases whose checkpoint is not durable yet."""
+        self.retrying: set[str] = set()
+        """Tasks whose retry is not durable yet."""
+        self.wishes = 0
+        """Those that are not durable yet."""
+        self.stopping = bool(intention(self.session))
+        """What the session is to do before it runs is durable: nothing more begins."""
+        self.dismissed = False
+        """Every persona has been told to go, so that nobody writes any more."""
+        self.ended = False
+        self.entries = {
+            record.task_id: Entry(record, record.state, record.waits_for, record.waits_on)
+            for record in tasks
+        }
+        self.personas = Personas(ports, self.session, team, self.entries)
+        self.graph = SessionGraph(
+            team,
+            done=(record.task_id for record in tasks if record.state in TASK_PASSED),
+            recorded=recorded_phases(points),
+            stretch=self.session.plan[0].phases if self.session.plan else None,
+        )
+        self.blockers = Blockers(
+            team,
+            self.graph,
+            self.entries,
+            self.ready,
+            (self.in_flight, self.recovering, self.to_recover),
+        )
+
+    def queue(self, task_id: str) -> None:
+        """Let a task wait for a slot, behind all others."""
+        self.entries[task_id].queued = True
+        self.ready.append(task_id)
+
+    def release(self, task_id: str) -> None:
+        """Take back the slot of a task, if it has one."""
+        self.in_flight.discard(task_id)
+        self.recovering.discard(task_id)
+
+    @property
+    def takes_orders(self) -> bool:
+        """Whether somebody could still do what is asked of the session."""
+        return not (self.ended or self.dismissed)
+
+    def is_busy(self) -> bool:
+        """Whether something is under way that ends by itself."""
+        recording = self.recording or self.retrying or self.wishes
+        return bool(self.in_flight or self.to_recover or self.recovering or recording)
+
+    def can_go_on(self) -> bool:
+        """Whether something may still happen in the session."""
+        # What is most often so comes first: the last one looks at every task. One that waits
+        # without a persona would wait for ever.
+        return (
+            self.is_busy()
+            or bool(self.ready)
+            or any(entry.state == "waiting" and entry.alive for entry in self.entries.values())
+        )
+
+    def standing(self) -> Standing:
+        """Return where tasks and phases stand for who plans; what is retried is queued."""
+        states: dict[str, TaskState] = {
+            task_id: "queued" if task_id in self.retrying else entry.state
+            for task_id, entry in self.entries.items()
+        }
+        return Standing(states=states, recorded=self.graph.recorded, plan=self.session.plan)
