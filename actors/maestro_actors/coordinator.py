@@ -238,12 +238,12 @@ class Coordinator(MessageActor):
         course = self._course
         course.wishes -= 1
         course.stopping = bool(intention(course.session))
+        deadline_ms = course.session.wish_deadline_ms
         if not course.stopping:
             # Those that were not taken up at the start, because the session was to stop.
             self._recover_waiting()
         elif interrupt:
-            course.personas.stop_attempts(course.in_flight, kill=False)
-        deadline_ms = course.session.wish_deadline_ms
+            course.personas.stop_attempts(course.in_flight, kill=False, deadline_ms=deadline_ms)
         timers = self._ports.system.timers
         if deadline_ms is None:
             timers.cancel(self._address)

@@ -90,6 +90,8 @@ class Persona(MessageActor):
         """What the wait that is being recorded waits for has happened already."""
         self._cut_short = False
         """Somebody wants the attempt to end: that it was interrupted does not speak against it."""
+        self._told_to_stop: StopAttempt | None = None
+        """What was said of the call that is being opened."""
 
     def on_start(self) -> None:
         """After a failure, begin again from the record, once all that was sent is durable."""
@@ -115,7 +117,7 @@ class Persona(MessageActor):
                 if self._step == "ready":
                     self._open()
             case StopAttempt():
-                self._stop_attempt(kill=message.kill)
+                self._stop_attempt(message)
             case DeadlineReached():
                 if self._step == "idle":
                     self._settle_down()
@@ -193,6 +195,7 @@ class Persona(MessageActor):
         need_tokens = max(1, estimate.need_tokens)
         self._started_ms = now_ms
         self._cut_short = False
+        self._told_to_stop = None
         self._step = "opening"
         self._breaker.acquire(
             OpenCall(
@@ -224,15 +227,20 @@ class Persona(MessageActor):
         if self._order is not None:
             self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)
             self._ports.engines.start(self._order, self._task.address)
-            if self._cut_short:
-                self._stop_attempt(kill=False)
+            if self._told_to_stop is not None:
+                self._stop_attempt(self._told_to_stop)
 
-    def _stop_attempt(self, *, kill: bool) -> None:
+    def _stop_attempt(self, stop: StopAttempt) -> None:
         """Stop the engine; the call that is being opened is stopped when it begins."""
         self._cut_short = self._cut_short or self._step in ("opening", "running")
-        if self._step == "running":
+        if self._step == "opening":
+            self._told_to_stop = stop
+        elif self._step == "running":
             call_id = self._record.call_id or b""
-            (self._ports.engines.kill if kill else self._ports.engines.cancel)(call_id)
+            if stop.kill:
+                self._ports.engines.kill(call_id)
+            else:
+                self._ports.engines.cancel(call_id, stop.deadline_ms)
 
     def _record_process(self, started: EngineStarted) -> None:
         draft = Transition()
@@ -404,9 +412,9 @@ class PersonaProxy(Proxy):
         """Give the task a slot."""
         self._channel.tell(self.address, _RUN_ATTEMPT)
 
-    def stop_attempt(self, *, kill: bool) -> None:
-        """Cut the attempt in flight short; `kill`: do not wait for its engine any longer."""
-        self._tell(StopAttempt(kill=kill))
+    def stop_attempt(self, *, kill: bool, deadline_ms: int | None = None) -> None:
+        """Cut the attempt in flight short; see `StopAttempt`."""
+        self._tell(StopAttempt(kill=kill, deadline_ms=deadline_ms))
 
     def recover(self, *, excused: bool = False) -> None:
         """Have the task settle its open call, if it has one, and go on from its record.

@@ -58,10 +58,13 @@ class Personas:
         """Have the task of a persona that has failed for good ended by an undertaker."""
         self._spawn(task_id, Undertaker)
 
-    def stop_attempts(self, task_ids: Collection[str], *, kill: bool) -> None:
-        """Have the attempts of tasks come to their end, or be killed."""
+    def stop_attempts(
+        self, task_ids: Collection[str], *, kill: bool, deadline_ms: int | None = None
+    ) -> None:
+        """Have the attempts of tasks come to their end, by a deadline, or be killed."""
         for task_id in task_ids:
-            PersonaProxy(self._channel, self._session_id, task_id).stop_attempt(kill=kill)
+            proxy = PersonaProxy(self._channel, self._session_id, task_id)
+            proxy.stop_attempt(kill=kill, deadline_ms=deadline_ms)
 
     def dismiss(self) -> None:
         """Send all away; each that is gone is told to the coordinator."""

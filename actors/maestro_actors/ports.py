@@ -103,8 +103,11 @@ class Engines(Protocol):
         A call that still runs, because only its persona has failed, is stopped first.
         """
 
-    def cancel(self, call_id: bytes) -> None:
-        """Stop a call that may be in flight; its `EngineFinished` still follows."""
+    def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
+        """Stop a call that may be in flight; its `EngineFinished` still follows.
+
+        Its programs may take until the deadline, on the wall clock, to end; None: what is usual.
+        """
 
     def kill(self, call_id: bytes) -> None:
         """Wait no longer for a call that was cancelled; its `EngineFinished` follows at once."""

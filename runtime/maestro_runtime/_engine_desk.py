@@ -126,9 +126,12 @@ class EngineDesk:
         with suppress(HostClosed):
             self._host.recover(order, recovered)
 
-    def cancel(self, call_id: bytes) -> None:
-        """Stop the call, if it is in flight."""
-        self._host.cancel(call_id.hex())
+    def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
+        """Stop the call, if it is in flight; its programs have until the deadline."""
+        grace_seconds = None
+        if deadline_ms is not None:
+            grace_seconds = max(0, deadline_ms - self._system.clock.now_ms()) / 1000
+        self._host.cancel(call_id.hex(), grace_seconds)
 
     def kill(self, call_id: bytes) -> None:
         """Wait for the call no longer, if it is in flight."""

@@ -20,7 +20,7 @@ from maestro_runtime._running import ORDER_SECONDS, RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
-from maestro_runtime.session import CANCEL_SECONDS, Session
+from maestro_runtime.session import CANCEL_SECONDS, CANCEL_SECONDS_MAX, Session
 from maestro_runtime.stream import Batch
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL, SessionRecord
@@ -77,8 +77,9 @@ class SessionVerbs(Proxies):
 
         Args:
             session_id: It runs, waits, is paused, or nobody runs it.
-            deadline_seconds: After them, from 0, engines are killed or waited for no longer. A
-                program has 5 seconds in any case. Asked again, the earlier deadline counts.
+            deadline_seconds: After them, from 0 to a day, engines are killed or waited for no
+                longer: so long has a program between SIGTERM and SIGKILL. Asked again, the earlier
+                deadline counts.
             reason: For the history.
 
         Raises:
@@ -242,7 +243,7 @@ class SessionVerbs(Proxies):
         return self._running.news
 
     def _deadline_ms(self, seconds: float) -> int:
-        return self.system.clock.now_ms() + round(max(0.0, seconds) * 1000)
+        return self.system.clock.now_ms() + round(min(max(0.0, seconds), CANCEL_SECONDS_MAX) * 1000)
 
     def _wish(self, session_id: str, asked: Asked) -> Session:
         with self._starting:

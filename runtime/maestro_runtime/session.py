@@ -29,6 +29,9 @@ SESSION_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CANCEL_SECONDS: Final = 5.0
 """How long engines in flight may take to stop when a session is cancelled."""
 
+CANCEL_SECONDS_MAX: Final = 86_400.0
+"""A longer deadline is this one (1 day)."""
+
 _encode_sorted: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 
 

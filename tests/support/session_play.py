@@ -102,7 +102,7 @@ class SizedEngines(ScriptedEngines):
         """See `Engines.estimate`."""
         return Estimate(need_tokens(order.task_id))
 
-    def cancel(self, call_id: bytes) -> None:
+    def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
         """See `Engines.cancel`; the play says how the call ends."""
         order, _ = self._in_flight[call_id.hex()]
         self.excused.add((order.task_id, order.ordinal))

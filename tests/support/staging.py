@@ -105,7 +105,8 @@ class ScriptedEngines:
         """Calls stay in flight until `finish`."""
         self.stubborn = False
         """Calls that are cancelled go on until they are killed."""
-        self.cancelled: list[str] = []
+        self.cancelled: list[tuple[str, int | None]] = []
+        """Calls that were told to stop, and by when."""
         self.started: list[CallOrder] = []
         self.arrived = threading.Condition()
         self._in_flight: dict[str, tuple[CallOrder, str]] = {}
@@ -138,8 +139,8 @@ class ScriptedEngines:
         message = CallRecovered(call_id=bytes.fromhex(order.call_id), usage=self.recovered_usage)
         self._system.deliver(reply_to, encoded(message))
 
-    def cancel(self, call_id: bytes) -> None:
-        self.cancelled.append(call_id.hex())
+    def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
+        self.cancelled.append((call_id.hex(), deadline_ms))
         if not self.stubborn:
             self.finish(call_id.hex(), Outcome(failure="interrupted"))
 

@@ -34,6 +34,9 @@ class StopAttempt(Message, frozen=True, kw_only=True):
 
     kill: bool
     """Do not wait for its engine any longer."""
+    deadline_ms: int | None = None
+    """When it will be killed, on the wall clock: its programs have that long. None: they have what
+    is usual."""
 
 
 class RecoverTask(Message, frozen=True, kw_only=True):

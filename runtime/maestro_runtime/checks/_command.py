@@ -34,7 +34,7 @@ async def run_program(check: checks.Command, look: Look, driver: Driver) -> Find
     )
     try:
         async with asyncio.timeout(check.timeout_seconds):
-            completion = await driver.run(invocation, look.started)
+            completion = await driver.run(invocation, look.context)
     except TimeoutError:
         return undecided(f"no end within {check.timeout_seconds:g} s")
     got = _ending(completion)

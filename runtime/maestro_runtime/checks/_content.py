@@ -8,17 +8,17 @@ no file, has bounded memory, and is killed at its time limit. See `_worker`.
 import asyncio
 import hashlib
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from maestro_actors import checks
-from maestro_actors.engine import ProcessIdentity
 from maestro_runtime.checks import _worker
 from maestro_runtime.checks._look import Finding, Look, each_file, undecided
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
+from maestro_runtime.engines.protocol import EngineContext
 
 FILE_BYTES_MAX: Final = 8 << 20
 """Largest file that is looked into (8 MiB)."""
@@ -28,8 +28,6 @@ CONTENT_BYTES_MAX: Final = 64 << 20
 
 CONTENT_SECONDS: Final = 20.0
 """Time limit of one check, over all its files."""
-
-Started = Callable[[ProcessIdentity], Awaitable[None]]
 
 ContentCheck = checks.TextRegex | checks.JsonSchema | checks.PythonCompiles | checks.Parses
 
@@ -61,13 +59,17 @@ class ContentChecks:
         contents = await asyncio.to_thread(_contents, look)
         if isinstance(contents, str):
             return undecided(contents)
-        answer = await self._ask(check, contents, look.order.call_id, look.started)
+        answer = await self._ask(check, contents, look.order.call_id, look.context)
         if answer.error:
             return undecided(answer.error)
         return each_file(look.manifest, answer.faults)
 
     async def failing(
-        self, check: ContentCheck, contents: Mapping[str, bytes], call_id: str, started: Started
+        self,
+        check: ContentCheck,
+        contents: Mapping[str, bytes],
+        call_id: str,
+        context: EngineContext,
     ) -> frozenset[str] | None:
         """Return the names of the contents that fail a check; None if it cannot be evaluated.
 
@@ -76,11 +78,15 @@ class ContentChecks:
         Raises:
             EngineError: The process cannot be started, or does not die.
         """
-        answer = await self._ask(check, contents, call_id, started)
+        answer = await self._ask(check, contents, call_id, context)
         return None if answer.error else frozenset(answer.failed)
 
     async def _ask(
-        self, check: ContentCheck, contents: Mapping[str, bytes], call_id: str, started: Started
+        self,
+        check: ContentCheck,
+        contents: Mapping[str, bytes],
+        call_id: str,
+        context: EngineContext,
     ) -> Answer:
         """Have the process judge; an answer that does not come is an error."""
         invocation = Invocation(
@@ -92,7 +98,7 @@ class ContentChecks:
         )
         try:
             async with asyncio.timeout(self._limit_seconds):
-                completion = await self._driver.run(invocation, started)
+                completion = await self._driver.run(invocation, context)
         except TimeoutError:
             return Answer((), (), f"no answer within {self._limit_seconds:g} s")
         try:

@@ -57,7 +57,7 @@ class Checks:
                 if earlier is not None and _holds(check, earlier, evidence):
                     results.append(msgspec.structs.replace(earlier, reused=True))
                     continue
-                look = Look(order, workspace, before, manifests[globs], context.started)
+                look = Look(order, workspace, before, manifests[globs], context)
                 finding = await self._finding(check, look)
             except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
                 finding = undecided(str(error) or type(error).__name__)

@@ -1,11 +1,12 @@
 """What a check looks at, and what it finds."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from maestro_actors.checks import CheckVerdict
-from maestro_actors.engine import CallOrder, ProcessIdentity
+from maestro_actors.engine import CallOrder
+from maestro_runtime.engines.protocol import EngineContext
 from maestro_runtime.workspace import Fingerprint, Manifest, Workspace
 
 FAULTS_SHOWN_MAX: Final = 3
@@ -22,8 +23,8 @@ class Look:
     """What was there before the engine ran."""
     manifest: Manifest
     """What the check's globs match now."""
-    started: Callable[[ProcessIdentity], Awaitable[None]]
-    """Records a process before its output is read."""
+    context: EngineContext
+    """Of the call: for the processes of the check."""
 
 
 @dataclass(frozen=True, slots=True)

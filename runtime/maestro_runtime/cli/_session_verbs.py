@@ -41,6 +41,13 @@ def pause(session_id: str, reason: str, state_dir: str | None, **options: Any) -
 @click.command("cancel", epilog="Example: maestro-runtime session cancel @last")
 @click.argument("session_id", metavar="SESSION")
 @click.option("--reason", metavar="TEXT", default="", help="For the history.")
+@click.option(
+    "--deadline",
+    "deadline_seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Programs in flight are killed after it (default 5). The earlier of two counts.",
+)
 @timeout_option
 @state_dir_option
 @json_option
@@ -50,11 +57,19 @@ def cancel(session_id: str, reason: str, state_dir: str | None, **options: Any) 
     That it is to be cancelled is durable before it is waited for.
     """
     from maestro_runtime.cli._session_run import run_session
+    from maestro_runtime.session import CANCEL_SECONDS
     from maestro_runtime.wire.orders import CancelSession
 
+    deadline_seconds = options["deadline_seconds"]
+    if deadline_seconds is None:
+        deadline_seconds = CANCEL_SECONDS
     run_session(
         state_dir,
-        lambda records: CancelSession(session_id=find_session(records, session_id), reason=reason),
+        lambda records: CancelSession(
+            session_id=find_session(records, session_id),
+            reason=reason,
+            deadline_seconds=deadline_seconds,
+        ),
         as_json=options["as_json"],
         wanted="cancelled",
         timeout_seconds=options["timeout_seconds"],

@@ -66,7 +66,8 @@ MESSAGE_CHARACTERS_MAX: Final = 16_384
 """Longest closing message that is kept."""
 
 ABANDON_SECONDS: Final = 30.0
-"""How long an engine may take to stop; then the call ends without it."""
+"""How long an engine may take to stop, beside what its programs were given; then the call ends
+without it."""
 
 KILL_SECONDS: Final = 1.0
 """How long it may take to stop once it is killed."""
@@ -109,20 +110,25 @@ class Call:
         self._notes: tuple[str, ...] = ()
         """What edit plans could not do, though they are done with."""
 
-    def stop(self, reason: StopReason) -> None:
-        """Cancel engine or checks; the first reason counts, and what is done stays done."""
+    def stop(self, reason: StopReason, grace_seconds: float | None = None) -> None:
+        """Cancel engine or checks; the first reason counts, and what is done stays done.
+
+        Their programs have the grace to end, or, without one, what is usual.
+        """
         if self._reason is not None:
             return
         self._reason = reason
+        self._context.grace_seconds = grace_seconds
         if self._task is not None:
             self._task.cancel()
+            patience_seconds = ABANDON_SECONDS + (grace_seconds or 0.0)
             asyncio.get_running_loop().call_later(
-                ABANDON_SECONDS, self._abandon, f"within {ABANDON_SECONDS:g} s"
+                patience_seconds, self._abandon, f"within {patience_seconds:g} s"
             )
 
     def kill(self) -> None:
         """Stop at once: no grace for programs, no patience with an engine that does not end."""
-        self.stop("cancelled")
+        self.stop("cancelled", 0.0)
         self._context.on_kill()
         asyncio.get_running_loop().call_later(KILL_SECONDS, self._abandon, "when it was to")
 

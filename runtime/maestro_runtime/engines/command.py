@@ -12,13 +12,12 @@ object, `Request`. The environment holds what `driver` passes on, what the perso
 import asyncio
 import os
 import shutil
-from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from maestro_actors.engine import FIGURE_MAX, CallOrder, ProcessIdentity, Usage
+from maestro_actors.engine import FIGURE_MAX, CallOrder, Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import CommandSpec, Contract, Persona
 from maestro_runtime.edits import EditPlan
@@ -168,14 +167,12 @@ class CommandEngine:
         request_usage = Usage(input_tokens=tokens_in(len(request)))
         invocation = await asyncio.to_thread(_prepare, order, command, request)
 
-        async def started(process: ProcessIdentity) -> None:
-            await context.started(process)
+        def begins() -> None:
             # From here on the program can read the request.
             context.usage = request_usage
 
-        context.on_kill = partial(self._driver.kill, order.call_id)
         try:
-            completion = await self._driver.run(invocation, started)
+            completion = await self._driver.run(invocation, context, begins)
         except BaseException:
             # Stopped at its limit, or crashed: what it has reported until then is spent.
             report = await asyncio.to_thread(_read_report, order)

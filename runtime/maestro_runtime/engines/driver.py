@@ -6,21 +6,21 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from maestro_actors.engine import ProcessIdentity
 from maestro_runtime.engines import guard
 from maestro_runtime.engines._tree import Leader, Output, ProcessTree
 from maestro_runtime.engines.errors import EngineCrashed, EngineUnavailable, Permanent, Transient
+from maestro_runtime.engines.protocol import EngineContext
 from maestro_runtime.engines.survivors import STATE_VARIABLE, identify
 from maestro_runtime.redaction import Redactor
 
 GRACE_SECONDS: Final = 5.0
-"""Between SIGTERM and SIGKILL."""
+"""Between SIGTERM and SIGKILL, if the call names no other."""
 
 CLOSE_SECONDS_MAX: Final = 8.0
 """How long `Driver.close` waits for killed trees; the guard takes care of the rest."""
@@ -68,7 +68,7 @@ class Driver:
 
     Args:
         state_id: Name of the state directory; marks the processes for `kill_survivors`.
-        grace_seconds: Between SIGTERM and SIGKILL when a call is stopped.
+        grace_seconds: Between SIGTERM and SIGKILL when a call is stopped that names no other.
         redactor: Takes secrets out of what programs say, before anybody cuts it.
     """
 
@@ -85,11 +85,19 @@ class Driver:
         self._trees: set[ProcessTree] = set()
 
     async def run(
-        self, invocation: Invocation, started: Callable[[ProcessIdentity], Awaitable[None]]
+        self,
+        invocation: Invocation,
+        context: EngineContext,
+        begins: Callable[[], None] | None = None,
     ) -> Completion:
         """Run a program to its end. Nothing of its tree is alive when this returns or raises.
 
-        Its standard input stays empty, and its output unread, until `started` has returned.
+        Its standard input stays empty, and its output unread, until it is on record.
+
+        Args:
+            invocation: The program.
+            context: Records it, and says how long it may take to end once the call is stopped.
+            begins: Called when it is on record, before it gets its input.
 
         Raises:
             EngineUnavailable: The program is missing or must not be executed.
@@ -100,14 +108,18 @@ class Driver:
         self._guard.start()
         tree = _watched(self._spawn(invocation), invocation.call_id)
         self._trees.add(tree)
+        context.on_kill = tree.kill_leader
         try:
             identity = identify(tree.pid)
             self._guard.add(tree.pid, identity.start_ticks)
-            await started(identity)
+            await context.started(identity)
+            if begins is not None:
+                begins()
             await tree.talk(invocation.request)
         finally:
+            grace_seconds = context.grace_seconds
             try:
-                await tree.end(self._grace_seconds)
+                await tree.end(self._grace_seconds if grace_seconds is None else grace_seconds)
             finally:
                 self._trees.discard(tree)
                 self._guard.discard(tree.pid)
@@ -120,12 +132,6 @@ class Driver:
     def _clean(self, output: Output) -> Output:
         tail = self._redactor.clean_bytes(output.tail)
         return Output(tail=tail, total_bytes=output.total_bytes)
-
-    def kill(self, call_id: str) -> None:
-        """End the grace of a call that is being stopped, if it has a program."""
-        for tree in self._trees:
-            if tree.marker == _marker_of(call_id):
-                tree.kill_leader()
 
     async def close(self) -> None:
         """Kill what still runs, without grace, and let the guard go."""

@@ -99,12 +99,17 @@ class EngineHost:
         with self._lock:
             return dict(self._told)
 
-    def cancel(self, call_id: str) -> None:
+    def cancel(self, call_id: str, grace_seconds: float | None = None) -> None:
         """Stop a call; its reply follows, "interrupted" unless it was done already.
 
         Nothing happens if there is no such call: it may have been answered a moment ago.
+
+        Args:
+            call_id: The call.
+            grace_seconds: How long its programs may take to end, from 0, before they are killed;
+                None: 5 s. It is that of the first order to stop; `kill` cuts it short.
         """
-        self._tell(call_id, lambda call: call.stop("cancelled"), kills=False)
+        self._tell(call_id, lambda call: call.stop("cancelled", grace_seconds), kills=False)
 
     def kill(self, call_id: str) -> None:
         """Have a call end now: its processes are killed without grace, and nobody waits for it.

@@ -63,9 +63,12 @@ class EngineContext:
         self.usage = Usage()
         """Tokens used so far. An engine keeps it current; it is what counts if the call is
         stopped, or fails with an error that names no usage."""
+        self.grace_seconds: float | None = None
+        """How long programs of the call may take to end once it is stopped: known from then on.
+        None: what is usual."""
         self.on_kill: Callable[[], None] = _nothing
-        """Called when the call is to end at once, though it is being stopped already: an engine
-        that gives its programs time to end sets what takes it away."""
+        """Called when the call is to end at once, though it is being stopped already: whoever
+        gives a program of it time to end sets what takes it away."""
         self._started = started
 
     async def started(self, process: ProcessIdentity) -> None:

@@ -89,7 +89,7 @@ class FileMender:
             contents = _looked_at(globs, trials)
             if not contents:
                 continue
-            failing = await self._content.failing(check, contents, order.call_id, context.started)
+            failing = await self._content.failing(check, contents, order.call_id, context)
             if failing is None:
                 return [0] * len(trials)
             for name in failing:

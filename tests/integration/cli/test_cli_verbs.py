@@ -58,6 +58,17 @@ def test_a_cancelled_session_is_over(cli: CommandLine) -> None:
     assert "cannot pause session 's1': it must not have ended" in refused.stderr
 
 
+def test_a_cancel_has_the_deadline_that_is_given(cli: CommandLine) -> None:
+    cli("run", cli.team(ASKS), "--session", "s1")
+
+    cancelled = cli("session", "cancel", "s1", "--deadline", "700")
+    told = cli("events", "--kind", "cancel_asked", "--json")
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    (event,) = [json.loads(line) for line in told.stdout.splitlines()]
+    assert 699_000 < event["data"]["deadline_ms"] - event["at_ms"] <= 700_000
+
+
 def test_a_session_that_is_paused_is_cancelled_when_the_command_ends(cli: CommandLine) -> None:
     cli("run", cli.team(), "--session", "s1", "--until", "write")
 

@@ -101,6 +101,46 @@ def test_a_program_deaf_to_sigterm_is_killed_after_the_grace(
     assert lifeline.read() == b""
 
 
+LATE = """
+trap 'sleep 0.3; echo "{\\"usage\\": {\\"input_tokens\\": 9}}" > $MAESTRO_RESULT; exit 0' TERM
+exec 3> PATH; echo ready >&3; sleep 1000 & wait
+"""
+
+
+def test_a_program_may_take_as_long_to_end_as_whoever_stops_it_says(
+    make_bench: Callable[..., Commands], lifeline: Lifeline
+) -> None:
+    commands = make_bench(grace_seconds=0.01)
+    order = commands.order("sh", "-c", LATE.replace("PATH", str(lifeline.path)))
+    commands.submit(order)
+    lifeline.read()
+    commands.host.cancel(order.call_id, 20.0)
+
+    assert commands.answer().usage.input_tokens == 9
+
+
+def test_a_grace_that_was_given_is_cut_short_by_a_kill_and_not_by_a_second_order_to_stop(
+    make_bench: Callable[..., Commands], lifeline: Lifeline
+) -> None:
+    commands = make_bench(grace_seconds=1_000)
+    script = (
+        f"trap 'echo told >&3' TERM; exec 3> {lifeline.path}; echo ready >&3\n"
+        "while :; do sleep 1000 & wait; done"
+    )
+    order = commands.order("sh", "-c", script)
+    commands.submit(order)
+    lifeline.read()
+    commands.host.cancel(order.call_id, 1_000.0)
+    commands.host.cancel(order.call_id, 0.0)
+    told = lifeline.read()
+    alive = commands.host.unanswered()
+    commands.host.kill(order.call_id)
+
+    assert told == b"told\n"
+    assert alive == {order.call_id}
+    assert commands.answer().failure == "interrupted"
+
+
 def test_closing_the_host_does_not_wait_for_a_long_grace(
     make_bench: Callable[..., Commands], lifeline: Lifeline
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_actors.team import CommandSpec, RetryPolicy
 from maestro_actors.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.engines.driver import Driver
 from maestro_runtime.testing import Hold, ScriptedEngine
 from maestro_storage import Store
 
@@ -93,6 +95,54 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
     (call,) = runtime.store.calls.scan("s-1")
     assert (call.state, call.input_tokens, call.output_tokens) == ("settled", 70, 5)
     assert not Path(f"/proc/{call.pid}").exists()
+
+
+POLITE = """
+import json, os, signal, sys, time
+def end(*_):
+    time.sleep(0.3)
+    with open(os.environ["MAESTRO_RESULT"], "w") as file:
+        json.dump({"usage": {"input_tokens": 70}}, file)
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+open(sys.argv[1], "w").close()
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("deadline_seconds", "ends"), [(20.0, True), (0.0, False)])
+def test_a_program_has_until_the_deadline_to_come_to_its_own_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadline_seconds: float, ends: bool
+) -> None:
+    # What a program has by itself must not be what saves it here.
+    monkeypatch.setattr("maestro_runtime.engines.registry.Driver", partial(Driver, grace_seconds=0))
+    program = tmp_path / "polite.py"
+    program.write_text(POLITE)
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    command = CommandSpec(argv=(sys.executable, str(program), str(begun)))
+    team = gated_team(engine="command", command=command)
+
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+        begun.read_bytes()
+        report = runtime.cancel("s-1", deadline_seconds=deadline_seconds).result(BOUND_SECONDS)
+        (call,) = runtime.store.calls.scan("s-1")
+
+    assert report.state == "cancelled"
+    # What it reports as its last deed, or else an estimate.
+    assert (call.input_tokens == 70) == ends
+
+
+def test_a_deadline_has_a_bound(runtime: Runtime, gated: SessionOrder) -> None:
+    runtime.create(gated)
+    before_ms = runtime.system.clock.now_ms()
+
+    runtime.cancel("s-1", deadline_seconds=float("inf")).result(BOUND_SECONDS)
+
+    (asked,) = [e for e in runtime.store.events.scan("s-1") if e.kind == "cancel_asked"]
+    assert 0 <= int(asked.data["deadline_ms"] or 0) - before_ms - 86_400_000 < BOUND_SECONDS * 1000
 
 
 def test_a_session_that_waits_or_is_paused_is_cancelled_at_once(

@@ -1,6 +1,7 @@
 """A session comes to rest only when nobody is left who could write of its tasks."""
 
-from maestro_actors.identity import persona_address
+from maestro_actors.identity import ACCOUNTANT_ADDRESS, persona_address
+from maestro_actors.persona import PersonaProxy
 from maestro_actors.wish import Asked
 from maestro_storage.transition import Transition
 from staging import BOUND_SECONDS, SESSION, TRANSIENT, Stage, team
@@ -49,3 +50,25 @@ def test_an_order_that_comes_too_late_is_not_taken(stage: Stage) -> None:
     assert not retry.taken
     stage.system.control(persona_address(SESSION, "c1"), "resume")
     stage.wait_for("session_paused")
+
+
+def test_a_call_that_is_being_opened_is_stopped_when_it_begins_by_the_same_deadline(
+    stage: Stage,
+) -> None:
+    stage.create(team())
+    stage.engines.held = True
+    stage.run(team())
+    # As long as it does not answer, no call is opened.
+    stage.system.control(ACCOUNTANT_ADDRESS, "suspend")
+    asked = Asked(wish="cancel", deadline_ms=5_000_000)
+    stage.coordinator.wish(asked).get(timeout=BOUND_SECONDS)
+    stage.store.journal.commit(Transition()).result(BOUND_SECONDS)
+    stage.coordinator.status().get(timeout=BOUND_SECONDS)
+    persona = PersonaProxy(stage.ports.channel, SESSION, "c1")
+    persona.status().get(timeout=BOUND_SECONDS)
+
+    stage.system.control(ACCOUNTANT_ADDRESS, "resume")
+    stage.wait_for("session_cancelled")
+
+    (order,) = stage.engines.started
+    assert stage.engines.cancelled == [(order.call_id, 5_000_000)]

@@ -11,6 +11,7 @@ from maestro_actors.checks import Check
 from maestro_actors.engine import ProcessIdentity
 from maestro_runtime.checks import _content, _worker
 from maestro_runtime.checks._look import Look
+from maestro_runtime.engines import EngineContext
 from maestro_runtime.workspace import Workspace
 
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
@@ -182,7 +183,9 @@ def test_a_file_that_changes_while_it_is_checked_is_judged_by_nothing_else(bench
     bench.write({"a.json": "2"})
     check = checks.Parses(format="json")
 
-    contents = _content._contents(Look(bench.order(check), workspace, {}, manifest, recorded))
+    contents = _content._contents(
+        Look(bench.order(check), workspace, {}, manifest, EngineContext(recorded))
+    )
 
     assert contents == "a.json: changed while it was checked"
 
