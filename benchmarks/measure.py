@@ -1,7 +1,7 @@
 """How a figure is taken: all contestants in the same rounds, on the same disk, in turns."""
 
 import datetime as dt
-import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -57,6 +57,10 @@ class Options:
             return importlib.import_module(module)
         except ImportError:
             return None
+
+    def has(self, module: str) -> bool:
+        """Whether a peer's module is installed, and wanted; it is not imported."""
+        return self.with_peers and importlib.util.find_spec(module) is not None
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
