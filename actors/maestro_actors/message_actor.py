@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from maestro_actors.kernel import LaneActor
+from maestro_actors.kernel import LaneActor, Later
 from maestro_actors.messages import Message, encode
 
 
@@ -22,17 +22,19 @@ class MessageActor(LaneActor):
         """How often an instance before this one has failed at the same address."""
         return self.actor_inbox.keeper.restarts
 
-    def on_receive(self, message: Message | bytes) -> bytes | None:
+    def on_receive(self, message: Message | bytes) -> bytes | Later | None:
         """Handle one message, which may be encoded; the reply, if any, always is."""
         if isinstance(message, bytes):
             message = self.INBOX.decode(message)
         reply = self.handle(message)
-        return None if reply is None else encode(reply)
+        if reply is None or isinstance(reply, Later):
+            return reply
+        return encode(reply)
 
     def end(self) -> None:
         """Stop after the message in hand; what still waits becomes dead letters."""
         self._stop()
 
-    def handle(self, message: Any) -> msgspec.Struct | None:
+    def handle(self, message: Any) -> msgspec.Struct | Later | None:
         """Change state, send messages, append transitions; never wait."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ from maestro_actors.kernel._dead_letters import DeadLetter, DeadLetters
 from maestro_actors.kernel._dump import ActorDump
 from maestro_actors.kernel._future import LaneFuture
 from maestro_actors.kernel._lane import Lane
+from maestro_actors.kernel._later import Later
 from maestro_actors.kernel._restart import Restart
 from maestro_actors.kernel._system import ActorSystem
 from maestro_actors.kernel._thread_lane import ThreadLane
@@ -40,6 +41,7 @@ __all__ = [
     "LaneClosed",
     "LaneFuture",
     "LaneSaturated",
+    "Later",
     "MailboxFull",
     "NeedsAsyncLane",
     "Restart",

@@ -14,6 +14,7 @@ import pykka
 
 from maestro_actors.kernel._dead_letters import DeadLetters
 from maestro_actors.kernel._future import LaneFuture
+from maestro_actors.kernel._later import Later
 from maestro_actors.kernel._mailbox import RESTART, Mailbox
 from maestro_actors.kernel._ref import LaneRef
 from maestro_actors.kernel._stop_flag import StopFlag
@@ -146,7 +147,10 @@ class LaneActor(pykka.Actor):
                 return self._await(letter, response)
             # A stop is answered by close(), when there is nothing left of the actor.
             if reply is not None and not stopped.stopped:
-                reply.set(response)
+                if type(response) is Later:
+                    response.answer(reply)
+                else:
+                    reply.set(response)
         if stopped.stopped:
             mailbox.close()
         return None

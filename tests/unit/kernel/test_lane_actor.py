@@ -19,6 +19,7 @@ from maestro_actors.kernel import (
     LaneActor,
     LaneClosed,
     LaneFuture,
+    Later,
     NeedsAsyncLane,
     ThreadLane,
 )
@@ -412,3 +413,49 @@ def test_actor_without_a_lane_runs_on_the_common_one() -> None:
 
     assert str(ref.ask("who", timeout=5)).startswith("actors-")
     ref.stop(timeout=5)
+
+
+class Promising(LaneActor):
+    """Answers once a future has its value; anything but a future at once."""
+
+    def on_receive(self, message: Any) -> Any:
+        if isinstance(message, LaneFuture):
+            return Later(message, lambda value: 100 // value)
+        return message
+
+
+@pytest.fixture
+def promising_class(lane: Lane) -> type[Promising]:
+    return type("Promising", (Promising,), {"lane": lane})
+
+
+def test_who_is_answered_later_keeps_nobody_waiting(promising_class: type[Promising]) -> None:
+    ref = promising_class.start()
+    future: LaneFuture[int] = LaneFuture()
+    try:
+        later = ref.ask(future, block=False)
+
+        assert ref.ask("now", timeout=20) == "now"
+        with pytest.raises(pykka.Timeout):
+            later.get(timeout=0)
+    finally:
+        ref.stop()
+    future.set(4)
+    assert later.get(timeout=20) == 25
+
+
+def test_who_is_answered_later_hears_what_went_wrong(promising_class: type[Promising]) -> None:
+    ref = promising_class.start()
+    failed: LaneFuture[int] = LaneFuture()
+    odd: LaneFuture[int] = LaneFuture()
+    try:
+        answers = [ref.ask(each, block=False) for each in (failed, odd)]
+        failed.set_exception((ValueError, ValueError("no"), None))
+        odd.set(0)
+
+        with pytest.raises(ValueError, match="no"):
+            answers[0].get(timeout=20)
+        with pytest.raises(ZeroDivisionError):
+            answers[1].get(timeout=20)
+    finally:
+        ref.stop()
