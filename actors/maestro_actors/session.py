@@ -114,6 +114,7 @@ def opening_transition(
     origin: Origin | None = None,
     particulars: Particulars = _PLAIN,
     plan: Plan = (),
+    queued: bool = False,
 ) -> Transition:
     """Return the one transition that creates a session with all its tasks.
 
@@ -131,12 +132,13 @@ def opening_transition(
         origin: The checkpoint it begins with; None to begin with nothing.
         particulars: What else is noted of it.
         plan: What it runs before it stops; it can be kept.
+        queued: It waits for others to end before it runs.
     """
     draft = Transition()
     draft.put(
         SessionRecord(
             session_id=session_id,
-            state="running",
+            state="queued" if queued else "running",
             team_name=team.name,
             team=draft.payload(session_id, encode(team)),
             output_dir=output_dir,
@@ -152,6 +154,7 @@ def opening_transition(
             versions=_kept_versions(draft, session_id, particulars.versions),
             plan=plan,
             priority=particulars.priority,
+            queued_ms=now_ms if queued else None,
         )
     )
     tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
@@ -160,6 +163,8 @@ def opening_transition(
     draft.event(
         Event(session_id, "session_started", now_ms, data=_started(team, origin, particulars))
     )
+    if queued:
+        draft.event(Event(session_id, "session_queued", now_ms))
     record_checkpoint(
         draft,
         CheckpointRecord(

@@ -8,17 +8,21 @@ from maestro_actors.throttle import PRIORITY_POINT_MS
 from maestro_storage.records import SessionRecord
 from maestro_storage.transition import Event, Transition
 
+Turn = tuple[int, str]
+"""A place in the order, the least is next; of the session that is named last."""
 
-def turn_of(session: SessionRecord, now_ms: int) -> tuple[int, str]:
-    """Return the place in the order, the least is next; a priority counts as it does for calls."""
-    queued_ms = now_ms if session.queued_ms is None else session.queued_ms
-    return (queued_ms - session.priority * PRIORITY_POINT_MS, session.session_id)
+
+def turn_of(session_id: str, priority: int, queued_ms: int) -> Turn:
+    """Return the turn of a session; a priority counts as it does for calls."""
+    return (queued_ms - priority * PRIORITY_POINT_MS, session_id)
 
 
 def in_order(sessions: Iterable[SessionRecord]) -> list[SessionRecord]:
     """Return the queued ones among some sessions, the next one first."""
     waiting = (session for session in sessions if session.state == "queued")
-    return sorted(waiting, key=lambda session: turn_of(session, 0))
+    return sorted(
+        waiting, key=lambda each: turn_of(each.session_id, each.priority, each.queued_ms or 0)
+    )
 
 
 def queued(session: SessionRecord, now_ms: int, epoch: int) -> Transition:

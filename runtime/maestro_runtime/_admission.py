@@ -91,7 +91,7 @@ class Admission:
         )
 
     def admitted(self, order: SessionOrder, session_id: str) -> None:
-        """Note a session that an order has started; it is durable."""
+        """Note a session that an order has started."""
         if self._sessions_by_key is not None and order.idempotency_key is not None:
             self._sessions_by_key[order.idempotency_key] = session_id
 
@@ -137,6 +137,13 @@ class Admission:
     def team_of(self, record: SessionRecord) -> Team:
         """Return the team of a session on record."""
         return decode_team(self._store.payloads.require(record.team))
+
+
+def names_of(order: SessionOrder, session_id: str) -> tuple[str, ...]:
+    """Return what the session of an order is looked up by, in one space of names."""
+    key = order.idempotency_key
+    # An id has no blanks.
+    return (session_id,) if key is None else (session_id, f"key {key}")
 
 
 def require_team(record: SessionRecord, stored: Team, given: Team) -> None:

@@ -1,10 +1,10 @@
 """The verbs of a runtime that are about its books: what was used, and what may be."""
 
-import threading
 from typing import Final
 
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
+from maestro_runtime._openings import Openings
 from maestro_runtime._running import RunningSessions
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
@@ -21,7 +21,7 @@ class BookVerbs(Proxies):
     store: Store
     system: ActorSystem
     _running: RunningSessions
-    _starting: threading.Lock
+    _starting: Openings
 
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.

@@ -1,6 +1,5 @@
 """The verbs of a runtime that are about people: their answers, and the tickets they get."""
 
-import threading
 from typing import Final
 
 import pykka
@@ -8,6 +7,7 @@ import pykka
 from maestro_actors.answer import Answer
 from maestro_actors.kernel import ActorSystem
 from maestro_runtime._help_watch import HelpWatch
+from maestro_runtime._openings import Openings
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import carried_out, receipt_of
 from maestro_storage import Store
@@ -23,7 +23,7 @@ class HelpVerbs(Proxies):
     store: Store
     system: ActorSystem
     _help: HelpWatch
-    _starting: threading.Lock
+    _starting: Openings
 
     def answer(
         self, session_id: str, task_id: str, answer: Answer, *, request_id: bytes = b""

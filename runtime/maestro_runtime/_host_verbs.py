@@ -1,12 +1,12 @@
 """The verbs of a runtime that are for who hosts it: going on after a start, coming to a stop."""
 
 import os
-import threading
 from collections.abc import Callable
 
 from maestro_actors.kernel import LaneActor, LaneFuture
 from maestro_actors.team import Team
-from maestro_runtime._admission import Admission
+from maestro_runtime._admission import Admission, names_of
+from maestro_runtime._openings import Openings
 from maestro_runtime._verbs import SessionVerbs
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.wire.errors import SessionsNotHosted
@@ -19,15 +19,13 @@ class HostVerbs(SessionVerbs):
     """Take up, drain, and hear of a loss: the part of a runtime that a daemon uses."""
 
     _admission: Admission
-    _starting: threading.Lock
+    _starting: Openings
     _released: Callable[[], None]
 
     def _take_up(self, record: SessionRecord, stored: Team, team: Team) -> Session:
         raise NotImplementedError  # the runtime answers
 
-    def _placed(
-        self, order: SessionOrder
-    ) -> tuple[SessionOrder, str, tuple[SessionRecord, Team] | None]:
+    def _placed(self, order: SessionOrder) -> tuple[SessionOrder, str]:
         raise NotImplementedError  # the runtime answers
 
     @property
@@ -90,7 +88,7 @@ class HostVerbs(SessionVerbs):
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
             SafeMode: It is in safe mode.
         """
-        with self._starting:
+        with self._starting.of(session_id):
             self._running.require_admission(session_id)
             record = self.store.require_session(session_id)
             team = self._admission.team_of(record)
@@ -103,8 +101,9 @@ class HostVerbs(SessionVerbs):
             SessionsNotHosted: It does not run here.
             Exception: As `run`, if it is not the session that the order means.
         """
-        with self._starting:
-            _, _, found = self._placed(order)
+        order, session_id = self._placed(order)
+        with self._starting.of(*names_of(order, session_id)):
+            found = self._admission.find(order, session_id)
             session_id = "" if found is None else found[0].session_id
             if not self._running.is_under_way(session_id):
                 raise SessionsNotHosted(os.getpid())

@@ -1,7 +1,7 @@
 """How a session begins: its directories, what is given to it, and its first transition."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from maestro_actors.contracts import judge
@@ -17,22 +17,36 @@ from maestro_runtime.given import Given
 from maestro_runtime.session import SessionOrder
 from maestro_runtime.workspace import Fingerprint, Glob, Manifest, Workspace, diff
 from maestro_storage import Store
+from maestro_storage.transition import Transition
 
 
-def opened(
-    store: Store, order: SessionOrder, session_id: str, now_ms: int, *, particulars: Particulars
-) -> None:
-    """Make a new session of an order; durable on return.
+def opening(
+    store: Store,
+    order: SessionOrder,
+    session_id: str,
+    now_ms: int,
+    *,
+    particulars: Particulars,
+    takes_place: Callable[[], bool],
+) -> Transition:
+    """Return the first transition of the session of an order, with its directories made.
 
     Given files are in the workspace before the session is on record: a kill in between leaves the
     files and no session, and the same order again uses them.
+
+    Args:
+        store: Will have the session.
+        order: Checked.
+        session_id: Of no session yet.
+        now_ms: Wall clock.
+        particulars: What is noted of it.
+        takes_place: Called once nothing can be refused any more; False: it is queued.
 
     Raises:
         PlanInvalid, PhaseNotReady: A phase is unknown, or the plan cannot be kept.
         GivenMissing: A contract of a phase before the first one owes a file that is not given.
         DirectoryUnusable: A directory cannot be used.
         ArtifactMismatch: A given file changes meanwhile, or the workspace has another version.
-        StorageError: The session could not be written.
     """
     team, start_at = order.team, order.start_at
     require_plan(team, order.plan, () if start_at is None else _before(team, start_at))
@@ -45,18 +59,19 @@ def opened(
         place = fill(store, output_dir, session_id, latest_files(kept), contents)
         given = order.given.name().hex()
         origin = Origin(session_id="", phase=start_at, number=0, tasks=kept, given=given)
-    transition = opening_transition(
+    input_dir = None if order.input_dir is None else usable_input(order.input_dir)
+    return opening_transition(
         session_id,
         team,
         output_dir=place,
-        input_dir=None if order.input_dir is None else usable_input(order.input_dir),
+        input_dir=input_dir,
         now_ms=now_ms,
         epoch=store.epoch,
         origin=origin,
         particulars=particulars,
         plan=order.plan,
+        queued=not takes_place(),
     )
-    store.journal.commit(transition).result()
 
 
 def _before(team: Team, start_at: str) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """The verbs of a runtime that change records which no actor keeps in memory, and breakers."""
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.kernel import ActorSystem
+from maestro_runtime._openings import Openings
 from maestro_runtime.breakers import BreakerReport, breaker_report, open_at_rest, reset_at_rest
 from maestro_runtime.checkpoints import Imported, Pruned, import_bundle, prune
 from maestro_runtime.proxies import Proxies
@@ -24,7 +24,7 @@ class RecordVerbs(Proxies):
 
     store: Store
     system: ActorSystem
-    _starting: threading.Lock
+    _starting: Openings
 
     def prune(self, session_id: str) -> Pruned:
         """Drop the checkpoints of a session that nobody needs; durable on return.

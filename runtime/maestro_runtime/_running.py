@@ -178,6 +178,8 @@ class RunningSessions:
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
         """
+        # What is durable only now may find the store closed.
+        self._require_open(session_id)
         session = ports.memory.session(session_id)
         before = self._ended.get(session_id)
         if (before is None or before.is_done) and self.is_running(session_id):

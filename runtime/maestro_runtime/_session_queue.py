@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from maestro_actors.kernel import LaneActor
-from maestro_actors.session_queue import turn_of
+from maestro_actors.session_queue import Turn, turn_of
 from maestro_runtime.errors import AdmissionRefused, RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.policy import SESSIONS_QUEUED
 from maestro_storage.records import SessionRecord
@@ -27,7 +27,7 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    turn: tuple[int, str]
+    turn: Turn
     claimed: Collection[str] | None
     """See `Coordinator`."""
 
@@ -61,10 +61,17 @@ class SessionQueue:
 
         One that is only to be paused, cancelled or brought back to a phase need not wait.
         """
-        name, turn = session.session_id, turn_of(session, now_ms)
+        turn = turn_of(session.session_id, session.priority, session.queued_ms or now_ms)
+        return self.takes(turn, claimed, waits=session.wish == "run")
+
+    def takes(
+        self, turn: Turn, claimed: Collection[str] | None = None, *, waits: bool = True
+    ) -> bool:
+        """Do so with what is in the record. It has its place from now on, durable or not."""
+        name = turn[1]
         with self._lock:
             first = all(turn <= other.turn for other in self._waiting.values())
-            if name in self._running or session.wish != "run" or (first and self._has_room):
+            if name in self._running or not waits or (first and self._has_room):
                 self._running.add(name)
                 return True
             before = self._waiting.get(name)

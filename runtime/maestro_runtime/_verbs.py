@@ -1,6 +1,5 @@
 """The verbs of a runtime: what a person may do to a session, whether it runs, waits or rests."""
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -16,6 +15,7 @@ from maestro_actors.rework import Rerun
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import Asked, stands, wished
 from maestro_runtime._news import EndNews, EventNews
+from maestro_runtime._openings import Openings
 from maestro_runtime._running import ORDER_SECONDS, RunningSessions
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.proxies import Proxies
@@ -36,7 +36,7 @@ class SessionVerbs(Proxies):
     system: ActorSystem
     news: EventNews
     _running: RunningSessions
-    _starting: threading.Lock
+    _starting: Openings
 
     def _start(self, session_id: str, team: Team) -> Session:
         raise NotImplementedError  # the runtime answers

@@ -6,7 +6,6 @@ Everything it hands out is a proxy or a handle; nothing outside touches an actor
 
 import logging
 import os
-import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,9 +29,10 @@ from maestro_actors.messages import BreakerChanged, encode
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.receipt import Receipt
+from maestro_actors.session_queue import turn_of
 from maestro_actors.team import Team, decode_team
 from maestro_actors.token_accountant import TokenAccountant
-from maestro_runtime._admission import Admission, require_team
+from maestro_runtime._admission import Admission, names_of, require_team
 from maestro_runtime._book_verbs import BookVerbs
 from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime._engine_desk import EngineDesk
@@ -43,7 +43,8 @@ from maestro_runtime._host_verbs import HostVerbs
 from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._news import EventNews
-from maestro_runtime._opening import opened
+from maestro_runtime._opening import opening
+from maestro_runtime._openings import Opening, Openings
 from maestro_runtime._phase_verbs import PhaseVerbs
 from maestro_runtime._planner import Planner, require_no_rerun
 from maestro_runtime._readiness import current_versions, placed, require_ready
@@ -93,7 +94,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         self._redactor = options.redactor or Redactor(environment_secrets(os.environ))
         self._listeners = Listeners[EventRecord]()
         self._breaker_listeners = Listeners[BreakerChanged]()
-        self._starting = threading.Lock()
+        self._starting = Openings()
         """Held while a session is looked up and started, or its record is changed at rest: two
         callers must not both do it."""
         self._help = HelpWatch()
@@ -222,14 +223,8 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
             QuotaExceeded: The state directory has no room for another session.
             AdmissionRefused: All run that may, and the queue is full; nothing was written.
         """
-        with self._starting:
-            order, session_id, found = self._placed(order)
-            if found is None:
-                self._running.queue.require_place(session_id)
-                return self._start(self._create(order, session_id), order.team)
-            record, stored = found
-            team = order.team if order.accept_changes else stored
-            return self._take_up(record, stored, team, plan=order.plan or None)
+        begun = self.begin(order)
+        return begun.result() if isinstance(begun, Opening) else begun
 
     submit = run
 
@@ -238,35 +233,62 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
 
         Raises: as `run`.
         """
-        with self._starting:
-            order, session_id, found = self._placed(order)
-            return self._create(order, session_id) if found is None else found[0].session_id
+        begun = self.begin(order, run=False)
+        session = begun.result() if isinstance(begun, Opening) else begun
+        return session.session_id
 
-    def _placed(
-        self, order: SessionOrder
-    ) -> tuple[SessionOrder, str, tuple[SessionRecord, Team] | None]:
-        """Return an order as it is run here, its id, and what there is of its session."""
+    def begin(self, order: SessionOrder, *, run: bool = True) -> Session | Opening:
+        """As `run`, or as `create`; a new session is handed in, and need not be durable.
+
+        Those that are handed in until somebody sees to the first one share a commit.
+        """
+        order, session_id = self._placed(order)
+        with self._starting.of(*names_of(order, session_id)):
+            found = self._admission.find(order, session_id)
+            if found is None:
+                return self._open(order, session_id, run=run)
+            record, stored = found
+            if not run:
+                return self._as_it_is(record.session_id)
+            team = order.team if order.accept_changes else stored
+            return self._take_up(record, stored, team, plan=order.plan or None)
+
+    def _placed(self, order: SessionOrder) -> tuple[SessionOrder, str]:
+        """Return an order as it is run here, and what a new session of it is called."""
         # As it will be read again: a resumed session must see the very team it began with.
         order = replace(order, team=decode_team(encode(order.effective_team)), context=None)
         session_id = order.resolved_id()
         self._running.require_admission(session_id)
         team = placed(order.team, self.registry, self._options.breaker)
-        order = self._admission.checked(replace(order, team=team))
-        return order, session_id, self._admission.find(order, session_id)
+        return self._admission.checked(replace(order, team=team)), session_id
 
-    def _create(self, order: SessionOrder, session_id: str) -> str:
+    def _open(self, order: SessionOrder, session_id: str, *, run: bool) -> Opening:
+        """Hand in a new session. Under the lock."""
+        queue = self._running.queue
+        if run:
+            queue.require_place(session_id)
         self.store.check_room()
         require_ready(order.team, self.registry)
         versions = current_versions(order.team, self.registry)
-        opened(
+        now_ms = self.system.clock.now_ms()
+        particulars = self._admission.particulars(order, versions)
+        turn = turn_of(session_id, order.priority, now_ms)
+        draft = opening(
             self.store,
             order,
             session_id,
-            self.system.clock.now_ms(),
-            particulars=self._admission.particulars(order, versions),
+            now_ms,
+            particulars=particulars,
+            takes_place=lambda: not run or queue.takes(turn),
         )
+        try:
+            durable = self.store.journal.commit(draft)
+        except BaseException:
+            queue.end(session_id)
+            raise
         self._admission.admitted(order, session_id)
-        return session_id
+        begin = partial(self._start, team=order.team) if run else self._as_it_is
+        return self._starting.add(names_of(order, session_id), durable, partial(begin, session_id))
 
     def resume(
         self,
@@ -375,6 +397,7 @@ class Runtime(HostVerbs, PhaseVerbs, BookVerbs, HelpVerbs, RecordVerbs, Governan
         finally:
             # An actor that hangs must keep neither the state locked nor anybody waiting.
             self.store.close()
+            self._starting.give_up(grace)
             self._orders.close()
             self._lane.close()
             self._running.abandon()

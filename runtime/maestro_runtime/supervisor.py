@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, assert_never
 import msgspec
 import pykka
 
+from maestro_actors.kernel import Later
 from maestro_actors.message_actor import MessageActor
-from maestro_actors.messages import CheckpointTaken
+from maestro_actors.messages import CheckpointTaken, encode
+from maestro_runtime._openings import Opening
 from maestro_runtime.wire.orders import (
     Accepted,
     AnswerTask,
@@ -72,13 +74,18 @@ class Supervisor(MessageActor):
         self._doubtful: set[bytes] = set()
         """Ids of orders that may still become durable."""
 
-    def handle(self, message: Any) -> msgspec.Struct:
+    def handle(self, message: Any) -> msgspec.Struct | Later | None:
         """Answer once it is durable; whoever asked hears of errors.
 
         Raises:
             pykka.Timeout: It was not durable in time; or was not before, when it was sent first.
         """
+        if isinstance(message, Opening):
+            message.see_to()
+            return None
         order: Order = message
+        if isinstance(order, StartSession) and not order.attach:
+            return self._begun(order)
         once = request_id_of(order)
         if once in self._answers:
             return self._answers[once]
@@ -90,6 +97,14 @@ class Supervisor(MessageActor):
             if once:
                 self._doubtful.add(once)
             raise
+
+    def _begun(self, order: StartSession) -> msgspec.Struct | Later:
+        """Begin with a session; a new one is answered once it is durable, with what it shares."""
+        begun = self._runtime.begin(order_of(order), run=order.run)
+        if not isinstance(begun, Opening):
+            return _accepted_start(begun, order)
+        begun.when_durable(lambda: self._runtime.system.deliver(self.actor_urn, begun))
+        return Later(begun.session, lambda session: encode(_accepted_start(session, order)))
 
     def _carried_out(self, order: Order) -> msgspec.Struct:
         match order:
@@ -116,8 +131,6 @@ class Supervisor(MessageActor):
     def _accepted(self, order: SessionRequest | BeginPhases) -> Accepted:
         runtime = self._runtime
         match order:
-            case StartSession() if not order.run:
-                return Accepted(session_id=runtime.create(order_of(order)), rests=True)
             case BeginPhases():
                 run = runtime.run_phases(order.session_id, order.phases)
                 return Accepted(session_id=order.session_id, rests=run.is_over)
@@ -208,6 +221,10 @@ class Custodian(MessageActor):
                 return BackedUp(path=message.destination)
             case _:
                 assert_never(message)
+
+
+def _accepted_start(session: "Session", order: StartSession) -> Accepted:
+    return Accepted(session_id=session.session_id, rests=not order.run or session.rests)
 
 
 def session_of(runtime: "Runtime", order: SessionRequest) -> "Session":
