@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from maestro_actors.engine import (
@@ -23,10 +24,14 @@ from maestro_actors.messages import (
     EngineStarted,
     encode,
 )
+from maestro_runtime.checks import Checks
 from maestro_runtime.engines._outcomes import cleaned
+from maestro_runtime.engines.driver import Driver
 from maestro_runtime.engines.errors import HostClosed
 from maestro_runtime.engines.host import EngineHost
-from maestro_runtime.engines.registry import EngineRegistry
+from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.healing import BUILT_IN, FileMender
+from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.redaction import Redactor
 
 FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
@@ -42,8 +47,8 @@ class EngineDesk:
         self, system: ActorSystem, host: EngineHost, registry: EngineRegistry, redactor: Redactor
     ) -> None:
         self._system = system
-        self._host = host
-        self._registry = registry
+        self.host = host
+        self.registry = registry
         self._redactor = redactor
         self._lock = threading.Lock()
         self._in_flight: dict[str, Callable[[Usage], None] | None] = {}
@@ -53,7 +58,7 @@ class EngineDesk:
     def estimate(self, order: CallOrder) -> Estimate:
         """Return the tokens to reserve: the engine's estimate, at least 1."""
         try:
-            found = self._registry.get(order.persona.engine).estimate(order)
+            found = self.registry.get(order.persona.engine).estimate(order)
             need, floor = found if isinstance(found, Estimate) else (found, 0)
             need_tokens = min(max(1, int(need)), FIGURE_MAX)
             return Estimate(need_tokens, min(max(0, int(floor)), need_tokens))
@@ -75,7 +80,7 @@ class EngineDesk:
                 tell(sound.usage)
 
         try:
-            self._host.submit(order, finished, self._started(order.call_id, reply_to))
+            self.host.submit(order, finished, self._started(order.call_id, reply_to))
         except HostClosed as error:
             # The runtime stops between the opening of a call and its start: nothing was used.
             finished(Outcome(failure="interrupted", evidence=(str(error),)))
@@ -124,18 +129,18 @@ class EngineDesk:
             return
         # Without an answer the call stays open, and the next start recovers it.
         with suppress(HostClosed):
-            self._host.recover(order, recovered)
+            self.host.recover(order, recovered)
 
     def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
         """Stop the call, if it is in flight; its programs have until the deadline."""
         grace_seconds = None
         if deadline_ms is not None:
             grace_seconds = max(0, deadline_ms - self._system.clock.now_ms()) / 1000
-        self._host.cancel(call_id.hex(), grace_seconds)
+        self.host.cancel(call_id.hex(), grace_seconds)
 
     def kill(self, call_id: bytes) -> None:
         """Wait for the call no longer, if it is in flight."""
-        self._host.kill(call_id.hex())
+        self.host.kill(call_id.hex())
 
 
 def _bounded(outcome: Outcome) -> Outcome:
@@ -149,3 +154,14 @@ def _bounded(outcome: Outcome) -> Outcome:
         evidence=(f"outcome must have at most {FINISHED_BYTES_MAX} bytes, got {size}",),
         duration_seconds=outcome.duration_seconds,
     )
+
+
+def engine_desk(
+    system: ActorSystem, state_id: str, redactor: Redactor, options: RuntimeOptions
+) -> EngineDesk:
+    """Return the desk of a runtime's engines, with what checks and mends their work."""
+    builtin = builtin_engines(state_id, redactor)
+    registry = EngineRegistry((*builtin, *options.engines))
+    driver = partial(Driver, state_id, redactor=redactor)
+    mender = FileMender(driver(), (*BUILT_IN, *options.fixes))
+    return EngineDesk(system, EngineHost(registry, Checks(driver()), mender), registry, redactor)

@@ -1,15 +1,18 @@
 """Whether a team can work on this machine, and what its engines know of its personas."""
 
 from hashlib import sha256
+from pathlib import Path
 
 import msgspec
 
 from maestro_actors.team import BreakerPolicy, Persona, Team
 from maestro_actors.versions import Version, versions_of
+from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime.checks import hindrance
 from maestro_runtime.engines.protocol import VersionedEngine
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import CheckNotReady, EngineNotReady
+from maestro_storage.records import SessionRecord
 
 
 def placed(team: Team, registry: EngineRegistry, otherwise: BreakerPolicy) -> Team:
@@ -45,6 +48,19 @@ def require_ready(team: Team, registry: EngineRegistry) -> None:
         for check, _ in contract.owed_checks:
             if reason := hindrance(check):
                 raise CheckNotReady(contract.id, check.label, reason)
+
+
+def require_usable(record: SessionRecord, team: Team, registry: EngineRegistry) -> None:
+    """Refuse to go on with a session whose engines, checks or directories cannot be used.
+
+    Raises:
+        EngineNotReady, CheckNotReady: As `require_ready`.
+        DirectoryUnusable: A directory cannot be used.
+    """
+    require_ready(team, registry)
+    usable_output(Path(record.output_dir))
+    if record.input_dir is not None:
+        usable_input(Path(record.input_dir))
 
 
 def current_versions(team: Team, registry: EngineRegistry) -> tuple[Version, ...]:

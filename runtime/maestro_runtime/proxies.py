@@ -16,7 +16,9 @@ class Proxies:
     everything that changes something is an order to the supervisor, or a verb.
     """
 
-    _channel: Channel
+    def __init__(self, channel: Channel) -> None:
+        """Hand out proxies that send through a channel."""
+        self._channel = channel
 
     def coordinator(self, session_id: str) -> CoordinatorProxy:
         """Return the coordinator of a session; it lives while the session runs."""

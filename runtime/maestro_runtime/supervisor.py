@@ -194,7 +194,7 @@ class Supervisor(MessageActor):
             case KeepValues():
                 runtime.keep_values(order.values)
             case LeaveSafeMode():
-                runtime.leave_safe_mode()
+                runtime.hosting.leave_safe_mode()
             case _:
                 assert_never(order)
         return Done()

@@ -98,9 +98,9 @@ class AsyncClient(Proxies):
 
     def __init__(self, client: Client, options: ClientOptions) -> None:
         """Used by `connect_async`."""
+        super().__init__(client.channel)
         self._client = client
         self._options = options
-        self._channel = client.channel
 
     async def run(self, order: SessionOrder) -> AsyncSession:
         """See `Runtime.run`. Directories are those of this process."""

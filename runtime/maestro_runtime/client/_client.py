@@ -85,7 +85,7 @@ class Client(Proxies):
         """Used by `connect`."""
         self._options: Final = options
         self._link: Final = Link(path, options.patience)
-        self._channel = self._link
+        super().__init__(self._link)
         self._ends: Final = Ends(self._link)
         self._waits: Final[WeakKeyDictionary[pykka.Future[Any], LaneFuture[bytes]]] = (
             WeakKeyDictionary()

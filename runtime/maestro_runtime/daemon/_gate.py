@@ -100,7 +100,7 @@ class RuntimeGate:
             pid=os.getpid(),
             quarantined=store.quarantined,
             hosts=self._hosts,
-            safe_mode=self._runtime.held,
+            safe_mode=self._runtime.hosting.held,
             status=self._status(),
         )
 
@@ -134,7 +134,7 @@ class RuntimeGate:
         """Refuse what would start a session here, if this process is only for its own."""
         match request:
             case ResumeSession() | BeginPhases():
-                starts = not self._runtime.is_under_way(request.session_id)
+                starts = not self._runtime.hosting.is_under_way(request.session_id)
             case StartSession():
                 starts = request.run and not request.attach
             case _:

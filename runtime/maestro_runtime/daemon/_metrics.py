@@ -63,7 +63,7 @@ class LiveMetrics:
             *_journal_metrics(store.journal),
             *self._work_metrics(),
             *self._traffic_metrics(),
-            gauge("maestro_safe_mode", "1 if nothing runs.", int(self._runtime.held)),
+            gauge("maestro_safe_mode", "1 if nothing runs.", int(self._runtime.hosting.held)),
             *process_metrics(),
         ]
 

@@ -106,7 +106,7 @@ class Newsroom:
                     await news
 
     async def _ends(self, request: NextEnds) -> Ended:
-        ends, epoch = self._runtime.ends, self._runtime.store.epoch
+        ends, epoch = self._runtime.hosting.ends, self._runtime.store.epoch
         if request.epoch != epoch:
             return Ended(epoch=epoch, number=ends.number, sessions=(), missed=True)
         while True:
@@ -123,7 +123,7 @@ class Newsroom:
 
     def _left(self, sessions: Iterable[str]) -> dict[str, str]:
         """Return those that nobody goes on with, and why."""
-        reasons = {name: self._runtime.why_left(name) for name in sessions}
+        reasons = {name: self._runtime.hosting.why_left(name) for name in sessions}
         return {
             name: reason
             for name, reason in reasons.items()

@@ -120,9 +120,11 @@ class Daemon:
         self._starts = starts = self._finished(partial(Starts, runtime.store, now_ms))
         if starts.too_many:
             _log.error("safe mode after %d starts that ended in a crash", len(starts.unclean))
-            runtime.hold(self._leave_safe_mode)
+            runtime.hosting.hold(self._leave_safe_mode)
             for record in self._finished(lambda: list(under_way(runtime.store))):
-                runtime.leave_alone(record.session_id, "the daemon is in safe mode after crashes")
+                runtime.hosting.leave_alone(
+                    record.session_id, "the daemon is in safe mode after crashes"
+                )
         return starts
 
     def _listening(self, runtime: Runtime, starts: Starts) -> SocketServer:
@@ -142,7 +144,7 @@ class Daemon:
             self._pulse = Pulse(
                 runtime.system, runtime.store.journal, lambda: self._notifier.tell(WATCHDOG=1)
             )
-        taken = TakenUp() if runtime.held else self._take_up(runtime)
+        taken = TakenUp() if runtime.hosting.held else self._take_up(runtime)
         if not self._is_over(runtime):
             self._tell_ready(runtime, taken)
         while not self._is_over(runtime):
@@ -216,7 +218,7 @@ class Daemon:
         self._notifier.tell(STOPPING=1)
         self._say(f"draining for at most {timeout_seconds:g} s")
         until = time.monotonic() + timeout_seconds
-        quiet = self._finished(runtime.drain)
+        quiet = self._finished(runtime.hosting.drain)
         quiet.add_done_callback(lambda _: self._signals.wake())
         while not (quiet.is_done or runtime.lost.is_done or self._stops > 1):
             left_seconds = until - time.monotonic()
@@ -275,4 +277,4 @@ def _admitted(access: Access) -> frozenset[int]:
 
 def _doing(runtime: Runtime) -> str:
     """Return what is shown as status while nothing else is to be said."""
-    return _SAFE if runtime.held else f"sessions under way: {runtime.running_count}"
+    return _SAFE if runtime.hosting.held else f"sessions under way: {runtime.hosting.running_count}"

@@ -53,7 +53,7 @@ def take_up(runtime: Runtime, goes_on: Callable[[TakenUp], bool]) -> TakenUp:
         except Exception as error:  # noqa: BLE001 - foreign engines; the other sessions must go on
             reason = str(error) or type(error).__name__
             taken.left[session_id] = reason
-            runtime.leave_alone(session_id, reason)
+            runtime.hosting.leave_alone(session_id, reason)
             _log.warning(
                 "session stays as it is until it can be resumed: %s",
                 reason,

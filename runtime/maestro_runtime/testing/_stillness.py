@@ -68,7 +68,7 @@ class Stillness:
         A call is unanswered until its answer has returned there, and what the answer brings may
         have moved by then: no other move would end a wait for that call.
         """
-        loop = self._runtime._host._loop  # noqa: SLF001 - the kit sees what is inside
+        loop = self._runtime._engines.host._loop  # noqa: SLF001 - the kit sees what is inside
         if loop is None:
             return
         done = threading.Event()
@@ -79,7 +79,7 @@ class Stillness:
 
     def _others_work(self) -> bool:
         """Whether a call or a posting is under way: what comes of it is a commit."""
-        host = self._runtime._host  # noqa: SLF001 - the kit sees what is inside
+        host = self._runtime._engines.host  # noqa: SLF001 - the kit sees what is inside
         held = self._engine.stands_still(host.told())
         return bool(host.unanswered() - held) or any(
             row.state == "sending" for row in self._runtime.store.outbox.scan()

@@ -9,7 +9,7 @@ from maestro_runtime._lazy import loader
 
 if TYPE_CHECKING:
     from maestro_runtime.tickets.alerts import AlertFile
-    from maestro_runtime.tickets.desk import TicketDesk
+    from maestro_runtime.tickets.desk import TicketDesk, ticket_desk
     from maestro_runtime.tickets.errors import TicketNotDelivered
     from maestro_runtime.tickets.file import FileSink
     from maestro_runtime.tickets.protocol import AlertSink, TicketSink
@@ -25,6 +25,7 @@ _HOMES = {
     "TicketSink": "protocol",
     "WebhookSink": "webhook",
     "configured_sink": "select",
+    "ticket_desk": "desk",
 }
 """Public names, and the module each is loaded from."""
 
@@ -37,6 +38,7 @@ __all__ = [
     "TicketSink",
     "WebhookSink",
     "configured_sink",
+    "ticket_desk",
 ]
 
 __getattr__ = loader(__name__, _HOMES)

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from pathlib import Path
 from typing import Final
 
 from maestro_actors.alert import AlertPosting
@@ -10,7 +11,9 @@ from maestro_actors.messages import Message, PostingNotSent, PostingSent
 from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
 from maestro_runtime.redaction import Redactor
+from maestro_runtime.tickets.alerts import FILE_NAME, AlertFile
 from maestro_runtime.tickets.errors import TicketNotDelivered
+from maestro_runtime.tickets.file import DIRECTORY, FileSink
 from maestro_runtime.tickets.protocol import AlertSink, TicketSink
 
 CLOSE_SECONDS: Final = 1.0
@@ -88,3 +91,19 @@ class TicketDesk:
     def _clean(self, text: str) -> str:
         """Return a text of a sink without secrets, in one line of bounded length."""
         return " ".join(self._redactor.clean(text).split())[:REASON_CHARS_MAX]
+
+
+def ticket_desk(
+    system: ActorSystem, state_dir: Path, sink: TicketSink | None, redactor: Redactor
+) -> TicketDesk:
+    """Return the desk of a runtime; what the sink, or the lack of one, leaves open goes to files.
+
+    Args:
+        system: Where the help desk lives.
+        state_dir: Where the files are.
+        sink: Takes tickets, and alerts if it is an `AlertSink`. None: files take both.
+        redactor: Learns the secrets of the sinks.
+    """
+    tickets = sink or FileSink(state_dir / DIRECTORY)
+    alerts = tickets if isinstance(tickets, AlertSink) else AlertFile(state_dir / FILE_NAME)
+    return TicketDesk(system, tickets, alerts, redactor)

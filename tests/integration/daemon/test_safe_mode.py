@@ -132,7 +132,7 @@ def test_a_runtime_that_is_held_starts_nothing_and_lets_go_what_is_cancelled(
 ) -> None:
     runtime.create(SessionOrder(TEAM, "known", tmp_path / "known"))
     released: list[bool] = []
-    runtime.hold(lambda: released.append(runtime.held))
+    runtime.hosting.hold(lambda: released.append(runtime.hosting.held))
 
     for order in (
         lambda: runtime.run(SessionOrder(TEAM, "new", tmp_path / "new")),
@@ -145,8 +145,8 @@ def test_a_runtime_that_is_held_starts_nothing_and_lets_go_what_is_cancelled(
     runtime.cancel("known").result(BOUND_SECONDS)
 
     assert [record.state for record in runtime.store.sessions.scan()] == ["cancelled"]
-    runtime.leave_safe_mode()
-    runtime.leave_safe_mode()
+    runtime.hosting.leave_safe_mode()
+    runtime.hosting.leave_safe_mode()
     assert released == [True]
     runtime.run(SessionOrder(TEAM, "new", tmp_path / "new")).result(BOUND_SECONDS)
 

@@ -30,7 +30,7 @@ def start(runtime: Runtime, tmp_path: Path, name: str, seconds: float) -> None:
 def test_nothing_new_is_taken_and_nothing_is_durable_of_what_was_refused(tmp_path: Path) -> None:
     with open_runtime(tmp_path / "state") as runtime:
         start(runtime, tmp_path, "known", 0)
-        assert runtime.drain().get(timeout=BOUND_SECONDS) is None
+        assert runtime.hosting.drain().get(timeout=BOUND_SECONDS) is None
 
         for order in (
             lambda: start(runtime, tmp_path, "new", 0),
@@ -50,7 +50,7 @@ def test_what_is_in_flight_ends_and_its_result_is_durable(tmp_path: Path) -> Non
     with open_runtime(tmp_path / "state") as runtime:
         start(runtime, tmp_path, "s1", 0.2)
         start(runtime, tmp_path, "s2", 0.3)
-        drained = runtime.drain()
+        drained = runtime.hosting.drain()
         at_once = drained.is_done
         drained.get(timeout=BOUND_SECONDS)
         states = [task.state for name in ("s1", "s2") for task in runtime.store.tasks.scan(name)]
@@ -62,7 +62,7 @@ def test_what_is_in_flight_ends_and_its_result_is_durable(tmp_path: Path) -> Non
 def test_a_drain_that_is_not_waited_for_is_cut_short_by_the_end(tmp_path: Path) -> None:
     with open_runtime(tmp_path / "state") as runtime:
         start(runtime, tmp_path, "s1", 600)
-        drained = runtime.drain()
+        drained = runtime.hosting.drain()
 
         assert not drained.is_done
     with open_runtime(tmp_path / "state") as again:
@@ -105,7 +105,7 @@ def test_an_order_about_a_session_that_the_drain_has_halted_does_not_wait(tmp_pa
         runtime.subscribe(note)
         runtime.run(SessionOrder(team, "s1", tmp_path / "s1"))
         assert waiting.wait(BOUND_SECONDS)
-        runtime.drain().get(timeout=BOUND_SECONDS)
+        runtime.hosting.drain().get(timeout=BOUND_SECONDS)
 
         with pytest.raises(RuntimeDraining):
             runtime.pause("s1")

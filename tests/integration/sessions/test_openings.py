@@ -87,7 +87,7 @@ def test_nothing_is_acknowledged_before_it_is_durable(
 
     with pytest.raises(pykka.Timeout):
         asked.get(timeout=0)
-    assert not runtime.is_under_way("s1")
+    assert not runtime.hosting.is_under_way("s1")
     commits.let_go()
     assert asked.get(timeout=BOUND_SECONDS).session_id == "s1"
 

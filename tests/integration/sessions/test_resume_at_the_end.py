@@ -1,11 +1,13 @@
 """A session that comes to its end while somebody resumes it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from maestro_runtime._phase_verbs import PhaseVerbs
+from maestro_actors.team import Team
 from maestro_runtime.testing import Hold, TrialRuntime
+from maestro_runtime.verbs import Foundation
 from staging import contract, team
 
 
@@ -16,14 +18,14 @@ def test_a_session_that_ends_while_it_is_resumed_is_just_returned(
     trial.engine.otherwise = Hold()
     trial.start(team(contract("a")), "s")
     trial.rest()
-    note = vars(PhaseVerbs)["_note_changes"]
+    note = Foundation.note_changes
 
-    def end_meanwhile(*arguments: object) -> None:
-        note(trial.runtime, *arguments)
+    def end_meanwhile(base: Foundation, session_id: str, stored: Team, *others: Any) -> None:
+        note(base, session_id, stored, *others)
         trial.engine.release()
         trial.rest()
 
-    monkeypatch.setattr(trial.runtime, "_note_changes", end_meanwhile)
+    monkeypatch.setattr(Foundation, "note_changes", end_meanwhile)
 
     try:
         assert trial.runtime.resume("s").report().state == "done"

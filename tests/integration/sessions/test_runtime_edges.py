@@ -145,17 +145,20 @@ def test_an_actor_that_hangs_at_the_end_does_not_keep_the_state_locked(
     Store.inspect(tmp_path / "state").close()
 
 
-def test_a_start_that_fails_does_not_keep_the_state_locked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["kill_recorded", "ticket_desk"])
+def test_a_start_that_fails_leaves_neither_a_lock_nor_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def kill_recorded(*_: object) -> None:
+    def fails(*_: object) -> None:
         raise PermissionError("/proc")
 
-    monkeypatch.setattr(runtime, "kill_recorded", kill_recorded)
+    monkeypatch.setattr(runtime, step, fails)
+    before = set(threading.enumerate())
 
     with pytest.raises(PermissionError):
         open_runtime(tmp_path / "state")
 
+    assert set(threading.enumerate()) <= before
     Store.inspect(tmp_path / "state").close()
 
 

@@ -127,7 +127,7 @@ def test_a_call_that_was_told_to_stop_is_waited_for_though_its_loop_has_not_look
     trial.start(simple_team())
     trial.rest()
     looks = threading.Event()
-    host = vars(trial.runtime)["_host"]
+    host = vars(trial.runtime)["_engines"].host
     vars(host)["_loop"].call_soon_threadsafe(looks.wait, BOUND_SECONDS)
 
     trial.runtime.cancel("s-1")

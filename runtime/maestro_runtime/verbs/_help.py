@@ -1,29 +1,20 @@
 """The verbs of a runtime that are about people: their answers, and the tickets they get."""
 
-from typing import Final
-
 import pykka
 
 from maestro_actors.answer import Answer
-from maestro_actors.kernel import ActorSystem
 from maestro_runtime._help_watch import HelpWatch
-from maestro_runtime._openings import Openings
-from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import carried_out, receipt_of
-from maestro_storage import Store
+from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 from maestro_storage.records import OutboxRecord
 
-ANSWER_SECONDS: Final = 30.0
-"""Longest wait for an answer to become durable."""
 
-
-class HelpVerbs(Proxies):
+class HelpVerbs:
     """Answers of people, and tickets to them."""
 
-    store: Store
-    system: ActorSystem
-    _help: HelpWatch
-    _starting: Openings
+    def __init__(self, base: Foundation, watch: HelpWatch) -> None:
+        self._base = base
+        self._watch = watch
 
     def answer(
         self, session_id: str, task_id: str, answer: Answer, *, request_id: bytes = b""
@@ -45,15 +36,15 @@ class HelpVerbs(Proxies):
         """
         receipt = receipt_of(request_id, "answer")
         # Both an answer and a verb may write the record of a session that nobody runs.
-        with self._starting:
-            if carried_out(self.store, receipt):
+        with self._base.starting:
+            if carried_out(self._base.store, receipt):
                 return
-            self.store.require_session(session_id)
-            before = self._help.answers(session_id, task_id)
-            taken = self.help_desk.answer(session_id, task_id, answer, receipt)
-            taken.get(timeout=ANSWER_SECONDS)
-            if not self._help.wait_for_answer(session_id, task_id, before, ANSWER_SECONDS):
-                raise pykka.Timeout(f"the answer was not durable after {ANSWER_SECONDS:g} s")
+            self._base.store.require_session(session_id)
+            before = self._watch.answers(session_id, task_id)
+            taken = self._base.help_desk.answer(session_id, task_id, answer, receipt)
+            taken.get(timeout=DURABLE_SECONDS)
+            if not self._watch.wait_for_answer(session_id, task_id, before, DURABLE_SECONDS):
+                raise pykka.Timeout(f"the answer was not durable after {DURABLE_SECONDS:g} s")
 
     def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
         """Wait until all tickets and alerts of a session are delivered, or have to wait for longer.
@@ -71,6 +62,6 @@ class HelpVerbs(Proxies):
         """
 
         def unsent() -> list[OutboxRecord]:
-            return [row for row in self.store.outbox.scan(session_id) if row.state != "done"]
+            return [row for row in self._base.store.outbox.scan(session_id) if row.state != "done"]
 
-        return self._help.settle(unsent, self.system.clock.now_ms, timeout_seconds)
+        return self._watch.settle(unsent, self._base.now_ms, timeout_seconds)

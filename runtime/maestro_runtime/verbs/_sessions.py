@@ -1,5 +1,6 @@
 """The verbs of a runtime: what a person may do to a session, whether it runs, waits or rests."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -8,38 +9,38 @@ import pykka
 
 from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
-from maestro_actors.kernel import ActorSystem, LaneFuture
+from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import OrderTaken
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_actors.wish import Asked, stands, wished
-from maestro_runtime._news import EndNews, EventNews
-from maestro_runtime._openings import Openings
-from maestro_runtime._running import ORDER_SECONDS, RunningSessions
+from maestro_runtime._news import EventNews
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
-from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.redaction import Redactor, team_secrets
 from maestro_runtime.session import CANCEL_SECONDS, CANCEL_SECONDS_MAX, Session
 from maestro_runtime.stream import Batch
-from maestro_storage import Store
+from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
+from maestro_storage import Records
 from maestro_storage.records import SESSION_FINAL, SessionRecord
 from maestro_storage.transition import Transition
 
 T = TypeVar("T")
 
 
-class SessionVerbs(Proxies):
-    """Pause, cancel, retry, rerun and remove: the part of a runtime that a person uses."""
+class SessionVerbs:
+    """Pause, cancel, retry, rerun and remove; and the handles of sessions, which ask here."""
 
-    store: Store
-    system: ActorSystem
-    news: EventNews
-    _running: RunningSessions
-    _starting: Openings
+    def __init__(self, base: Foundation, news: EventNews, redactor: Redactor) -> None:
+        self._base = base
+        self._news = news
+        self._redactor = redactor
 
-    def _start(self, session_id: str, team: Team) -> Session:
-        raise NotImplementedError  # the runtime answers
+    @property
+    def store(self) -> Records:
+        """What is on record."""
+        return self._base.store
 
     def pause(
         self, session_id: str, *, reason: str = "asked for", interrupt: bool = False
@@ -111,13 +112,13 @@ class SessionVerbs(Proxies):
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         receipt = receipt_of(request_id, "retry")
-        with self._starting:
-            if carried_out(self.store, receipt):
+        with self._base.starting:
+            if carried_out(self._base.store, receipt):
                 return
-            self.store.require_session(session_id)
+            self._base.store.require_session(session_id)
             if not self._taken(session_id, lambda session: session.retry(task_id, receipt)):
-                now_ms = self.system.clock.now_ms()
-                retry_at_rest(self.store, session_id, task_id, now_ms, receipt=receipt)
+                now_ms = self._base.now_ms()
+                retry_at_rest(self._base.store, session_id, task_id, now_ms, receipt=receipt)
 
     def rerun(
         self, session_id: str, phase: str, *, interrupt: bool = False, request_id: bytes = b""
@@ -146,17 +147,17 @@ class SessionVerbs(Proxies):
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         receipt = receipt_of(request_id, "rerun")
-        with self._starting:
-            if row := carried_out(self.store, receipt):
+        with self._base.starting:
+            if row := carried_out(self._base.store, receipt):
                 return answer_in(row, Rerun)
-            plan = rerun_plan(self.store, session_id, phase)
+            plan = rerun_plan(self._base.store, session_id, phase)
             if self._taken(
                 session_id,
                 lambda session: session.rerun(plan, interrupt=interrupt, receipt=receipt),
             ):
                 return plan
-            now_ms = self.system.clock.now_ms()
-            return rerun_at_rest(self.store, session_id, phase, now_ms, receipt=receipt)
+            now_ms = self._base.now_ms()
+            return rerun_at_rest(self._base.store, session_id, phase, now_ms, receipt=receipt)
 
     def remove(
         self,
@@ -192,30 +193,61 @@ class SessionVerbs(Proxies):
             StorageError: It could not be deleted.
         """
         receipt = receipt_of(request_id, "removal")
-        if carried_out(self.store, receipt):
-            return self._as_it_is(session_id)
-        if cancel and self.store.require_session(session_id).state not in SESSION_FINAL:
+        if carried_out(self._base.store, receipt):
+            return self.as_it_is(session_id)
+        if cancel and self._base.store.require_session(session_id).state not in SESSION_FINAL:
             deadline_ms = self._deadline_ms(deadline_seconds)
             # Refused if it has come to its own end meanwhile.
             with suppress(VerbRefused):
                 asked = Asked(wish="cancel", deadline_ms=deadline_ms, removal=True, receipt=receipt)
                 session = self._wish(session_id, asked)
-                left = self.store.sessions.get(session_id)
+                left = self._base.store.sessions.get(session_id)
                 if left is None or left.removal:
                     return session
-        with self._starting:
-            if self._running.is_under_way(session_id):
-                record = self.store.require_session(session_id)
+        with self._base.starting:
+            if self._base.running.is_under_way(session_id):
+                record = self._base.store.require_session(session_id)
                 if record.state not in SESSION_FINAL:
                     raise VerbRefused("remove", session_id, record.state, "it must have ended")
                 # Its end is durable, and who asks has just heard of it.
-                self._running.ended(session_id).get(timeout=ORDER_SECONDS)
-            remove_at_rest(self.store, session_id, receipt=receipt)
-            return self._as_it_is(session_id)
+                self._base.running.ended(session_id).get(timeout=DURABLE_SECONDS)
+            remove_at_rest(self._base.store, session_id, receipt=receipt)
+            return self.as_it_is(session_id)
 
-    def is_under_way(self, session_id: str) -> bool:
-        """Whether something may still run in a session."""
-        return self._running.is_under_way(session_id)
+    def start(self, session_id: str, team: Team) -> Session:
+        """Run a session that is on record, or queue it. Under the lock of all starts."""
+        self._redactor.learn(team_secrets(team, os.environ))
+        ended = self._base.running.start(self._base.ports, session_id, team)
+        return Session(session_id, self, ended)
+
+    def as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:
+        """Return the handle of a session that rests, or ends with what is given."""
+        if ended is None:
+            ended = LaneFuture()
+            ended.set(None)
+        return Session(session_id, self, ended)
+
+    def goes_on(self, session_id: str, receipt: Receipt | None = None) -> bool:
+        """Take back what keeps a session from running; False if it has ended. Under the lock."""
+        asked = Asked(wish="run", receipt=receipt)
+        record = self._base.store.require_session(session_id)
+        if record.state in SESSION_FINAL:
+            # Since its caller has looked.
+            return False
+        if stands(record, "run"):
+            # Nothing is done: whether this is known may come after it.
+            draft = Transition()
+            put_receipt(draft, receipt, self._base.store.epoch)
+            if draft.changes:
+                self._base.store.journal.commit(draft).result(DURABLE_SECONDS)
+            return True
+        if not self._taken(session_id, lambda session: session.wish(asked)):
+            record = self._base.store.require_session(session_id)
+            if record.state in SESSION_FINAL:
+                # The very attempt that the pause had waited for was its last one.
+                return False
+            self._write_wish(record, asked)
+        return True
 
     def next_events(self, session_id: str, since: int) -> LaneFuture[Batch]:
         """Return the future of a session's next events from a sequence on, or that it rests.
@@ -224,81 +256,48 @@ class SessionVerbs(Proxies):
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
         """
-        return self.news.batch(session_id, since)
+        return self._news.batch(session_id, since)
 
     def leave(self, batch: pykka.Future[Batch]) -> None:
         """Wait no longer for events: nothing is kept for who does not."""
 
     def ended(self, session_id: str) -> LaneFuture[None]:
         """Return what is resolved once nothing runs in a session; it was started here."""
-        return self._running.ended(session_id)
+        return self._base.running.ended(session_id)
 
     async def looked(self, look: Callable[[], T]) -> T:
         """Return what a function finds on record: that takes no time here."""
         return look()
 
-    @property
-    def ends(self) -> EndNews:
-        """The ends of all sessions."""
-        return self._running.news
-
     def _deadline_ms(self, seconds: float) -> int:
-        return self.system.clock.now_ms() + round(min(max(0.0, seconds), CANCEL_SECONDS_MAX) * 1000)
+        return self._base.now_ms() + round(min(max(0.0, seconds), CANCEL_SECONDS_MAX) * 1000)
 
     def _wish(self, session_id: str, asked: Asked) -> Session:
-        with self._starting:
-            record = self.store.require_session(session_id)
+        with self._base.starting:
+            record = self._base.store.require_session(session_id)
             if stands(record, asked.wish):
-                return self._as_it_is(session_id)
+                return self.as_it_is(session_id)
             if self._taken(session_id, lambda session: session.wish(asked)):
-                ended = self._running.ended(session_id)
-                return self._as_it_is(session_id, ended)
+                ended = self._base.running.ended(session_id)
+                return self.as_it_is(session_id, ended)
             # It may have come to its end just before, and that may be what is wished.
-            record = self.store.require_session(session_id)
+            record = self._base.store.require_session(session_id)
             if stands(record, asked.wish):
-                return self._as_it_is(session_id)
+                return self.as_it_is(session_id)
             self._write_wish(record, asked)
-            team = decode_team(self.store.payloads.require(record.team))
-            return self._start(session_id, team)
-
-    def _goes_on(self, session_id: str, receipt: Receipt | None = None) -> bool:
-        """Take back what keeps a session from running; False if it has ended. Under the lock."""
-        asked = Asked(wish="run", receipt=receipt)
-        record = self.store.require_session(session_id)
-        if record.state in SESSION_FINAL:
-            # Since its caller has looked.
-            return False
-        if stands(record, "run"):
-            # Nothing is done: whether this is known may come after it.
-            draft = Transition()
-            put_receipt(draft, receipt, self.store.epoch)
-            if draft.changes:
-                self.store.journal.commit(draft).result(ORDER_SECONDS)
-            return True
-        if not self._taken(session_id, lambda session: session.wish(asked)):
-            record = self.store.require_session(session_id)
-            if record.state in SESSION_FINAL:
-                # The very attempt that the pause had waited for was its last one.
-                return False
-            self._write_wish(record, asked)
-        return True
+            team = self._base.team_of(record)
+            return self.start(session_id, team)
 
     def _write_wish(self, record: SessionRecord, asked: Asked) -> None:
-        _, draft = wished(record, asked, self.system.clock.now_ms(), self.store.epoch)
-        self.store.journal.commit(draft).result(ORDER_SECONDS)
+        _, draft = wished(record, asked, self._base.now_ms(), self._base.store.epoch)
+        self._base.store.journal.commit(draft).result(DURABLE_SECONDS)
 
     def _taken(
         self, session_id: str, order: Callable[[CoordinatorProxy], pykka.Future[OrderTaken]]
     ) -> bool:
         """Give an order to the coordinator; durable if taken. Else nobody runs the session now."""
-        if self._running.ask(session_id, order) is None:
+        if self._base.running.ask(session_id, order) is None:
             return False
         # Behind what the coordinator has handed in before it answered.
-        self.store.journal.settle(ORDER_SECONDS)
+        self._base.store.journal.settle(DURABLE_SECONDS)
         return True
-
-    def _as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:
-        if ended is None:
-            ended = LaneFuture()
-            ended.set(None)
-        return Session(session_id, self, ended)

@@ -1,27 +1,16 @@
 """The verbs of a runtime that are about its books: what was used, and what may be."""
 
-from typing import Final
-
-from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
-from maestro_runtime._openings import Openings
-from maestro_runtime._running import RunningSessions
-from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.top_up import TopUpOrder, limit_order, planned
-from maestro_storage import Store
-
-BOOKED_SECONDS: Final = 30.0
-"""Longest wait for an entry to become durable."""
+from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 
 
-class BookVerbs(Proxies):
+class BookVerbs:
     """Corrections, and budgets that are raised."""
 
-    store: Store
-    system: ActorSystem
-    _running: RunningSessions
-    _starting: Openings
+    def __init__(self, base: Foundation) -> None:
+        self._base = base
 
     def correct(self, order: CorrectCall) -> None:
         """Book what a closed call has really used; durable on return. Not from a listener.
@@ -29,9 +18,9 @@ class BookVerbs(Proxies):
         The same correction of the same call again changes nothing. Raises as
         `maestro_runtime.correction.correct`, but for the price table.
         """
-        self.store.require_session(order.session_id)
-        self.accountant.correct(order).get(timeout=BOOKED_SECONDS)
-        self.store.journal.settle(BOOKED_SECONDS)
+        self._base.store.require_session(order.session_id)
+        self._base.accountant.correct(order).get(timeout=DURABLE_SECONDS)
+        self._base.store.journal.settle(DURABLE_SECONDS)
 
     def top_up(self, order: TopUp, *, request_id: bytes = b"") -> None:
         """Raise the limit of a budget in its running window; durable on return.
@@ -48,11 +37,11 @@ class BookVerbs(Proxies):
         """
         receipt = receipt_of(request_id, "top-up")
         session_id = order.caller.session_id
-        with self._starting:
-            if carried_out(self.store, receipt):
+        with self._base.starting:
+            if carried_out(self._base.store, receipt):
                 return
-            self.store.require_session(session_id)
-            self.accountant.top_up(
+            self._base.store.require_session(session_id)
+            self._base.accountant.top_up(
                 order.budget,
                 order.caller,
                 order.amount,
@@ -61,8 +50,8 @@ class BookVerbs(Proxies):
                 receipt=receipt,
             )
             # Answered after the top-up was handled, because the accountant keeps the order.
-            self.accountant.usage(session_id).get(timeout=BOOKED_SECONDS)
-            self.store.journal.settle(BOOKED_SECONDS)
+            self._base.accountant.usage(session_id).get(timeout=DURABLE_SECONDS)
+            self._base.store.journal.settle(DURABLE_SECONDS)
 
     def raise_limit(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
         """Raise a limit in its running window; durable on return, with all that follows from it.
@@ -78,12 +67,12 @@ class BookVerbs(Proxies):
         """
         receipt = receipt_of(request_id, "raised limit")
         # An answer to one of the tasks must not come in between.
-        with self._starting:
-            if row := carried_out(self.store, receipt):
+        with self._base.starting:
+            if row := carried_out(self._base.store, receipt):
                 return answer_in(row, ToppedUp)
-            now_ms = self.system.clock.now_ms()
-            plan = planned(self.store, order, now_ms, self._running.is_running)
-            done = self.accountant.raise_limit(limit_order(plan, now_ms, receipt))
-            topped_up: ToppedUp = done.get(timeout=BOOKED_SECONDS)
-            self.store.journal.settle(BOOKED_SECONDS)
+            now_ms = self._base.now_ms()
+            plan = planned(self._base.store, order, now_ms, self._base.running.is_running)
+            done = self._base.accountant.raise_limit(limit_order(plan, now_ms, receipt))
+            topped_up: ToppedUp = done.get(timeout=DURABLE_SECONDS)
+            self._base.store.journal.settle(DURABLE_SECONDS)
             return topped_up

@@ -2,40 +2,23 @@
 
 import threading
 from pathlib import Path
-from typing import Final
 
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.kernel import ActorSystem
-from maestro_actors.ledger.prices import PriceBook
-from maestro_runtime._running import RunningSessions
 from maestro_runtime.policy import RuntimePolicy, differences
 from maestro_runtime.prices import own_prices
-
-GOVERNED_SECONDS: Final = 30.0
-"""Longest wait for a policy to be in force."""
+from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 
 
 class Governance:
     """Holds the policy in force."""
 
-    system: ActorSystem
-    _running: RunningSessions
-
-    @property
-    def accountant(self) -> AccountantProxy:
-        """The token accountant."""
-        raise NotImplementedError  # the runtime answers
-
-    def _begin_to_govern(self, state_dir: Path, policy: RuntimePolicy, prices: PriceBook) -> None:
+    def __init__(self, base: Foundation, state_dir: Path, policy: RuntimePolicy) -> None:
+        """Hand the policy to those who keep it; nothing of a session has begun yet."""
+        self._base = base
         self._state_dir = state_dir
         self._policy = policy
-        self._prices = prices
         self._governing = threading.Lock()
-
-    def _govern_at_start(self) -> None:
-        """Hand the policy to who keeps it, before anything of a session."""
-        self._running.queue.govern(self._policy.sessions_running, self._policy.sessions_queued)
-        self.accountant.govern(self._policy.calls, self._policy.budgets)
+        base.running.queue.govern(policy.sessions_running, policy.sessions_queued)
+        base.accountant.govern(policy.calls, policy.budgets)
 
     @property
     def policy(self) -> RuntimePolicy:
@@ -59,8 +42,8 @@ class Governance:
         with self._governing:
             table = own_prices(self._state_dir, policy.prices)
             changes = differences(self._policy, policy)
-            models = self._prices.replace(table, self.system.clock.now_ms())
-            self.accountant.govern(policy.calls, policy.budgets).get(timeout=GOVERNED_SECONDS)
-            self._running.queue.govern(policy.sessions_running, policy.sessions_queued)
+            models = self._base.ports.prices.replace(table, self._base.now_ms())
+            self._base.accountant.govern(policy.calls, policy.budgets).get(timeout=DURABLE_SECONDS)
+            self._base.running.queue.govern(policy.sessions_running, policy.sessions_queued)
             self._policy = policy
         return (*changes, f"prices: {models} model(s) have changed") if models else changes

@@ -4,27 +4,23 @@ from collections.abc import Sequence
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.messages import CheckpointTaken
-from maestro_actors.team import Team, decode_team
-from maestro_runtime._planner import Planner, require_no_rerun
-from maestro_runtime._readiness import current_versions
-from maestro_runtime._resumption import note_changes
-from maestro_runtime._verbs import SessionVerbs
-from maestro_runtime.engines.registry import EngineRegistry
+from maestro_runtime._news import EventNews
+from maestro_runtime._readiness import require_usable
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.stream import rests
-from maestro_storage.plan import Plan
-from maestro_storage.records import SESSION_FINAL, SessionRecord
+from maestro_runtime.verbs._foundation import Foundation
+from maestro_runtime.verbs._planner import Planner, require_no_rerun
+from maestro_storage.records import SESSION_FINAL
 
 
-class PhaseVerbs(SessionVerbs):
+class PhaseVerbs:
     """Single phases, and checkpoints between them."""
 
-    registry: EngineRegistry
-    _planner: Planner
-
-    def _require_usable(self, record: SessionRecord, team: Team) -> None:
-        raise NotImplementedError  # the runtime answers
+    def __init__(self, base: Foundation, planner: Planner, news: EventNews) -> None:
+        self._base = base
+        self._planner = planner
+        self._news = news
 
     def run_phases(self, session_id: str, phases: Sequence[str]) -> PhaseRun:
         """Run single phases of a session; durable on return.
@@ -44,41 +40,24 @@ class PhaseVerbs(SessionVerbs):
             EngineNotReady, CheckNotReady, DirectoryUnusable: As `run`.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
-        self._running.require_admission(session_id)
+        self._base.running.require_admission(session_id)
         self._require_no_wish(session_id)
-        with self._starting:
-            record = self.store.require_session(session_id)
-            team = decode_team(self.store.payloads.require(record.team))
-            self._require_usable(record, team)
+        with self._base.starting:
+            record = self._base.store.require_session(session_id)
+            team = self._base.team_of(record)
+            require_usable(record, team, self._base.registry)
             if record.state not in SESSION_FINAL:
-                self._note_changes(session_id, team, team)
+                self._base.note_changes(session_id, team, team)
             return self._planner.run_phases(record, tuple(dict.fromkeys(phases)))
 
     def _require_no_wish(self, session_id: str) -> None:
         """Refuse what would have to wait until a session has come to rest."""
-        with self._starting:
-            record = self.store.require_session(session_id)
+        with self._base.starting:
+            record = self._base.store.require_session(session_id)
             require_no_rerun(record)
-            if record.wish != "run" and self._running.live(session_id) is not None:
+            if record.wish != "run" and self._base.running.live(session_id) is not None:
                 rule = f"it must not be about to {record.wish}"
                 raise VerbRefused("run phases of", session_id, record.state, rule)
-
-    def _note_changes(
-        self, session_id: str, stored: Team, team: Team, plan: Plan | None = None
-    ) -> None:
-        """Write down with what a session goes on, unless it runs; `plan` is that which it gets."""
-        if self._running.is_under_way(session_id):
-            return
-        record = self.store.require_session(session_id)
-        note_changes(
-            self.store,
-            record,
-            stored,
-            team,
-            versions=current_versions(team, self.registry),
-            plan=record.plan if plan is None else plan,
-            now_ms=self.system.clock.now_ms(),
-        )
 
     async def phases_over(self, session_id: str, phases: Sequence[str]) -> None:
         """Wait until none of some phases of a session goes on; see `PhaseRun`.
@@ -88,10 +67,10 @@ class PhaseVerbs(SessionVerbs):
             SessionQuarantined: A record of it is damaged.
             RuntimeStopped, StorageError: The runtime came to its end before.
         """
-        while not rests(self.store.require_session(session_id)):
+        while not rests(self._base.store.require_session(session_id)):
             # First this, so that none can come in between.
-            news = self.news.expect(session_id)
-            ended = self._running.live(session_id)
+            news = self._news.expect(session_id)
+            ended = self._base.running.live(session_id)
             if ended is not None:
                 await self._planner.watch.expect(session_id, phases, ended)
                 return
@@ -115,8 +94,8 @@ class PhaseVerbs(SessionVerbs):
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
         receipt = receipt_of(request_id, "checkpoint")
-        with self._starting:
-            if row := carried_out(self.store, receipt):
+        with self._base.starting:
+            if row := carried_out(self._base.store, receipt):
                 return answer_in(row, CheckpointTaken).number
-            record = self.store.require_session(session_id)
+            record = self._base.store.require_session(session_id)
             return self._planner.checkpoint(record, name, receipt)
