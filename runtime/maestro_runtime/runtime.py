@@ -29,13 +29,7 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._engine_desk import engine_desk
-from maestro_runtime._help_watch import HelpWatch
-from maestro_runtime._listeners import BreakerListener, EventListener, Listeners
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime._news import EventNews
-from maestro_runtime._openings import Openings
-from maestro_runtime._running import RunningSessions
-from maestro_runtime._session_queue import DOORKEEPER_ADDRESS, Doorkeeper
 from maestro_runtime._survivors import kill_recorded
 from maestro_runtime.control import put_away
 from maestro_runtime.engines.registry import EngineRegistry
@@ -45,6 +39,12 @@ from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.prices import open_prices
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.redaction import Redactor, environment_secrets
+from maestro_runtime.running.help_watch import HelpWatch
+from maestro_runtime.running.listeners import BreakerListener, EventListener, Listeners
+from maestro_runtime.running.news import EventNews
+from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, Doorkeeper
+from maestro_runtime.running.sessions import RunningSessions
+from maestro_runtime.starting.openings import Openings
 from maestro_runtime.supervisor import Custodian, Supervisor
 from maestro_runtime.tickets import TicketDesk, ticket_desk
 from maestro_runtime.verbs import (

@@ -10,7 +10,7 @@ import pykka
 from maestro_actors.kernel import Later
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import CheckpointTaken, encode
-from maestro_runtime._openings import Opening
+from maestro_runtime.starting.openings import Opening
 from maestro_runtime.wire.orders import (
     Accepted,
     AnswerTask,

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from maestro_runtime import _running
 from maestro_runtime.cli import main
+from maestro_runtime.running.sessions import RunningSessions
 
 LOST: Final[list[object]] = []
 LEAK_BYTES: Final = 4 << 20
@@ -36,6 +36,6 @@ def leaking(kind: str, start: Callable[..., Any]) -> Callable[..., Any]:
 
 if __name__ == "__main__":
     kind = sys.argv.pop(1)
-    sessions = _running.RunningSessions
+    sessions = RunningSessions
     sessions.start = leaking(kind, sessions.start)  # type: ignore[method-assign] # that is the leak
     main()

@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from maestro_actors.engine import Artifact
-from maestro_runtime._directories import usable_output
 from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints.errors import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable
+from maestro_runtime.starting.directories import usable_output
 from maestro_runtime.workspace import DRAFT_NAME, PathEscapes, Workspace
 from maestro_storage import Records
 

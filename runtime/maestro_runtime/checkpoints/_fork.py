@@ -9,7 +9,6 @@ import msgspec
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import Origin, Particulars, opening_transition
 from maestro_actors.team import Team, decode_team
-from maestro_runtime._directories import own_workspace, usable_input
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import (
     CheckpointReport,
@@ -20,6 +19,7 @@ from maestro_runtime.checkpoints._report import (
 from maestro_runtime.errors import SessionExists, SessionNameInvalid
 from maestro_runtime.report import session_versions
 from maestro_runtime.session import SESSION_ID
+from maestro_runtime.starting.directories import own_workspace, usable_input
 from maestro_runtime.workspace import Workspace
 from maestro_storage import Records, Store
 from maestro_storage.records import TaskRecord

@@ -11,7 +11,6 @@ import msgspec
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import opening_transition
 from maestro_actors.team import decode_team
-from maestro_runtime._directories import own_workspace, usable_input
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,
     document_name,
@@ -24,6 +23,7 @@ from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import checkpoint_report, latest_files
 from maestro_runtime.checkpoints.errors import ExportFailed
 from maestro_runtime.errors import SessionExists
+from maestro_runtime.starting.directories import own_workspace, usable_input
 from maestro_runtime.workspace import Workspace
 from maestro_storage import Records, Store
 from maestro_storage.records import CheckpointRecord

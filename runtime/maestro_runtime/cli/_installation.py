@@ -10,13 +10,13 @@ import msgspec
 
 from maestro_actors.messages import encode
 from maestro_actors.team import decode_team
-from maestro_runtime._readiness import require_ready
 from maestro_runtime._version import __version__
 from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean
 from maestro_runtime.daemon._taking_up import under_way
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.starting.readiness import require_ready
 from maestro_runtime.wire.errors import DaemonUnreachable, WireError
 from maestro_runtime.wire.line import Line
 from maestro_runtime.wire.records import LineRows

@@ -5,12 +5,12 @@ from typing import Final
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ports import Ports
 from maestro_actors.team import Team, decode_team
-from maestro_runtime._openings import Openings
-from maestro_runtime._readiness import current_versions
-from maestro_runtime._resumption import note_changes
-from maestro_runtime._running import RunningSessions
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.proxies import Proxies
+from maestro_runtime.running.sessions import RunningSessions
+from maestro_runtime.starting.openings import Openings
+from maestro_runtime.starting.readiness import current_versions
+from maestro_runtime.starting.resumption import note_changes
 from maestro_storage import Store
 from maestro_storage.plan import Plan
 from maestro_storage.records import SessionRecord

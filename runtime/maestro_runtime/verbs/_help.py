@@ -3,8 +3,8 @@
 import pykka
 
 from maestro_actors.answer import Answer
-from maestro_runtime._help_watch import HelpWatch
 from maestro_runtime.receipts import carried_out, receipt_of
+from maestro_runtime.running.help_watch import HelpWatch
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 from maestro_storage.records import OutboxRecord
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from maestro_actors.kernel import LaneActor, LaneFuture
-from maestro_runtime._news import EndNews
+from maestro_runtime.running.news import EndNews
 from maestro_runtime.verbs._foundation import Foundation
 
 FAREWELL_ADDRESS = "urn:maestro:farewell"

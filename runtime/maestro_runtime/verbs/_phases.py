@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.messages import CheckpointTaken
-from maestro_runtime._news import EventNews
-from maestro_runtime._readiness import require_usable
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.running.news import EventNews
+from maestro_runtime.starting.readiness import require_usable
 from maestro_runtime.stream import rests
 from maestro_runtime.verbs._foundation import Foundation
 from maestro_runtime.verbs._planner import Planner, require_no_rerun

@@ -7,11 +7,11 @@ from maestro_actors.ports import Ports
 from maestro_actors.receipt import Receipt
 from maestro_actors.team import Team, decode_team
 from maestro_actors.wish import intention
-from maestro_runtime._running import ORDER_SECONDS, Ended, RunningSessions
 from maestro_runtime.checkpoints import checkpoint_at_rest, require_name
 from maestro_runtime.control import retry_at_rest
 from maestro_runtime.errors import SessionConflict
 from maestro_runtime.phases import PhaseRun, PhaseWatch, standing_of
+from maestro_runtime.running.sessions import ORDER_SECONDS, Ended, RunningSessions
 from maestro_storage import Store
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord

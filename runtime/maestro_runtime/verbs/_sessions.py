@@ -15,10 +15,10 @@ from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
 from maestro_actors.wish import Asked, stands, wished
-from maestro_runtime._news import EventNews
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.redaction import Redactor, team_secrets
+from maestro_runtime.running.news import EventNews
 from maestro_runtime.session import CANCEL_SECONDS, CANCEL_SECONDS_MAX, Session
 from maestro_runtime.stream import Batch
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation

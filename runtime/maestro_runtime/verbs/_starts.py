@@ -8,15 +8,20 @@ from maestro_actors.messages import encode
 from maestro_actors.receipt import Receipt
 from maestro_actors.session_queue import turn_of
 from maestro_actors.team import BreakerPolicy, Team, decode_team
-from maestro_runtime._admission import Admission, names_of, require_team
-from maestro_runtime._opening import opening
-from maestro_runtime._openings import Opening
-from maestro_runtime._readiness import current_versions, placed, require_ready, require_usable
-from maestro_runtime._resumption import require_open
 from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.errors import SessionBusy
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.session import Session, SessionOrder
+from maestro_runtime.starting.admission import Admission, names_of, require_team
+from maestro_runtime.starting.opening import opening
+from maestro_runtime.starting.openings import Opening
+from maestro_runtime.starting.readiness import (
+    current_versions,
+    placed,
+    require_ready,
+    require_usable,
+)
+from maestro_runtime.starting.resumption import require_open
 from maestro_runtime.verbs._foundation import Foundation
 from maestro_runtime.verbs._planner import Planner, require_no_rerun
 from maestro_runtime.verbs._sessions import SessionVerbs

@@ -10,8 +10,8 @@ import pytest
 
 from held_commits import BOUND_SECONDS, HeldCommits
 from maestro_runtime import Runtime, RuntimeOptions, RuntimePolicy, SessionOrder, open_runtime
-from maestro_runtime._openings import Opening
 from maestro_runtime.errors import AdmissionRefused, RuntimeStopped, SessionConflict
+from maestro_runtime.starting.openings import Opening
 from maestro_runtime.testing import ScriptedEngine, simple_team
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, Accepted
 from maestro_runtime.wire.session_order import start_of

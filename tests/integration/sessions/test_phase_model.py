@@ -25,7 +25,7 @@ from maestro_actors.kernel import ActorDump, VirtualClock
 from maestro_actors.team import BreakerPolicy, Phase, Team
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_actors.wish import Asked, wished
-from maestro_runtime._running import RunningSessions
+from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.verbs._planner import Planner
 from maestro_storage.plan import Stretch
 from maestro_storage.records import SessionRecord

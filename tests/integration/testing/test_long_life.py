@@ -2,7 +2,7 @@
 
 import pytest
 
-from maestro_runtime import _running
+from maestro_runtime.running import sessions
 from maestro_runtime.testing import Hold, TrialRuntime, Work, simple_team
 
 pytest_plugins = ["maestro_runtime.testing.fixtures"]
@@ -15,7 +15,7 @@ def remembered(trial: TrialRuntime) -> set[str]:
 def test_only_the_last_sessions_that_have_ended_are_remembered_and_those_that_run(
     trial: TrialRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "ENDED_MAX", 3)
+    monkeypatch.setattr(sessions, "ENDED_MAX", 3)
     trial.engine.script("note", Hold())
     trial.start(simple_team(), "live")
     trial.rest()
@@ -31,7 +31,7 @@ def test_only_the_last_sessions_that_have_ended_are_remembered_and_those_that_ru
 def test_a_session_that_is_forgotten_is_found_rerun_and_removed(
     trial: TrialRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "ENDED_MAX", 1)
+    monkeypatch.setattr(sessions, "ENDED_MAX", 1)
     handle = trial.start(simple_team(), "old")
     trial.finish("old")
     trial.run(simple_team(), "new")
@@ -51,7 +51,7 @@ def test_a_session_that_is_forgotten_is_found_rerun_and_removed(
 def test_a_session_that_has_begun_again_is_not_forgotten_for_its_first_end(
     trial: TrialRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_running, "ENDED_MAX", 2)
+    monkeypatch.setattr(sessions, "ENDED_MAX", 2)
     trial.run(simple_team(), "again")
     trial.runtime.rerun("again", "build")
     trial.engine.otherwise = Hold()

@@ -8,8 +8,8 @@ import pytest
 from maestro_actors.team import CommandSpec, Persona, Team
 from maestro_actors.versions import versions_of
 from maestro_runtime import __version__
-from maestro_runtime._readiness import current_versions
 from maestro_runtime.engines import EngineRegistry, VersionedEngine, builtin_engines
+from maestro_runtime.starting.readiness import current_versions
 from two_phases import two_phases
 
 

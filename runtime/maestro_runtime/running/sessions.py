@@ -17,9 +17,9 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.session_queue import admitted, queued
 from maestro_actors.team import BreakerPolicy, Team
-from maestro_runtime._news import EndNews
-from maestro_runtime._session_queue import DOORKEEPER_ADDRESS, SessionQueue
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
+from maestro_runtime.running.news import EndNews
+from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, SessionQueue
 from maestro_storage.transition import Transition
 
 Ended = LaneFuture[None]

@@ -7,11 +7,11 @@ import msgspec
 
 from maestro_actors.team import BreakerPolicy, Persona, Team
 from maestro_actors.versions import Version, versions_of
-from maestro_runtime._directories import usable_input, usable_output
 from maestro_runtime.checks import hindrance
 from maestro_runtime.engines.protocol import VersionedEngine
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import CheckNotReady, EngineNotReady
+from maestro_runtime.starting.directories import usable_input, usable_output
 from maestro_storage.records import SessionRecord
 
 

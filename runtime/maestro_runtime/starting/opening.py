@@ -9,12 +9,12 @@ from maestro_actors.engine import Artifact, Outcome
 from maestro_actors.plan import plan_until, require_plan
 from maestro_actors.session import KeptTask, Origin, Particulars, opening_transition
 from maestro_actors.team import Contract, Team
-from maestro_runtime._directories import own_workspace, usable_input, usable_output
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import latest_files
 from maestro_runtime.errors import DirectoryUnusable, GivenMissing
 from maestro_runtime.given import Given
 from maestro_runtime.session import SessionOrder
+from maestro_runtime.starting.directories import own_workspace, usable_input, usable_output
 from maestro_runtime.workspace import Fingerprint, Glob, Manifest, Workspace, diff
 from maestro_storage import Store
 from maestro_storage.transition import Transition

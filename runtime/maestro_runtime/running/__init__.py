@@ -1,0 +1,1 @@
+"""The sessions that run or wait to, and who hears of them."""
