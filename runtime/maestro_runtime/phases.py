@@ -47,6 +47,7 @@ class PhaseRun:
         Raises:
             pykka.Timeout: They are still on their way after `timeout` seconds.
             RuntimeStopped: The runtime was closed before.
+            SessionLeftAlone: The session is a daemon's, and that does not go on with it.
             StorageError: The store failed; what was acknowledged is safe.
         """
         self._ended.get(timeout=timeout)

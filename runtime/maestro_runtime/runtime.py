@@ -138,6 +138,7 @@ class Runtime(Proxies):
             options.breaker,
             options.stop_grace_seconds,
             lambda seconds: self.store.journal.settle(seconds),  # noqa: PLW0108 - opened below
+            lambda session_id: self.news.wake(session_id),  # noqa: PLW0108 - as above
         )
         self._starting = Openings()
         with ExitStack() as resources:
@@ -186,7 +187,7 @@ class Runtime(Proxies):
 
     def _divide(self, state_dir: Path, options: RuntimeOptions, ports: Ports) -> None:
         """Make the parts."""
-        self.news = EventNews(self.store)
+        self.news = EventNews(self.store, self._running.why_left)
         self._planner = Planner(self.store, self._running, ports)
         base = Foundation(self.store, ports, self._running, self.registry, self._starting)
         sessions = SessionVerbs(base, self.news, self._redactor)

@@ -183,6 +183,7 @@ class Session:
         Raises:
             pykka.Timeout: It still runs after `timeout` seconds.
             RuntimeStopped: The runtime was closed before.
+            SessionLeftAlone: It is a daemon's, which does not go on with its work.
             StorageError: The store failed; what was acknowledged is safe.
         """
         self._ended.get(timeout=timeout)

@@ -20,7 +20,10 @@ class EventSource(Protocol):
     """Where events come from."""
 
     def next_events(self, session_id: str, since: int) -> pykka.Future[Batch]:
-        """Return the next events from a sequence on, at least one, or that it is over."""
+        """Return the next events from a sequence on, at least one, or that it is over.
+
+        Fails with `SessionLeftAlone` if there are no more, and nobody goes on with the session.
+        """
 
     def leave(self, batch: pykka.Future[Batch]) -> None:
         """Wait no longer."""
@@ -51,6 +54,8 @@ class EventStream:
         Raises:
             NotFound: There is no such session, or no longer.
             SessionQuarantined: A record of it is damaged.
+            SessionLeftAlone: It has work left, and the process that has the state does not go on
+                with it; all that has happened was yielded before.
         """
         since, over = self._since, False
         while not over:

@@ -3,10 +3,12 @@
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 from weakref import WeakValueDictionary
 
 from maestro_actors.kernel import LaneFuture
+from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.stream import Batch, rests
 from maestro_storage import Records
 from maestro_storage.records import EventRecord
@@ -20,17 +22,23 @@ ENDS_MAX: Final = 16_384
 class EventNews:
     """Wakes who waits for a session's next event. Any thread."""
 
-    def __init__(self, store: Records) -> None:
+    def __init__(self, store: Records, why_left: Callable[[str], str | None]) -> None:
+        """Begin; `why_left` says why nobody goes on with a session, if that is so."""
         self._store: Final = store
+        self._why_left: Final = why_left
         self._lock = threading.Lock()
         self._waiting: WeakValueDictionary[str, LaneFuture[None]] = WeakValueDictionary()
         """Held by those who wait: nothing is kept of a session that nobody follows any more."""
 
     def note(self, event: EventRecord) -> None:
         """Take notice of a durable event; costs next to nothing where nobody waits."""
-        if event.session_id in self._waiting:
+        self.wake(event.session_id)
+
+    def wake(self, session_id: str) -> None:
+        """Have everybody look who waits for a session."""
+        if session_id in self._waiting:
             with self._lock:
-                waiter = self._waiting.pop(event.session_id, None)
+                waiter = self._waiting.pop(session_id, None)
             if waiter is not None:
                 waiter.set(None)
 
@@ -48,6 +56,7 @@ class EventNews:
         Raises, through the future:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
+            SessionLeftAlone: There are no more, and nobody goes on with it.
         """
         found: LaneFuture[Batch] = LaneFuture()
         self._look(found, session_id, max(1, since))
@@ -74,6 +83,7 @@ class EventNews:
         Raises:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
+            SessionLeftAlone: There are none, and nobody goes on with it.
         """
         before = self._store.require_session(session_id)
         scan = self._store.events.scan(session_id, after=since - 1, limit=BATCH_EVENTS_MAX)
@@ -81,6 +91,10 @@ class EventNews:
         over = rests(before) and len(events) < BATCH_EVENTS_MAX
         # Else it may have gone on, and what is told of that is not in these.
         over = over and self._store.sessions.get(session_id) == before
+        if not events and not over and not rests(before):
+            reason = self._why_left(session_id)
+            if reason is not None:
+                raise SessionLeftAlone(session_id, reason)
         return Batch(events, over=over)
 
 

@@ -52,6 +52,7 @@ class RunningSessions:
         breaker: BreakerPolicy,
         grace_seconds: float,
         settle: Callable[[float], None],
+        left: Callable[[str], None],
     ) -> None:
         """Begin with none.
 
@@ -60,8 +61,10 @@ class RunningSessions:
             breaker: Policy of breakers that a team says nothing about.
             grace_seconds: How long actors may take to come to an end.
             settle: Waits, so many seconds at most, until what the journal has is durable.
+            left: Told of a session that nobody goes on with.
         """
         self._settle_journal: Final = settle
+        self._tell_left: Final = left
         self._system: Final = system
         self._channel: Final = LocalChannel(system)
         self._breaker: Final = breaker
@@ -241,6 +244,7 @@ class RunningSessions:
         self._left[session_id] = reason
         # For those who wait in other processes it is over, too.
         self.news.note(session_id)
+        self._tell_left(session_id)
 
     def forget_left(self) -> None:
         """Take back what was said of sessions that nobody goes on with."""

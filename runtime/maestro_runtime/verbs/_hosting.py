@@ -55,7 +55,7 @@ class Hosting:
     def leave_alone(self, session_id: str, reason: str) -> None:
         """Say why a session that was under way is not gone on with, until it is resumed.
 
-        Whoever waits for it in another process gets `SessionLeftAlone`.
+        Whoever follows its events, or waits for it in another process, gets `SessionLeftAlone`.
         """
         self._base.running.leave(session_id, reason)
 

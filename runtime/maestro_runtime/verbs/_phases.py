@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.messages import CheckpointTaken
+from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.running.news import EventNews
@@ -65,6 +66,7 @@ class PhaseVerbs:
         Raises:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
+            SessionLeftAlone: The session has work left, and is not gone on with.
             RuntimeStopped, StorageError: The runtime came to its end before.
         """
         while not rests(self._base.store.require_session(session_id)):
@@ -74,6 +76,9 @@ class PhaseVerbs:
             if ended is not None:
                 await self._planner.watch.expect(session_id, phases, ended)
                 return
+            reason = self._base.running.why_left(session_id)
+            if reason is not None:
+                raise SessionLeftAlone(session_id, reason)
             # It is about to be taken up, or to be written down that it rests.
             await news
 

@@ -255,6 +255,7 @@ class SessionVerbs:
         Raises, through the future:
             NotFound: There is no such session.
             SessionQuarantined: A record of it is damaged.
+            SessionLeftAlone: There are no more, and nobody goes on with it.
         """
         return self._news.batch(session_id, since)
 

@@ -94,6 +94,48 @@ def test_who_waits_for_a_session_that_cannot_go_on_after_a_restart_hears_why(
     assert again.result(BOUND_SECONDS).state == "cancelled"
 
 
+def test_streams_and_phases_of_a_session_that_cannot_go_on_after_a_restart_end_with_the_reason(
+    hosted: Hosted, client: Client, tmp_path: Path
+) -> None:
+    name = client.create(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+    phases = client.run_phases(name, ["build"])
+    following = client.next_events(name, 10_000)
+    hosted.stop()
+    (tmp_path / "slow").rename(tmp_path / "away")
+    (tmp_path / "slow").write_text("in the way")
+
+    hosted.start()
+
+    with pytest.raises(SessionLeftAlone, match="'slow' does not go on until it is resumed"):
+        following.get(timeout=BOUND_SECONDS)
+    with pytest.raises(SessionLeftAlone, match="'slow' does not go on until it is resumed"):
+        phases.result(BOUND_SECONDS)
+    with pytest.raises(SessionLeftAlone):
+        client.phase_run(name, ("build",)).result(BOUND_SECONDS)
+
+
+def test_a_stream_of_a_session_that_was_left_alone_yields_all_that_has_happened_before_it_ends(
+    hosted: Hosted, tmp_path: Path
+) -> None:
+    runtime = hosted.runtime
+    runtime.govern(RuntimePolicy(sessions_running=1))
+    runtime.run(SessionOrder(SLOW, "first", tmp_path / "first"))
+    queued = runtime.run(SessionOrder(SLOW, "second", tmp_path / "second"))
+    following = runtime.next_events("second", 10_000)
+    (tmp_path / "second").rmdir()
+    (tmp_path / "second").write_text("in the way")
+
+    runtime.cancel("first", deadline_seconds=0.0)
+
+    with pytest.raises(SessionLeftAlone, match="'second' does not go on"):
+        following.get(timeout=BOUND_SECONDS)
+    stream = iter(queued.events())
+    seen = [next(stream).kind for _ in runtime.store.events.scan("second")]
+    assert "session_queued" in seen
+    with pytest.raises(SessionLeftAlone):
+        next(stream)
+
+
 def test_who_waits_for_a_queued_session_that_cannot_begin_hears_why(
     hosted: Hosted, client: Client, tmp_path: Path
 ) -> None:

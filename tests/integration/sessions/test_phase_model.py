@@ -95,7 +95,7 @@ class Play:
         address = breaker_address("scripted")
         stage.system.spawn(CircuitBreaker, stage.ports, "scripted", policy, address=address)
         self._running = RunningSessions(
-            stage.system, policy, BOUND_SECONDS, stage.store.journal.settle
+            stage.system, policy, BOUND_SECONDS, stage.store.journal.settle, lambda _: None
         )
         self._planner = Planner(stage.store, self._running, stage.ports)
         self._claimed: set[str] | None = set()
