@@ -33,11 +33,15 @@ def receipt_of(request_id: bytes, kind: str) -> Receipt | None:
         return None
     if len(request_id) != REQUEST_ID_BYTES:
         raise RequestIdInvalid(request_id.hex(), f"must have {REQUEST_ID_BYTES} bytes")
-    now_ms = _now_ms()
-    if now_ms - int.from_bytes(request_id[:_CLOCK_BYTES], "big") > DAY_MS:
+    if is_too_old(request_id):
         # What was done under it may be forgotten.
         raise RequestIdInvalid(request_id.hex(), "must have been drawn within the last day")
-    return Receipt(request_id=request_id, kind=kind, at_ms=now_ms)
+    return Receipt(request_id=request_id, kind=kind, at_ms=_now_ms())
+
+
+def is_too_old(request_id: bytes) -> bool:
+    """Whether an id was drawn more than a day ago: then no order is accepted under it."""
+    return _now_ms() - int.from_bytes(request_id[:_CLOCK_BYTES], "big") > DAY_MS
 
 
 def carried_out(store: Records, receipt: Receipt | None) -> RequestRecord | None:

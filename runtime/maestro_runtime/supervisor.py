@@ -10,6 +10,7 @@ import pykka
 from maestro_actors.kernel import Later
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import CheckpointTaken, encode
+from maestro_runtime.receipts import is_too_old
 from maestro_runtime.starting.openings import Opening
 from maestro_runtime.wire.orders import (
     Accepted,
@@ -72,7 +73,7 @@ class Supervisor(MessageActor):
         self._answers: OrderedDict[bytes, Accepted] = OrderedDict()
         """The last ones to orders whose ids are not written down."""
         self._doubtful: set[bytes] = set()
-        """Ids of orders that may still become durable."""
+        """Ids of orders that may still become durable, of the last day."""
 
     def handle(self, message: Any) -> msgspec.Struct | Later | None:
         """Answer once it is durable; whoever asked hears of errors.
@@ -95,6 +96,7 @@ class Supervisor(MessageActor):
             return self._carried_out(order)
         except (pykka.Timeout, TimeoutError):
             if once:
+                self._doubtful = {known for known in self._doubtful if not is_too_old(known)}
                 self._doubtful.add(once)
             raise
 

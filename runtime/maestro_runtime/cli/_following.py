@@ -64,6 +64,9 @@ def _once(socket: Path, session_id: str, since: int) -> Iterator[Sight]:
             ready, _, _ = select.select((stream,), (), (), TICK_SECONDS)
             if not ready:
                 yield owner, []
+                if line.is_closed:
+                    # Who was asked meanwhile stands still: it would be followed for ever.
+                    raise DaemonUnreachable(str(socket), "it gives no answer")
                 continue
             try:
                 frame = receive(stream)

@@ -1,6 +1,7 @@
 """The client for programs on an asyncio loop: the same verbs, awaited."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -217,9 +218,21 @@ async def connect_async(
 ) -> AsyncIterator[AsyncClient]:
     """Connect for the time of an `async with`; see `connect`."""
     chosen = options or ClientOptions()
-    # It waits for the daemon, which the loop must not.
-    client = await asyncio.to_thread(connect, socket, state_dir, chosen)
+    made: list[Client] = []
+    over = threading.Event()
+
+    def begin() -> Client:
+        made.append(connect(socket, state_dir, chosen))
+        if over.is_set():
+            # Who wanted it was cancelled meanwhile, and this thread was not.
+            made[0].close()
+        return made[0]
+
     try:
+        # It waits for the daemon, which the loop must not.
+        client = await asyncio.to_thread(begin)
         yield AsyncClient(client, chosen)
     finally:
-        await asyncio.to_thread(client.close)
+        over.set()
+        for client in made:
+            await asyncio.to_thread(client.close)

@@ -29,6 +29,7 @@ from maestro_runtime.receipts import new_request_id
 from maestro_runtime.session import CANCEL_SECONDS, Session, SessionOrder
 from maestro_runtime.stream import Batch
 from maestro_runtime.top_up import TopUpOrder
+from maestro_runtime.wire.errors import TooManyRequests
 from maestro_runtime.wire.frames import Welcome
 from maestro_runtime.wire.line import SOCKET_NAME
 from maestro_runtime.wire.news import (
@@ -72,7 +73,9 @@ class Client(Proxies):
 
     When its connection breaks, it comes back by itself, to the next owner of the state too: what
     has no answer by then is sent again and done once, and whoever waits goes on waiting. After the
-    patience of its options all that waits fails with `DaemonUnreachable`.
+    patience of its options all that waits fails with `DaemonUnreachable`. A request has no time
+    limit of its own, because some take long; a daemon that stands still is noticed, and counts as
+    gone: see `Patience.silence_seconds`.
 
     Verbs raise what those of `Runtime` do, and:
         DaemonUnreachable: Nobody has answered for longer than the client's patience.
@@ -288,9 +291,18 @@ class Client(Proxies):
         return Session(session_id, self)
 
     def phase_run(self, session_id: str, phases: tuple[str, ...]) -> PhaseRun:
-        """Return the handle of phases that were begun somewhere."""
+        """Return the handle of phases that were begun somewhere.
+
+        Raises, when it is waited for:
+            TooManyRequests: There are 24 streams or the like already.
+        """
         asked = AwaitPhases(session_id=session_id, phases=phases)
-        over = self._link.wait_for(NEWS_ADDRESS, encode(asked))
+        try:
+            over = self._link.wait_for(NEWS_ADDRESS, encode(asked))
+        except TooManyRequests as error:
+            # They have begun all the same: only who waits for them is to hear of it.
+            over = LaneFuture()
+            over.set_exception((TooManyRequests, error, None))
         return PhaseRun(session_id, phases, self.store, over, is_remote=True)
 
     def ended(self, session_id: str) -> LaneFuture[None]:

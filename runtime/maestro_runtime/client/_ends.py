@@ -64,7 +64,8 @@ class Ends:
     def _listen(self, epoch: int, after: int) -> None:
         request = encode(NextEnds(epoch=epoch, after=after))
         try:
-            answer = self._link.wait_for(NEWS_ADDRESS, request)
+            # Not as one that waits: of this there is only one, and streams must not crowd it out.
+            answer = self._link.ask(NEWS_ADDRESS, request)
         except Exception:  # noqa: BLE001 - for those who wait
             self._fail(sys.exc_info(), hears=False)
         else:

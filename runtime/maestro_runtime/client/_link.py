@@ -28,13 +28,14 @@ from maestro_runtime.wire.frames import (
     receive,
 )
 from maestro_runtime.wire.line import connected
+from maestro_runtime.wire.news import NEWS_ADDRESS, WhoRests
 
 IN_FLIGHT_MAX: Final = 32
 """Requests that the daemon has at the same time."""
 
 WAITS_MAX: Final = 24
-"""Requests that wait for something to happen, such as event streams. Together with the others they
-are fewer than a daemon allows, because it counts one until it has sent its answer."""
+"""Requests that wait for something to happen, such as event streams. Together with the others, and
+a sign of life, they are fewer than a daemon allows: it counts one until it has sent its answer."""
 
 QUEUE_MAX: Final = 16_384
 """Requests that wait here for their turn; a further one is refused."""
@@ -44,6 +45,8 @@ RETRY_SECONDS: Final = 0.1
 
 FRAME_SECONDS: Final = 30.0
 """How long a frame may take, once it has begun."""
+
+_PING: Final = encoded(WhoRests(sessions=()))
 
 _GOING: Final = frozenset({"RuntimeDraining", "RuntimeStopped", "StoreClosed"})
 """Errors of a daemon that comes to its end: its successor is asked instead."""
@@ -188,10 +191,18 @@ class Link:
         reason = "it closed the connection"
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
+        silence_seconds = self._patience.silence_seconds
+        pinged = False
         try:
             while self._up:
+                if not poll.poll(silence_seconds * 1000):
+                    if pinged:
+                        reason = f"it gave no sign of life within {silence_seconds:g} s"
+                        break
+                    pinged = self._pinged()
+                    continue
+                pinged = False
                 # An idle connection may stay so for ever; a frame that has begun may not.
-                poll.poll()
                 answer = receive(self._socket)
                 if answer is None:
                     break
@@ -201,6 +212,14 @@ class Link:
         except OSError as error:
             reason = error.strerror or str(error)
         return DaemonUnreachable(str(self.path), reason)
+
+    def _pinged(self) -> bool:
+        """Ask for what is answered at once whatever the daemon does; not if nothing is awaited."""
+        with self._changed:
+            if not self._flying:
+                return False
+            self._send(packed(Ask(id=next(self._ids), address=NEWS_ADDRESS, message=_PING)))
+            return True
 
     def _take(self, answer: ServerFrame) -> None:
         if isinstance(answer, Refusal) and not answer.id:

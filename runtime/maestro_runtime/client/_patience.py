@@ -18,6 +18,9 @@ class Patience:
     """Pause before the second try; each further one is twice as long."""
     most_seconds: float = 2.0
     """Longest pause."""
+    silence_seconds: float = 15.0
+    """How long a daemon of which something is asked may say nothing before it is asked for a sign
+    of life, and then how long that may take until the connection counts as broken."""
     now: Callable[[], float] = time.monotonic
     fraction: Callable[[], float] = random.random
     """A number in [0, 1) that takes up to half from each pause: clients that lost the same daemon

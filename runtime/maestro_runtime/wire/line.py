@@ -99,6 +99,11 @@ class Line:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has hung up, also because no answer came in time."""
+        return self._socket.fileno() < 0
+
     def close(self) -> None:
         """Hang up. A second call does nothing."""
         with suppress(OSError):

@@ -206,6 +206,22 @@ def test_more_streams_than_a_connection_can_have_are_refused(
     assert all(future.get(timeout=BOUND_SECONDS).over is not None for future in waiting[1:])
 
 
+def test_streams_crowd_out_neither_results_nor_other_requests(
+    client: Client, tmp_path: Path
+) -> None:
+    client.run(SessionOrder(slow_team(dev=600.0), "s-1", tmp_path / "out"))
+    waiting = [client.next_events("s-1", 10_000) for _ in range(_link.WAITS_MAX)]
+
+    quick = client.run(SessionOrder(TEAM, "s-2", tmp_path / "other"))
+
+    assert quick.result(BOUND_SECONDS).state == "done"
+    phases = client.run_phases("s-2", ["build"])
+    assert client.store.require_session("s-1").state == "running"
+    with pytest.raises(TooManyRequests):
+        phases.result(BOUND_SECONDS)
+    assert not any(future.is_done for future in waiting)
+
+
 def test_a_full_queue_refuses_the_next_request(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

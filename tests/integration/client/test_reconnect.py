@@ -1,10 +1,11 @@
 """A client comes back after its daemon does, and nobody who waits has to know."""
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from command_line import CommandLine
 from daemon_team import TEAM
 from hosted import BOUND_SECONDS, HASTY, Hosted
 from maestro_actors.team import Persona
-from maestro_runtime import Client, SessionOrder, connect
+from maestro_runtime import Client, SessionOrder, connect, connect_async
 from maestro_runtime.client import ClientOptions, Patience
 from maestro_runtime.errors import RuntimeDraining, SessionLeftAlone
 from maestro_runtime.policy import RuntimePolicy
@@ -359,6 +360,108 @@ def test_a_client_outlives_kills_and_stops_of_real_daemons(tmp_path: Path) -> No
         names = [record.phase for record in client.store.checkpoints.scan("slow")]
         assert names.count("mine") == 1
         client.close()
+
+
+def test_a_daemon_that_stands_still_is_given_up_and_found_again_and_nothing_is_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_runtime.wire.line.WELCOME_SECONDS", 0.1)
+    cli = CommandLine(tmp_path)
+    quick = ClientOptions(patience=Patience(seconds=0.5, silence_seconds=0.1))
+    lasting = ClientOptions(patience=Patience(seconds=BOUND_SECONDS, silence_seconds=0.1))
+    with serving(cli) as process, ExitStack() as stack:
+        hasty, patient = (
+            stack.enter_context(connect(state_dir=cli.state_dir, options=options))
+            for options in (quick, lasting)
+        )
+        slow = hasty.run(SessionOrder(SLOW, "slow", tmp_path / "slow"))
+        ended = patient.ended("slow")
+        first = patient._link._socket
+
+        process.send_signal(signal.SIGSTOP)
+        try:
+            named = patient.supervisor.name_checkpoint(
+                session_id="slow", name="mine", request_id=HASTY.request_ids()
+            )
+            with pytest.raises(DaemonUnreachable, match="timed out"):
+                slow.result(BOUND_SECONDS)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+        assert named.get(timeout=BOUND_SECONDS).number == 2
+        assert patient._link._socket is not first
+        hasty.cancel("slow", deadline_seconds=0.0)
+        ended.get(timeout=BOUND_SECONDS)
+        names = [record.phase for record in patient.store.checkpoints.scan("slow")]
+        assert names.count("mine") == 1
+
+
+def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connection(
+    tmp_path: Path,
+) -> None:
+    pings: list[Ask] = []
+
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                asked = scripted.ask(line)
+                while len(pings) < 3:
+                    pings.append(scripted.ask(line))
+                    line.sendall(packed(Reply(id=pings[-1].id, body=b"")))
+                line.sendall(packed(Reply(id=asked.id, body=b"done")))
+                # Nobody waits for anything any more, so there is nothing to be heard.
+                line.settimeout(0.2)
+                with pytest.raises(TimeoutError):
+                    line.recv(1)
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    options = ClientOptions(patience=Patience(seconds=0.0, silence_seconds=0.05))
+    with connect(tmp_path / "socket", options=options) as client:
+        assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
+        thread.join(BOUND_SECONDS)
+
+    assert not thread.is_alive()
+    assert len({ping.id for ping in pings}) == 3
+
+
+def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) -> None:
+    left: list[bytes] = []
+    arrived, given_up = threading.Event(), threading.Event()
+
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            line, _ = scripted._listener.accept()
+            line.settimeout(BOUND_SECONDS)
+            with line:
+                scripted.frame(line)
+                arrived.set()
+                assert given_up.wait(BOUND_SECONDS)
+                line.sendall(packed(WELCOME))
+                left.append(line.recv(1))
+
+    async def program() -> None:
+        async def connected() -> None:
+            async with connect_async(tmp_path / "socket", options=HASTY):
+                pytest.fail("nobody has greeted it")
+
+        connecting = asyncio.create_task(connected())
+        await asyncio.to_thread(arrived.wait, BOUND_SECONDS)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        given_up.set()
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    asyncio.run(asyncio.wait_for(program(), BOUND_SECONDS))
+    thread.join(BOUND_SECONDS)
+
+    assert left == [b""]
 
 
 def test_a_client_that_is_closed_while_it_comes_back_hangs_up(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 
@@ -10,7 +11,9 @@ import pytest
 from command_line import CommandLine
 from maestro_runtime.cli._access import open_owner
 from maestro_runtime.cli._attending import Attendance
+from maestro_runtime.cli._following import followed
 from maestro_runtime.cli._waiting import Deadline
+from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.line import SOCKET_NAME
 from maestro_runtime.wire.orders import Accepted
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
@@ -136,6 +139,29 @@ def test_who_watches_sees_all_of_a_run_over_a_restart_of_its_daemon(cli: Command
 
     assert "hello: cancelled" in said
     assert process.returncode == 1
+
+
+def test_who_attends_a_daemon_that_stands_still_leaves_it_and_finds_it_again(
+    cli: CommandLine, daemon: Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_runtime.wire.line.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("maestro_runtime.wire.line.WELCOME_SECONDS", 0.2)
+    cli("run", slow(cli), "--session", "hello", "--detach")
+    attending = followed(cli.state_dir / SOCKET_NAME, "hello")
+    owner, _ = next(attending)
+    assert owner is not None
+
+    daemon.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(DaemonUnreachable, match="timed out"):
+            owner.why_left("hello")
+        # What was on its way when it was stopped, at most, is seen before.
+        assert any(found is None for found, _ in islice(attending, 10))
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+
+    back = next(found for found, _ in attending if found is not None)
+    assert back.why_left("hello") is None
 
 
 def test_a_run_beside_a_foreground_run_attaches_to_that_and_to_no_other(

@@ -11,11 +11,13 @@ import pytest
 import forked
 from daemon_team import TEAM
 from maestro_actors.errors import PhaseConflict
-from maestro_actors.ledger.budget import Budget
+from maestro_actors.ledger.budget import DAY_MS, Budget
 from maestro_actors.team import Persona, Phase, Team
-from maestro_runtime import Runtime, SessionOrder
+from maestro_runtime import Runtime, SessionOrder, receipts
 from maestro_runtime.errors import RequestIdInvalid
 from maestro_runtime.receipts import new_request_id, receipt_of
+from maestro_runtime.supervisor import Supervisor
+from maestro_runtime.wire.orders import NameCheckpoint
 from maestro_storage.plan import Stretch
 from maestro_storage.records import RequestRecord, SessionRecord
 from maestro_storage.transition import Transition
@@ -232,3 +234,27 @@ def test_an_order_of_which_nobody_knows_whether_it_was_done_is_not_done_again(
                 ORDERS["checkpoint"](runtime, ONCE).get(timeout=BOUND_SECONDS)
 
         assert len(calls) == 1
+
+
+def test_of_orders_that_are_in_doubt_only_those_of_the_last_day_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "state") as runtime:
+        runtime.run(SessionOrder(TEAM, SESSION, tmp_path / "out")).result(BOUND_SECONDS)
+
+        def never_durable(*_: object, **__: object) -> int:
+            raise pykka.Timeout("not durable")
+
+        monkeypatch.setattr(runtime, "checkpoint", never_durable)
+        supervisor = Supervisor(runtime)
+        old = new_request_id()
+        yesterday_ms = receipts._now_ms()
+        for age_ms in (0, DAY_MS + 60_000):
+            monkeypatch.setattr(receipts, "_now_ms", lambda age_ms=age_ms: yesterday_ms + age_ms)
+            request_id = new_request_id() if age_ms else old
+            with pytest.raises(pykka.Timeout):
+                supervisor.handle(
+                    NameCheckpoint(session_id=SESSION, name="mine", request_id=request_id)
+                )
+
+    assert supervisor._doubtful == {request_id}
