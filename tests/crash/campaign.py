@@ -65,7 +65,7 @@ DRIVEN: Final = (
 
 FAULTS: Final[dict[str, Fault]] = {
     "kill": Fault(random_kill.one_round, WORLD),
-    "kill-storm": Fault(kill_storm.one_round, WORLD),
+    "kill-storm": Fault(kill_storm.one_round, f"{WORLD}, what was removed is gone whole"),
     "syscalls": Fault(syscalls.one_round, WORLD, straced=True, every=syscalls.every),
     "power-cut": Fault(power_cut.one_round, RECORDS, straced=True),
     "storage": Fault(storage_fault.one_round, RECORDS, straced=True),

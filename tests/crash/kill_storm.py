@@ -1,4 +1,7 @@
-"""SIGKILL again and again: a life of one run ends after a few commits, or a few milliseconds."""
+"""SIGKILL again and again: a life of one run ends after a few commits, or a few milliseconds.
+
+When it is through, all its sessions are removed (`clearance`).
+"""
 
 import random
 import signal
@@ -9,6 +12,7 @@ from typing import Final
 
 import forked
 import mortal
+from clearance import Clearance
 from dealings import check_all_settled, check_dealings
 from family import Family, Member
 from invariants import Observed, Task, check_over, check_state, done_tasks
@@ -74,7 +78,9 @@ class Storm:
         self._program.check_end(sessions)
         check_all_settled(self._places.state_dir, self._world.look())
         members = self._members()
-        return Counter(
+        clearance = Clearance(self._places, self._world, self._chance, self._observed)
+        cleared = clearance.rage()
+        return cleared + Counter(
             kills=kills,
             runs=1,
             kept=sum(len(member.kept) for member in members),

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from belongings import belongings
 from billed_engine import UNREACHED
 from crash_team import Run
 from family import Family
@@ -40,17 +41,23 @@ def check_state(state_dir: Path, observed: Observed) -> None:
         return
     assert verify(state_dir).intact
     with Store.inspect(state_dir) as store:
-        sessions = [session.session_id for session in store.sessions.scan()]
-        assert {line.session_id for line in observed.acknowledged} <= set(sessions)
-        for session_id in sessions:
-            _check_history(store, session_id, observed)
-            _check_ledger(store, session_id)
-            _check_tasks(store, session_id)
+        sessions = {session.session_id for session in store.sessions.scan()}
+        assert {line.session_id for line in observed.acknowledged} <= sessions
+        check_sessions(store, observed)
         _check_counters(store)
+        _check_usage(store)
         _check_alerts(store)
         family = Family(store)
         family.check()
         _check_attempts(store, observed, family)
+
+
+def check_sessions(store: StateView, observed: Observed) -> None:
+    """Check what must hold of the sessions there are, whatever has become of others."""
+    for session_id in belongings(store):
+        _check_history(store, session_id, observed)
+        _check_ledger(store, session_id)
+        _check_tasks(store, session_id)
 
 
 Task = tuple[str, str]
@@ -151,11 +158,10 @@ def _check_ledger(store: StateView, session_id: str) -> None:
 
 
 def _check_counters(store: StateView) -> None:
-    """Invariant 2, for the budgets of the team and for the history by the hour."""
+    """Invariant 2, for the budgets of the team."""
     spent: Counter[CounterKey] = Counter()
     held: Counter[CounterKey] = Counter()
-    calls = list(store.calls.scan())
-    for call in calls:
+    for call in store.calls.scan():
         total = call.input_tokens + call.output_tokens
         # Nobody can tell how much of a lost call was output: all of it is held to be.
         output = total if call.state == "lost" else call.output_tokens
@@ -170,8 +176,12 @@ def _check_counters(store: StateView) -> None:
     assert set(rows) == set(spent)
     assert {key: row.spent for key, row in rows.items()} == spent
     assert {key: row.held for key, row in rows.items()} == held
+
+
+def _check_usage(store: StateView) -> None:
+    """Invariant 2, for the history by the hour."""
     cells = list(store.usage.scan())
-    closed = [call for call in calls if call.state != "open"]
+    closed = [call for call in store.calls.scan() if call.state != "open"]
     assert sum(cell.calls for cell in cells) == len(closed)
     assert sum(cell.input_tokens for cell in cells) == sum(call.input_tokens for call in closed)
     assert sum(cell.lost_calls for cell in cells) == sum(call.state == "lost" for call in closed)

@@ -61,13 +61,14 @@ class Teller:
 
     def event(self, event: EventRecord) -> None:
         """Tell an event: a listener of the runtime."""
-        self._tell(Told(event=as_line(event)))
+        self.tell(Told(event=as_line(event)))
 
     def result(self, report: SessionReport) -> None:
         """Tell how the session has ended."""
-        self._tell(Told.of(report))
+        self.tell(Told.of(report))
 
-    def _tell(self, told: Told) -> None:
+    def tell(self, told: Told) -> None:
+        """Tell anything."""
         self._connection.sendall(msgspec.json.encode(told) + b"\n")
 
 
