@@ -110,14 +110,7 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
         AnswerInvalid: See `Answer.checked`; or no question is open that could be accepted.
         HelpNotAwaited: The task does not wait for a person, or no longer.
     """
-    answer.checked()
-    if task.state != "help_needed":
-        raise HelpNotAwaited(task.session_id, task.task_id, task.state)
-    if session.wish == "cancel":
-        raise HelpNotAwaited(task.session_id, task.task_id, "about to be cancelled")
-    if answer.decision == "accept" and task.failure != "unanswered":
-        # Only with an open question has everything else been fulfilled.
-        raise AnswerInvalid("decision", "retry, skip or give_up, as no question is open", "accept")
+    _require_awaited(session, task, answer)
     draft = Transition()
     after = _decided(task, answer, now_ms, epoch)
     if answer.decision == "accept" and asked is not None:
@@ -125,21 +118,7 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
         digest = draft.payload(task.session_id, encode_checked(found))
         after = msgspec.structs.replace(after, checks=digest, quality_score=quality)
     draft.put(after)
-    draft.event(
-        Event(
-            task.session_id,
-            "task_answered",
-            now_ms,
-            task.task_id,
-            {
-                "persona_id": task.persona_id,
-                "answer": answer.decision,
-                "note": answer.note[:_EVENT_NOTE_CHARS],
-                "add_tokens": answer.add_tokens,
-                "by": answer.by,
-            },
-        )
-    )
+    draft.event(_told(task, answer, now_ms))
     if after.state != "queued":
         draft.event(_end(after, now_ms))
     if session.state == "help_needed":
@@ -149,6 +128,17 @@ def answered(  # noqa: PLR0917 - all of them are needed, and there is one for ea
             )
         )
     return draft
+
+
+def _require_awaited(session: SessionRecord, task: TaskRecord, answer: Answer) -> None:
+    answer.checked()
+    if task.state != "help_needed":
+        raise HelpNotAwaited(task.session_id, task.task_id, task.state)
+    if session.wish == "cancel":
+        raise HelpNotAwaited(task.session_id, task.task_id, "about to be cancelled")
+    if answer.decision == "accept" and task.failure != "unanswered":
+        # Only with an open question has everything else been fulfilled.
+        raise AnswerInvalid("decision", "retry, skip or give_up, as no question is open", "accept")
 
 
 def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskRecord:
@@ -167,6 +157,22 @@ def _decided(task: TaskRecord, answer: Answer, now_ms: int, epoch: int) -> TaskR
         finished_ms=now_ms,
         notes=notes,
         epoch=epoch,
+    )
+
+
+def _told(task: TaskRecord, answer: Answer, now_ms: int) -> Event:
+    return Event(
+        task.session_id,
+        "task_answered",
+        now_ms,
+        task.task_id,
+        {
+            "persona_id": task.persona_id,
+            "answer": answer.decision,
+            "note": answer.note[:_EVENT_NOTE_CHARS],
+            "add_tokens": answer.add_tokens,
+            "by": answer.by,
+        },
     )
 
 

@@ -135,35 +135,46 @@ def opening_transition(
         queued: It waits for others to end before it runs.
     """
     draft = Transition()
-    draft.put(
-        SessionRecord(
-            session_id=session_id,
-            state="queued" if queued else "running",
-            team_name=team.name,
-            team=draft.payload(session_id, encode(team)),
-            output_dir=output_dir,
-            input_dir=input_dir,
-            created_ms=now_ms,
-            updated_ms=now_ms,
-            epoch=epoch,
-            origin_session="" if origin is None else origin.session_id,
-            origin_checkpoint=0 if origin is None else origin.number,
-            labels=particulars.labels,
-            idempotency_key=particulars.idempotency_key,
-            input_digest=particulars.input_digest,
-            versions=_kept_versions(draft, session_id, particulars.versions),
-            plan=plan,
-            priority=particulars.priority,
-            queued_ms=now_ms if queued else None,
-        )
+    session = SessionRecord(
+        session_id=session_id,
+        state="queued" if queued else "running",
+        team_name=team.name,
+        team=draft.payload(session_id, encode(team)),
+        output_dir=output_dir,
+        input_dir=input_dir,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+        epoch=epoch,
+        origin_session="" if origin is None else origin.session_id,
+        origin_checkpoint=0 if origin is None else origin.number,
+        labels=particulars.labels,
+        idempotency_key=particulars.idempotency_key,
+        input_digest=particulars.input_digest,
+        versions=_kept_versions(draft, session_id, particulars.versions),
+        plan=plan,
+        priority=particulars.priority,
+        queued_ms=now_ms if queued else None,
     )
+    draft.put(session)
+    _begin(draft, session, team, origin, particulars)
+    return draft
+
+
+def _begin(
+    draft: Transition,
+    session: SessionRecord,
+    team: Team,
+    origin: Origin | None,
+    particulars: Particulars,
+) -> None:
+    """Add the tasks, what the history says of the beginning, and the first checkpoint."""
+    session_id, now_ms, epoch = session.session_id, session.created_ms, session.epoch
     tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
     for task in tasks:
         draft.put(task)
-    draft.event(
-        Event(session_id, "session_started", now_ms, data=_started(team, origin, particulars))
-    )
-    if queued:
+    told = _started(team, origin, particulars)
+    draft.event(Event(session_id, "session_started", now_ms, data=told))
+    if session.state == "queued":
         draft.event(Event(session_id, "session_queued", now_ms))
     record_checkpoint(
         draft,
@@ -172,7 +183,6 @@ def opening_transition(
         ),
         tasks,
     )
-    return draft
 
 
 def _kept_versions(

@@ -100,16 +100,7 @@ def change_transition(
     for reason in progress.hindrances(before, after):
         raise TeamChangeRefused(session_id, reason)
     draft = Transition()
-    contracts = _contracts(after)
-    for task_id, task in known.items():
-        if task_id not in contracts:
-            draft.delete(task)
-        elif task.state not in TASK_FINAL:
-            followed = _following(task, contracts[task_id], after, epoch)
-            if followed != task:
-                draft.put(followed)
-    for name in contracts.keys() - known.keys():
-        draft.put(queued_task(session_id, after, contracts[name], epoch))
+    _change_tasks(draft, session_id, known, after, epoch)
     found = differences(before, after)
     summary = "; ".join(map(str, found))[:SUMMARY_CHARACTERS]
     draft.event(
@@ -129,6 +120,22 @@ def change_transition(
         epoch=epoch,
     )
     return changed, draft
+
+
+def _change_tasks(
+    draft: Transition, session_id: str, known: Mapping[str, TaskRecord], team: Team, epoch: int
+) -> None:
+    """Have the tasks follow the new team: some go, some come, some change hands."""
+    contracts = _contracts(team)
+    for task_id, task in known.items():
+        if task_id not in contracts:
+            draft.delete(task)
+        elif task.state not in TASK_FINAL:
+            followed = _following(task, contracts[task_id], team, epoch)
+            if followed != task:
+                draft.put(followed)
+    for name in contracts.keys() - known.keys():
+        draft.put(queued_task(session_id, team, contracts[name], epoch))
 
 
 def _following(task: TaskRecord, contract: Contract, team: Team, epoch: int) -> TaskRecord:

@@ -18,7 +18,7 @@ from maestro_runtime.checkpoints._bundle import (
     read_bundle,
     unpacked,
 )
-from maestro_runtime.checkpoints._document import content_of_report, render
+from maestro_runtime.checkpoints._document import Content, content_of_report, render
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import checkpoint_report, latest_files
 from maestro_runtime.checkpoints.errors import ExportFailed
@@ -184,16 +184,20 @@ def import_bundle(
         epoch=store.epoch,
         origin=content.origin,
     )
-    imported = Imported(
+    imported = _imported(content, output_path, files=len(files))
+    put_receipt(draft, receipt, store.epoch, imported)
+    store.journal.commit(draft).result()
+    return imported
+
+
+def _imported(content: Content, output_path: str, *, files: int) -> Imported:
+    return Imported(
         schema=IMPORT_SCHEMA,
-        session_id=session_id,
+        session_id=content.session_id,
         phase=content.phase,
         output_dir=output_path,
         tasks_kept=len(content.tasks),
         tasks=len(content.team.contracts),
         tokens_kept=content.origin.tokens_kept,
-        files=len(files),
+        files=files,
     )
-    put_receipt(draft, receipt, store.epoch, imported)
-    store.journal.commit(draft).result()
-    return imported

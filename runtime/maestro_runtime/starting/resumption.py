@@ -5,7 +5,7 @@ import msgspec
 from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
 from maestro_actors.plan import recorded_phases
-from maestro_actors.team import Team
+from maestro_actors.team import Persona, Team
 from maestro_actors.team_change import change_transition
 from maestro_actors.versions import Version
 from maestro_runtime.report import session_versions
@@ -55,44 +55,51 @@ def note_changes(
             checkpoint that was taken on demand.
         StorageError: It could not be written.
     """
-    session_id, draft, changed = record.session_id, Transition(), record
+    draft, changed = Transition(), record
     if after != before:
-        if record.rerun_from not in ("", *(phase.name for phase in after.phases)):
-            reason = f"it is about to run again from phase {record.rerun_from!r}"
-            raise TeamChangeRefused(session_id, reason)
-        _require_free_names(store, session_id, before, after)
-        attempts = store.attempts.scan(session_id)
-        changed, draft = change_transition(
-            record,
-            before,
-            after,
-            tasks=store.tasks.scan(session_id),
-            tried={attempt.task_id for attempt in attempts},
-            recorded=recorded_phases(store.checkpoints.scan(session_id)),
-            plan=plan,
-            now_ms=now_ms,
-            epoch=store.epoch,
-        )
+        changed, draft = _change_team(store, record, before, after, plan, now_ms)
     known = session_versions(store, record)
     if versions != known:
         for persona_id in _moved_engines(known, versions, before, after):
-            engine = after.personas[persona_id].engine
-            draft.event(
-                Event(
-                    session_id,
-                    "engine_changed",
-                    now_ms,
-                    data={"persona_id": persona_id, "engine": engine},
-                )
-            )
-        changed = msgspec.structs.replace(
-            changed, versions=draft.payload(session_id, encode(versions)), epoch=store.epoch
-        )
+            draft.event(_engine_changed(record.session_id, after.personas[persona_id], now_ms))
+        noted = draft.payload(record.session_id, encode(versions))
+        changed = msgspec.structs.replace(changed, versions=noted, epoch=store.epoch)
         if record.versions is not None:
-            draft.release(session_id, record.versions)
+            draft.release(record.session_id, record.versions)
     if changed is not record:
         draft.put(changed)
         store.journal.commit(draft).result()
+
+
+def _change_team(  # noqa: PLR0917 - all of them are needed, and there is one for each
+    store: Store, record: SessionRecord, before: Team, after: Team, plan: Plan, now_ms: int
+) -> tuple[SessionRecord, Transition]:
+    """Return the session with another team, and the transition that makes it so."""
+    session_id = record.session_id
+    if record.rerun_from not in ("", *(phase.name for phase in after.phases)):
+        reason = f"it is about to run again from phase {record.rerun_from!r}"
+        raise TeamChangeRefused(session_id, reason)
+    _require_free_names(store, session_id, before, after)
+    return change_transition(
+        record,
+        before,
+        after,
+        tasks=store.tasks.scan(session_id),
+        tried={attempt.task_id for attempt in store.attempts.scan(session_id)},
+        recorded=recorded_phases(store.checkpoints.scan(session_id)),
+        plan=plan,
+        now_ms=now_ms,
+        epoch=store.epoch,
+    )
+
+
+def _engine_changed(session_id: str, persona: Persona, now_ms: int) -> Event:
+    return Event(
+        session_id,
+        "engine_changed",
+        now_ms,
+        data={"persona_id": persona.persona_id, "engine": persona.engine},
+    )
 
 
 def _require_free_names(store: Store, session_id: str, before: Team, after: Team) -> None:
