@@ -76,6 +76,21 @@ def test_the_actors_open_no_file_and_no_socket() -> None:
     assert imports == set()
 
 
+def test_the_map_names_all_that_is_in_a_package_and_nothing_else() -> None:
+    parts = (ROOT / "ARCHITECTURE.md").read_text().split("## The parts", 1)[1].split("```")[1]
+    named: dict[str, list[str]] = {}
+    for line in parts.splitlines():
+        if found := re.match(r"(\w+)/maestro_\w+/ ", line):
+            folder = found[1]
+        elif re.match(r"  \w", line):
+            named.setdefault(folder, []).extend(re.split(r"  +", line.strip())[0].split())
+
+    assert {folder: sorted(names) for folder, names in named.items()} == {
+        folder: sorted(_children(ROOT / folder / package))
+        for folder, package in SOURCE_ROOTS.items()
+    }
+
+
 def test_nothing_unpickles_or_runs_a_shell() -> None:
     found = [
         path.name
@@ -100,3 +115,9 @@ def _names(node: ast.Import | ast.ImportFrom) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         return [node.module or ""]
     return [alias.name for alias in node.names]
+
+
+def _children(package: Path) -> list[str]:
+    """Return the public modules of a package, and its packages with a slash."""
+    modules = [path.stem for path in package.glob("*.py") if not path.stem.startswith("_")]
+    return modules + [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
