@@ -29,6 +29,7 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._engine_desk import engine_desk
+from maestro_runtime._lane_journal import LaneJournal
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime._survivors import kill_recorded
 from maestro_runtime.control import put_away
@@ -176,7 +177,7 @@ class Runtime(Proxies):
     def _ports(self, options: RuntimeOptions, prices: PriceBook) -> Ports:
         return Ports(
             system=self.system,
-            journal=self.store.journal,
+            journal=LaneJournal(self.store.journal, self._lane),
             memory=StoreMemory(self.store),
             engines=self._engines,
             epoch=self.store.epoch,
@@ -249,8 +250,8 @@ class Runtime(Proxies):
     def subscribe(self, listener: EventListener) -> None:
         """Call `listener` with every event of every session, once it is durable, in order.
 
-        It is called on the journal's thread: be quick, and do not wait for the runtime. One that
-        raises is logged and not called again.
+        It is called on the thread that made it durable, the journal's or that of the actors: be
+        quick, and do not wait for the runtime. One that raises is logged and not called again.
         """
         self._listeners.add(listener)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 
 class JournalFigures:
-    """Sums and distributions. Written by the writer thread, read by any: a glance."""
+    """Sums and distributions. Written by who writes the batches, read by any: a glance."""
 
     COMMIT_SECONDS: ClassVar[tuple[float, ...]] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
     """Upper ends of the buckets for the time that a batch takes."""

@@ -1,8 +1,12 @@
-"""The journal: the one writer. Group commit, then the output gate.
+"""The journal: one writes at a time. Group commit, then the output gate.
 
 The writer thread takes whatever is queued, writes it in one LMDB transaction, and only after the
 commit has returned lets out what depends on it. There is no timer: under load, batches grow while
 a commit is under way.
+
+Where nothing else is to do, handing a transition to another thread and waiting for it costs as much
+as a commit. So whoever has handed one in and would rest now may write it itself, in place of the
+thread (`write_here`).
 """
 
 import threading
@@ -30,6 +34,10 @@ BATCH_BYTES_MAX: Final = 4 << 20
 QUEUE_TRANSITIONS_MAX: Final = 100_000
 QUEUE_BYTES_MAX: Final = 256 << 20
 
+QUICK_SECONDS: Final = 0.002
+"""A commit that has taken longer is followed by one on the writer thread: the disk may be slow, and
+who writes in place of the thread is deaf meanwhile."""
+
 _Entry = tuple[Work, Future[None] | None, int]
 """Work, who waits for it, and its size in bytes."""
 
@@ -53,6 +61,11 @@ class Journal:
         self._queue: deque[_Entry] = deque()
         self._queue_bytes = 0
         self._idle = False
+        """Nobody writes, and the thread waits to be woken."""
+        self._stand_in: int | None = None
+        """The thread that writes in place of the writer thread."""
+        self._quick = False
+        """The last batch was a single transition, and quickly durable."""
         self._closing = False
         self._failure: StorageError | None = None
         lock = threading.Lock()
@@ -61,11 +74,16 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="maestro-journal", daemon=True)
         self._thread.start()
 
-    def append(self, transition: Transition) -> None:
+    def append(self, transition: Transition, *, wake: bool = True) -> None:
         """Hand in a transition and do not wait; its deliveries are the acknowledgement.
 
-        The transition must not be changed afterwards. Blocks while the queue is full, except on
-        the writer thread itself, which would wait for ever. Returning says nothing of durability.
+        The transition must not be changed afterwards. Blocks while the queue is full, except for
+        who writes itself, which would wait for ever. Returning says nothing of durability.
+
+        Args:
+            transition: What is to become durable.
+            wake: Whether a writer thread that waits is woken for it. If not, and nothing else is
+                handed in, it lies there until the caller calls `write_here`.
 
         Raises:
             KeyTooLong, RecordTooLarge: It can never be stored; nothing was queued.
@@ -73,7 +91,33 @@ class Journal:
             StoreClosed: The store is closed, or this process is a fork of its owner.
             StorageError: The journal has failed before.
         """
-        self._submit(transition, None, checked_bytes(transition))
+        self._submit(transition, None, checked_bytes(transition), wake=wake)
+
+    def write_here(self) -> None:
+        """Have written what nobody was woken for; on the calling thread, if that takes not long.
+
+        That is so for a single transition after another one that was quick. Then it is durable on
+        return, delivered and told, unless the journal has failed. Never raises what the writer
+        thread would not.
+        """
+        with self._arrived:
+            if not self._idle or not self._queue:
+                return
+            self._idle = False
+            if not self._quick or len(self._queue) > 1:
+                self._arrived.notify()
+                return
+            self._stand_in = threading.get_ident()
+            batch = self._next_batch()
+        try:
+            self._write(batch)
+        finally:
+            with self._arrived:
+                self._stand_in = None
+                if self._queue or self._closing or self._failure is not None:
+                    self._arrived.notify()
+                else:
+                    self._idle = True
 
     def commit(self, transition: Transition) -> Future[None]:
         """Hand in a transition; the future is resolved once it is durable. Else as `append`.
@@ -95,7 +139,7 @@ class Journal:
     def is_idle(self) -> bool:
         """Whether all that was handed in is durable, delivered, acknowledged and told."""
         with self._arrived:
-            return self._idle
+            return self._idle and not self._queue
 
     def remove(self, session_id: str, along: Transition | None = None) -> Future[None]:
         """Delete a session and the payloads only it refers to, if it is final by then.
@@ -132,10 +176,10 @@ class Journal:
         future: Future[None] = Future()
         # From here on `cancel` fails: nobody may withdraw what the writer is about to write.
         future.set_running_or_notify_cancel()
-        self._submit(work, future, size)
+        self._submit(work, future, size, wake=True)
         return future
 
-    def _submit(self, work: Work, future: Future[None] | None, size: int) -> None:
+    def _submit(self, work: Work, future: Future[None] | None, size: int, *, wake: bool) -> None:
         self._environment.check_usable()
         with self._arrived:
             while self._is_crowded(size):
@@ -147,7 +191,8 @@ class Journal:
                 raise StoreClosed(str(self._environment.path), "it is being closed")
             self._queue.append((work, future, size))
             self._queue_bytes += size
-            if self._idle:
+            # The second one wakes it in any case: two are a batch, which is worth a thread.
+            if self._idle and (wake or len(self._queue) > 1):
                 self._idle = False
                 self._arrived.notify()
 
@@ -161,39 +206,49 @@ class Journal:
             and bool(self._queue)
             and not self._closing
             and self._failure is None
-            and threading.get_ident() != self._thread.ident
+            and threading.get_ident() not in (self._thread.ident, self._stand_in)
         )
 
     def _run(self) -> None:
         """Write batches until the end. Runs on the writer thread."""
         while batch := self._take():
-            try:
-                works = [entry[0] for entry in batch]
-                begun_seconds = time.monotonic()
-                events = self._ballast.spend_if_full(partial(self._writer.write, works))
-                self.figures.note(len(works), time.monotonic() - begun_seconds)
-                self._let_out(batch, events)
-            except Exception as error:  # noqa: BLE001 - a writer that dies unseen strands everybody
-                self._fail(error, batch)
-                return
+            self._write(batch)
+
+    def _write(self, batch: list[_Entry]) -> None:
+        """Make a batch durable and let it out, or fail. On the writer thread or a stand-in."""
+        try:
+            works = [entry[0] for entry in batch]
+            begun_seconds = time.monotonic()
+            events = self._ballast.spend_if_full(partial(self._writer.write, works))
+            seconds = time.monotonic() - begun_seconds
+            self.figures.note(len(works), seconds)
+            self._quick = len(works) == 1 and seconds <= QUICK_SECONDS
+            self._let_out(batch, events)
+        except Exception as error:  # noqa: BLE001 - a writer that dies unseen strands everybody
+            self._fail(error, batch)
 
     def _take(self) -> list[_Entry]:
-        """Wait for work and return a batch of it; nothing once the journal is closed."""
-        queue = self._queue
+        """Wait for work and return a batch of it; nothing once the journal is closed or failed."""
         with self._arrived:
-            while not queue:
-                if self._closing:
-                    return []
-                self._idle = True
+            while self._stand_in is not None or not self._queue:
+                if self._stand_in is None:
+                    if self._closing or self._failure is not None:
+                        return []
+                    self._idle = True
                 self._arrived.wait()
-            batch: list[_Entry] = []
-            batch_bytes = 0
-            while queue and len(batch) < BATCH_TRANSITIONS_MAX and batch_bytes < BATCH_BYTES_MAX:
-                entry = queue.popleft()
-                batch.append(entry)
-                batch_bytes += entry[2]
-            self._queue_bytes -= batch_bytes
-            self._drained.notify_all()
+            return self._next_batch()
+
+    def _next_batch(self) -> list[_Entry]:
+        """Take what is queued, as far as it goes into one batch. Under the lock."""
+        queue = self._queue
+        batch: list[_Entry] = []
+        batch_bytes = 0
+        while queue and len(batch) < BATCH_TRANSITIONS_MAX and batch_bytes < BATCH_BYTES_MAX:
+            entry = queue.popleft()
+            batch.append(entry)
+            batch_bytes += entry[2]
+        self._queue_bytes -= batch_bytes
+        self._drained.notify_all()
         return batch
 
     def _let_out(self, batch: list[_Entry], events: list[EventRecord]) -> None:

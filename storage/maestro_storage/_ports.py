@@ -33,8 +33,9 @@ def _deliver_nowhere(address: str, _message: bytes) -> None:
 class StorePorts:
     """Callables of a store.
 
-    They run on the writer thread unless noted, must not wait for the store, and must not raise: an
-    exception stops the store as a failure does.
+    They run on the thread that writes unless noted: the writer thread, or one that writes in its
+    place. They must not wait for the store, and must not raise: an exception stops the store as a
+    failure does.
     """
 
     deliver: Callable[[str, bytes], None] = _deliver_nowhere

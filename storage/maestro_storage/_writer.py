@@ -37,7 +37,7 @@ last is written: a counter that all of a batch has moved becomes one row."""
 
 
 class Writer:
-    """Writes batches and numbers the events in them. One thread."""
+    """Writes batches and numbers the events in them. One thread at a time."""
 
     def __init__(
         self, environment: Environment, epoch: int, observer: CommitObserver | None

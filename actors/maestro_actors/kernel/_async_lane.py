@@ -43,6 +43,8 @@ class AsyncLane(Lane):
         self._bell = -1
         """An eventfd that wakes the loop for `_pump`, with half of the system calls that
         `call_soon_threadsafe` makes."""
+        self._last_act: Callable[[], None] | None = None
+        """What is to be done before the lane rests; only touched on the loop."""
         self._closed = False
         self._tasks: dict[asyncio.Task[Any], Mailbox] = {}
         """Only touched on the loop."""
@@ -66,6 +68,23 @@ class AsyncLane(Lane):
         # Under the lock, so that the loop cannot be closed in between.
         with self._lock:
             self._running_loop().call_soon_threadsafe(callback, *args)
+
+    def before_rest(self, act: Callable[[], None]) -> bool:
+        """Call `act` once, when no actor waits for a turn any more, or after a slice.
+
+        For what is better done once for all turns before it; it takes the place of an act that
+        waits already. False, and nothing is called, on any other thread than this lane's, and if
+        the lane is closed.
+        """
+        if here.lane is not self:
+            return False
+        self._last_act = act
+        if self._resting:
+            try:
+                self._wake()
+            except LaneClosed:
+                return False
+        return True
 
     def submit(self, mailbox: Mailbox) -> None:
         """See `Lane.submit`."""
@@ -171,6 +190,8 @@ class AsyncLane(Lane):
         now = time.monotonic()
         until = now + SLICE_SECONDS
         while now <= until:
+            if not self._ready and self._last_act is not None:
+                self._act()
             if not self._ready:
                 # From here on, whoever submits wakes the loop.
                 self._resting = True
@@ -178,7 +199,18 @@ class AsyncLane(Lane):
                     return
             self._give_turn(self._ready.popleft(), now)
             now = time.monotonic()
+        if self._last_act is not None:
+            self._act()
         asyncio.get_running_loop().call_soon(self._pump)
+
+    def _act(self) -> None:
+        """Do what was to be done before the lane rests."""
+        act, self._last_act = self._last_act, None
+        try:
+            if act is not None:
+                act()
+        except Exception:  # noqa: BLE001 - logged; the loop has others to serve
+            _log.exception("What lane %s was to do before it rests failed:", self.name)
 
     def _rouse(self) -> bool:
         """Take up the pumping again; False if somebody else has asked for it, or the lane ends."""

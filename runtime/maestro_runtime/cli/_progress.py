@@ -177,7 +177,7 @@ class Feed:
         self._last = 0
 
     def __call__(self, event: EventRecord) -> None:
-        """Take one durable event; called on the journal's thread."""
+        """Take one durable event; called on the thread that made it so."""
         with self._lock:
             if self._attached is None:
                 self._early.append(event)

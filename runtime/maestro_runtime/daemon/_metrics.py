@@ -68,7 +68,7 @@ class LiveMetrics:
         ]
 
     def _note(self, event: EventRecord) -> None:
-        """Count a durable event; on the journal's thread."""
+        """Count a durable event; on the thread that made it so."""
         self._events[event.kind] += 1
         if event.data.get("delay_ms") is not None:
             self._retries += 1

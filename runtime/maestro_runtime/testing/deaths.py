@@ -42,7 +42,7 @@ class Death:
     """
 
     def __init__(self, on_move: Callable[[], None]) -> None:
-        """`on_move` is called after each commit, and at the end, on the journal's thread."""
+        """`on_move` is called after each commit, and at the end, on the thread that commits."""
         self.commits = 0
         """Durable ones since the start."""
         self.has_come = False

@@ -16,6 +16,7 @@ from maestro_actors.kernel import (
     LaneClosed,
     LaneSaturated,
     ThreadLane,
+    _async_lane,
     _thread_lane,
 )
 from maestro_actors.kernel._mailbox import Mailbox
@@ -306,3 +307,103 @@ def test_actors_that_are_always_busy_leave_the_loop_its_share(async_lane: AsyncL
 
     assert answer.result(timeout=5) == "breathed"
     ref.ask("rest", timeout=5)
+
+
+def _doer(its_lane: AsyncLane) -> pykka.ActorRef[Any]:
+    """Start an actor that does what it is told to."""
+
+    class Doer(Echo):
+        lane = its_lane
+
+    return Doer.start()
+
+
+def test_what_is_to_be_done_before_the_rest_comes_once_and_after_all_turns(
+    async_lane: AsyncLane,
+) -> None:
+    done: list[str] = []
+    over = threading.Event()
+    refs = [_doer(async_lane) for _ in range(3)]
+
+    def act() -> None:
+        done.append("act")
+        over.set()
+
+    def turn() -> None:
+        assert async_lane.before_rest(act)
+        done.append("turn")
+        if len(done) < 3:
+            refs[len(done)].tell(turn)
+
+    refs[0].tell(turn)
+
+    assert over.wait(5)
+    refs[0].ask(lambda: None, timeout=5)
+    assert done == ["turn", "turn", "turn", "act"]
+
+
+def test_an_act_before_the_rest_may_have_more_turns_taken(async_lane: AsyncLane) -> None:
+    done: list[str] = []
+    over = threading.Event()
+    ref = _doer(async_lane)
+
+    def turn() -> None:
+        done.append("turn")
+        if len(done) < 4:
+            async_lane.before_rest(act)
+        else:
+            over.set()
+
+    def act() -> None:
+        done.append("act")
+        ref.tell(turn)
+
+    ref.tell(turn)
+
+    assert over.wait(5)
+    assert done == ["turn", "act", "turn", "act", "turn"]
+
+
+def test_an_act_is_done_before_a_lane_rests_that_rests_already(async_lane: AsyncLane) -> None:
+    acted = threading.Event()
+    async_lane.loop.call_soon_threadsafe(async_lane.before_rest, acted.set)
+
+    assert acted.wait(5)
+
+
+def test_an_act_is_done_by_a_lane_that_never_rests(
+    async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_async_lane, "SLICE_SECONDS", 0.0)
+    acted = threading.Event()
+    ref, other = _doer(async_lane), _doer(async_lane)
+
+    def begin() -> None:
+        async_lane.before_rest(acted.set)
+        other.tell(turn)
+
+    def turn() -> None:
+        if not acted.is_set():
+            other.tell(turn)
+
+    ref.tell(begin)
+
+    assert acted.wait(5)
+
+
+def test_nothing_is_promised_before_the_rest_of_another_lane(async_lane: AsyncLane) -> None:
+    assert not async_lane.before_rest(lambda: None)
+
+
+def test_an_act_that_fails_is_logged_and_the_lane_goes_on(
+    async_lane: AsyncLane, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = _doer(async_lane)
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    ref.ask(lambda: async_lane.before_rest(fail), timeout=5)
+
+    assert ref.ask(lambda: 7, timeout=5) == 7
+    assert "What lane io was to do before it rests failed" in caplog.text

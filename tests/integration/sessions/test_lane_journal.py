@@ -1,0 +1,90 @@
+"""Who commits: the lane of the actors while it has nothing else to do, else the writer thread."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from maestro_actors.kernel import AsyncLane
+from maestro_actors.team import Contract, Persona, Phase, Team
+from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime._lane_journal import LaneJournal
+from maestro_storage import Store, StorePorts, _journal
+from maestro_storage.transition import Event, Transition
+
+BOUND_SECONDS = 20.0
+
+LANE, WRITER = "actors", "maestro-journal"
+
+
+class Threads:
+    """Notes which thread makes each commit."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def before_commit(self, _number: int) -> None:
+        self.names.append(threading.current_thread().name)
+
+    def after_commit(self, _number: int) -> None:
+        pass
+
+
+def _team(tasks: int) -> Team:
+    return Team(
+        name="t",
+        requirement="r",
+        personas={"dev": Persona(persona_id="dev")},
+        phases=(Phase(name="build"),),
+        contracts=tuple(
+            Contract(id=f"c{place}", name="c", phase="build", provider_persona_id="dev")
+            for place in range(tasks)
+        ),
+        max_parallel_workers=1,
+    )
+
+
+def test_the_lane_commits_what_is_done_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The machine may be busy: any commit is a quick one.
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", BOUND_SECONDS)
+    threads = Threads()
+    with open_runtime(tmp_path / "state", RuntimeOptions(observer=threads)) as runtime:
+        report = runtime.run(SessionOrder(_team(5), "s-1", tmp_path / "output")).result(
+            BOUND_SECONDS
+        )
+
+    assert report.state == "done"
+    assert threads.names.count(LANE) >= 5
+    assert set(threads.names) == {LANE, WRITER}
+
+
+def test_a_lane_commits_nothing_where_the_disk_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", 0)
+    threads = Threads()
+    with open_runtime(tmp_path / "state", RuntimeOptions(observer=threads)) as runtime:
+        report = runtime.run(SessionOrder(_team(5), "s-1", tmp_path / "output")).result(
+            BOUND_SECONDS
+        )
+
+    assert report.state == "done"
+    assert set(threads.names) == {WRITER}
+
+
+def test_another_thread_wakes_the_writer_thread(tmp_path: Path) -> None:
+    threads = Threads()
+    lane = AsyncLane(LANE)
+    delivered = threading.Event()
+    ports = StorePorts(deliver=lambda _address, _message: delivered.set(), observer=threads)
+    with Store.open(tmp_path / "state", ports=ports) as store:
+        draft = Transition(events=[Event("s-1", "step", 1)])
+        draft.then("nobody", b"")
+
+        LaneJournal(store.journal, lane).append(draft)
+
+        assert delivered.wait(BOUND_SECONDS)
+    lane.close()
+    assert threads.names == [WRITER]
