@@ -82,7 +82,7 @@ class SessionOrder:
             ContextInvalid: The context breaks a rule.
             InputsInvalid: What is given is not JSON, or there is nothing it could be given for.
         """
-        team = read_context(self.context or {}).applied(self.team)
+        team = read_context(self.context).applied(self.team) if self.context else self.team
         if self.given.files and self.start_at is None:
             raise InputsInvalid("files", "come with the phase to start at")
         if not self.given.context:

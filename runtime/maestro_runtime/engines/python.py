@@ -83,6 +83,8 @@ class PythonEngine:
         self._functions: dict[tuple[str, str | None], Callable[[Task], Any]] = {}
         self._coroutine_functions: set[Callable[[Task], Any]] = set()
         """Those among them; to find out takes longer than an idle call."""
+        self._sources: dict[tuple[str, str | None], str] = {}
+        """As far as they were asked for: to read one takes as long as to open a session."""
         self._threads = ThreadPool("maestro-callable", THREADS_MAX)
 
     def preflight(self, persona: Persona) -> Health:
@@ -100,8 +102,10 @@ class PythonEngine:
     def version(self, persona: Persona) -> str:
         """Return the name of the function and its source; empty if it has none, or is not there."""
         try:
-            function = self._function(persona)
-            return f"{persona.callable}\0{inspect.getsource(inspect.unwrap(function))}"
+            function, place = self._function(persona), _place(persona)
+            if place not in self._sources:
+                self._sources[place] = inspect.getsource(inspect.unwrap(function))
+            return f"{persona.callable}\0{self._sources[place]}"
         except (EngineUnavailable, OSError, TypeError):
             # OSError, TypeError: not written in Python, or its file is gone.
             return ""
