@@ -4,15 +4,15 @@ Each reference is two rows in `references`: under "s", session, digest, to find 
 refers to; and under "d", digest, session, to find who else refers to a payload.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from maestro_storage._environment import Database, Transaction, keys_under
-from maestro_storage._seal import seal, unseal
+from maestro_storage._seal import unseal
 from maestro_storage.errors import NotFound
 from maestro_storage.records import key_of
 from maestro_storage.rows import Rows
-from maestro_storage.transition import Payload, payload_digest
+from maestro_storage.transition import Change, Payload, payload_digest
 
 PAYLOAD_VERSION: Final = 1
 REFERENCE_VERSION: Final = 1
@@ -31,17 +31,17 @@ def by_digest(digest: bytes, session_id: str = "") -> bytes:
     return b"d" + digest + session_id.encode()
 
 
-def keep(txn: Transaction, databases: Databases, payload: Payload) -> None:
-    """Store a payload unless it is there, and the session's reference to it."""
+def kept(txn: Transaction, databases: Databases, payload: Payload) -> Iterator[Change]:
+    """Return the rows of a payload and of the session's reference to it that are not there yet."""
     digest = payload_digest(payload.content)
-    references = databases["references"]
     key = by_session(payload.session_id, digest)
-    if txn.get(key, db=references) is not None:
+    # A cursor looks without reading: what many sessions share may be large.
+    if txn.cursor(db=databases["references"]).set_key(key):
         return
     for row in (key, by_digest(digest, payload.session_id)):
-        txn.put(row, seal("references", row, REFERENCE_VERSION, b""), db=references)
-    content = seal("payloads", digest, PAYLOAD_VERSION, payload.content)
-    txn.put(digest, content, overwrite=False, db=databases["payloads"])
+        yield Change("references", row, REFERENCE_VERSION, b"")
+    if not txn.cursor(db=databases["payloads"]).set_key(digest):
+        yield Change("payloads", digest, PAYLOAD_VERSION, payload.content)
 
 
 def release(txn: Transaction, databases: Databases, session_id: str) -> None:

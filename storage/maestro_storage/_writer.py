@@ -67,10 +67,8 @@ class Writer:
                 if isinstance(work, Transition):
                     for change in work.changes:
                         rows.setdefault(change.database, {})[change.key] = change
-                    for payload in work.payloads:
-                        _payloads.keep(txn, environment.databases, payload)
-                    for gone in work.releases:
-                        _payloads.drop(txn, environment.databases, gone.session_id, gone.digest)
+                    if work.payloads or work.releases:
+                        self._refer(txn, work, rows)
                     for event in work.events:
                         record = self._numbered(txn, event, sequences)
                         row = Change(_EVENTS, record.key, EventRecord.VERSION, _encode(record))
@@ -106,6 +104,18 @@ class Writer:
             if sealed:
                 txn.cursor(db=database).putmulti(sealed)
         rows.clear()
+
+    def _refer(self, txn: Transaction, work: Transition, rows: Rows) -> None:
+        """Keep the payloads of a transition, and let go of those that it names no more."""
+        databases = self._environment.databases
+        for payload in work.payloads:
+            for change in _payloads.kept(txn, databases, payload):
+                rows.setdefault(change.database, {})[change.key] = change
+        if work.releases:
+            # Whether a payload goes depends on the references that are there.
+            self._put(txn, rows)
+        for gone in work.releases:
+            _payloads.drop(txn, databases, gone.session_id, gone.digest)
 
     def _numbered(self, txn: Transaction, event: Event, sequences: dict[str, int]) -> EventRecord:
         """Give an event its place at the end of its session's history."""

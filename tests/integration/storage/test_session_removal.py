@@ -157,3 +157,22 @@ def test_a_released_payload_goes_with_its_last_reference(
     assert store.info().counts["references"] == 0
     store.close()
     assert verify(state).intact
+
+
+def test_a_payload_that_passes_from_one_session_to_another_in_one_commit_stays(
+    state: Path, open_store: Callable[..., Store], make_session: Callable[..., Transition]
+) -> None:
+    store = open_store()
+    store.journal.append(make_session("s-1", payload=b"shared"))
+    store.journal.append(make_session("s-2"))
+    store.journal.settle(WAIT_SECONDS)
+    draft = Transition()
+    digest = draft.payload("s-2", b"shared")
+    draft.release("s-1", digest)
+    store.journal.commit(draft).result(WAIT_SECONDS)
+
+    assert store.payloads.get(digest) == b"shared"
+    # Two rows for each of the two payloads of the other one.
+    assert store.info().counts["references"] == 4
+    store.close()
+    assert verify(state).intact
