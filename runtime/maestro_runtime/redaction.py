@@ -38,6 +38,12 @@ _SECRET_NAME: Final = re.compile(
 _FIGURE_NAME: Final = re.compile(
     r"(?:^|_)(?:BUDGET|COUNT|LIMIT|MAX|MIN|SECONDS|SIZE|TIMEOUT|TOKENS)(?:_|$)", re.IGNORECASE
 )
+_OPTION_NAME: Final = re.compile(
+    r"(?:^|[_-])(?:(?:api|access|private|secret)[_-]?key|token|secret|password|passwd|credentials?)$",
+    re.IGNORECASE,
+)
+"""Stricter than for variables: names of options are words of their engine, such as `keywords`."""
+
 _PLAIN: Final = frozenset({"true", "false", "null", "none", "auto", "always", "never"})
 
 
@@ -127,14 +133,34 @@ def environment_secrets(environ: Mapping[str, str]) -> list[str]:
 
 
 def team_secrets(team: "Team", environ: Mapping[str, str]) -> list[str]:
-    """Return what the programs of a team's personas are given of `environ`, and as a secret."""
+    """Return what a team's personas are given as a secret.
+
+    That is what their programs are given of `environ`, or in variables whose names say so; and
+    texts among the options of their engines under names that end in `api_key`, `token`, `secret`,
+    `password` or `credential`.
+    """
     found: list[str] = []
     for persona in team.personas.values():
+        found += _option_secrets(persona.options)
         if persona.command is not None:
             environment = persona.command.environment
             found += environment_secrets(environment)
             found += (environ[name] for name in named(environment) if name in environ)
     return found
+
+
+def _option_secrets(options: object) -> Iterator[str]:
+    """Yield the secrets among options, however deep they lie."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            if isinstance(value, str):
+                if _OPTION_NAME.search(name):
+                    yield value
+            else:
+                yield from _option_secrets(value)
+    elif isinstance(options, list | tuple):
+        for item in options:
+            yield from _option_secrets(item)
 
 
 def _is_secret(value: str) -> bool:

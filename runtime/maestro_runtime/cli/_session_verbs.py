@@ -115,7 +115,8 @@ def rerun(session_id: str, phase: str, state_dir: str | None, **options: Any) ->
     """Run a phase and all after it again.
 
     A session that runs does so once nothing is in flight, others at the next resume. Results of
-    other phases are kept. Files stay as they are.
+    other phases are kept. Files stay as they are: a contract with the check changed_since_start has
+    to change one.
     """
     from maestro_runtime.control import rerun_plan
     from maestro_runtime.wire.orders import RerunPhase

@@ -45,6 +45,7 @@ def command(*, check: bool, **flags: Any) -> None:
     it may be used beside a daemon.
     """
     import os
+    from contextlib import redirect_stdout
     from functools import partial
     from pathlib import Path
 
@@ -52,6 +53,7 @@ def command(*, check: bool, **flags: Any) -> None:
     from maestro_runtime.config.errors import SettingInvalid
     from maestro_runtime.config.tickets import resolve_ticket_settings
     from maestro_runtime.daemon import Daemon
+    from maestro_runtime.daemon._printed import Printed
     from maestro_runtime.log import configure_logs
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.tickets import configured_sink
@@ -73,7 +75,9 @@ def command(*, check: bool, **flags: Any) -> None:
     except OSError as error:
         rule = f"a file that can be written ({error.strerror})"
         raise SettingInvalid(log_file.source, rule, log_file.value) from error
-    Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
+    # Functions of personas run in this process, and nobody looks at what it says on stdout.
+    with redirect_stdout(Printed()):
+        Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
 
 
 def _checked(settings: "DaemonSettings") -> "ExitCode":

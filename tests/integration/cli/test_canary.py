@@ -1,7 +1,7 @@
 """Secrets that are planted wherever one may be, echoed by whoever can: none is found afterwards.
 
 Not among what is searched: the workspace, whose files are the personas' own, and what a persona's
-function prints itself in the process of the runtime.
+function prints itself in the process of a foreground run.
 """
 
 import base64
@@ -95,6 +95,8 @@ import logging, os
 
 def throw(task):
     echo = os.environ["SERVICE_API_KEY"] + " " + os.environ["DATABASE_PASSWORD"]
+    if "MAESTRO_LOG_FORMAT" in os.environ:
+        print("printed", echo)
     logging.getLogger("persona").error("key %s", echo, extra={"token": os.environ["SHORT_TOKEN"]})
     try:
         raise ValueError(echo)
@@ -221,6 +223,9 @@ def test_no_secret_is_in_what_a_daemon_logs_stores_or_tells(hostile: CommandLine
     assert {record["task_id"] for record in from_persona} == {"thrower"}
     assert found_in(output.encode()) == set()
     assert found_under(hostile.state_dir) == {}
+    printed = [record for record in records if record["logger"].endswith("._printed")]
+    assert printed[0]["event"] == "printed *** ***"
+    assert (printed[0]["level"], printed[0]["task_id"]) == ("info", "thrower")
 
 
 def test_an_error_that_ends_a_command_shows_no_secret(hostile: CommandLine) -> None:

@@ -5,10 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pykka
 import pytest
 
 from held_work import BOUND_SECONDS, called, gated_team, states
+from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
 from maestro_actors.kernel import LaneFuture
@@ -133,6 +135,28 @@ def test_a_rerun_does_a_phase_and_all_after_it_again_and_bills_nothing_twice(
     # The number of a checkpoint that is gone is not used again.
     checkpoints = list(runtime.store.checkpoints.scan("s-1"))
     assert [(item.number, item.phase) for item in checkpoints] == [(1, "init"), (2, "a"), (4, "b")]
+
+
+@pytest.mark.parametrize(("checks", "state"), [((), "done"), ((ChangedSinceStart(),), "failed")])
+def test_an_engine_that_does_nothing_in_a_rerun_passes_on_old_files_unless_they_must_be_new(
+    runtime: Runtime,
+    options: RuntimeOptions,
+    tmp_path: Path,
+    checks: tuple[ChangedSinceStart, ...],
+    state: str,
+) -> None:
+    team = gated_team()
+    contracts = tuple(msgspec.structs.replace(item, checks=checks) for item in team.contracts)
+    team = msgspec.structs.replace(team, contracts=contracts)
+    assert runtime.run(SessionOrder(team, "s-1", tmp_path / "out")).result(BOUND_SECONDS).state
+    (engine,) = options.engines
+    assert isinstance(engine, ScriptedEngine)
+    engine.otherwise = Work(files={})
+
+    runtime.rerun("s-1", "b")
+    report = runtime.resume("s-1").result(BOUND_SECONDS)
+
+    assert states(report) == ["done", "done", state, state]
 
 
 def test_a_rerun_from_the_first_phase_runs_everything_in_order(

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from maestro_runtime.redaction import MASK, Redactor, Secret, environment_secrets
+from maestro_runtime.redaction import MASK, Redactor, Secret, environment_secrets, team_secrets
+from maestro_runtime.testing import simple_team
 
 SECRET = 'kö"y/+ a\\b%'
 
@@ -88,6 +89,20 @@ def test_variables_are_secret_by_their_names_but_figures_of_limits_are_not() -> 
     }
 
     assert environment_secrets(environ) == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_options_of_a_persona_are_secret_by_the_ends_of_their_names() -> None:
+    options = {
+        "api_key": "a",
+        "login": {"Password": "b", "user": "me"},
+        "servers": [{"access-token": "c"}, {"name": "x"}],
+        "keywords": "design",
+        "tokenizer": "gpt",
+        "max_token": 4096,
+    }
+    team = simple_team(options=options)
+
+    assert team_secrets(team, {}) == ["a", "b", "c"]
 
 
 def test_a_redactor_keeps_what_it_knows_when_it_learns_more() -> None:
