@@ -2,27 +2,28 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
 from maestro_runtime.client._ends import Ends
 from maestro_runtime.wire.errors import TooManyRequests
-from maestro_runtime.wire.news import Ended
+from maestro_runtime.wire.news import Ended, NewsRequest, NextEnds
 
 
 class Full:
-    """A link that has room for requests that wait, and for no others."""
+    """A link that has room for who listens, and for nothing else."""
 
     def __init__(self) -> None:
         self.listening: list[LaneFuture[bytes]] = []
 
-    def wait_for(self, _address: str, _message: bytes) -> LaneFuture[bytes]:
+    def ask(self, _address: str, message: bytes) -> LaneFuture[bytes]:
+        request: NewsRequest = msgspec.msgpack.decode(message, type=NewsRequest)
+        if not isinstance(request, NextEnds):
+            raise TooManyRequests(1, 0.1)
         self.listening.append(LaneFuture())
         return self.listening[-1]
-
-    def ask(self, _address: str, _message: bytes) -> LaneFuture[bytes]:
-        raise TooManyRequests(1, 0.1)
 
 
 def test_a_look_that_fails_leaves_one_who_listens() -> None:
