@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from maestro_actors.breaker import Breaker
-from maestro_actors.team import BreakerPolicy, Team, decode_team
+from maestro_actors.team import BreakerPolicy, Team
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, BreakerState, SessionRecord
@@ -93,7 +94,7 @@ class _Uses:
         """By session and persona."""
         for session in sorted(store.sessions.scan(), key=lambda record: record.created_ms):
             if session.team not in teams:
-                teams[session.team] = decode_team(store.payloads.require(session.team))
+                teams[session.team] = recorded_team(store, session)
             team = teams[session.team]
             for persona in team.personas.values():
                 self.breakers[session.session_id, persona.persona_id] = persona.breaker

@@ -9,7 +9,7 @@ from contextlib import suppress
 from maestro_actors.errors import VerbRefused
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun, plan_rerun, rerun, rerun_asked, retried
-from maestro_actors.team import decode_team
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records, Store
 from maestro_storage.errors import StoreClosed
 from maestro_storage.records import SESSION_FINAL
@@ -34,7 +34,7 @@ def retry_at_rest(
     """
     session = store.require_session(session_id)
     tasks = list(store.tasks.scan(session_id))
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     changed, draft = retried(session, tasks, team, (task_id,), now_ms, store.epoch)
     put_receipt(draft, receipt, store.epoch)
     store.journal.commit(draft).result()
@@ -52,7 +52,7 @@ def rerun_plan(store: Records, session_id: str, phase: str) -> Rerun:
     """
     session = store.require_session(session_id)
     tasks = list(store.tasks.scan(session_id))
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     return plan_rerun(session, tasks, store.checkpoints.scan(session_id), team, phase)
 
 

@@ -9,8 +9,8 @@ from maestro_actors.ledger.budget import Caller
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, persona_budget, row_of
 from maestro_actors.posting import Posting, decode_ticket, fingerprint_of, posting_id_of
-from maestro_actors.team import decode_team
 from maestro_runtime._memory import StoreMemory
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.report import TicketReport, ticket_report
 from maestro_runtime.tickets.text import body_of
 from maestro_storage import Records, Store
@@ -80,7 +80,7 @@ def answer_at_rest(store: Store, session_id: str, task_id: str, answer: Answer) 
     """
     session = store.require_session(session_id)
     task = _task(store, session_id, task_id)
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     asked = asked_of(team, task, store.payloads.require)
     now_ms = time.time_ns() // 1_000_000
     draft = answered(session, task, answer, now_ms, store.epoch, asked)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import Standing, recorded_phases
-from maestro_actors.team import decode_team
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.report import SessionReport, session_report
 from maestro_storage import Records
 from maestro_storage.records import EventRecord, SessionRecord
@@ -108,7 +108,7 @@ class PhaseWatch:
 
     def _look(self, session_id: str) -> None:
         record = self._store.require_session(session_id)
-        team = decode_team(self._store.payloads.require(record.team))
+        team = recorded_team(self._store, record)
         going_on = standing_of(self._store, record).going_on(team)
         with self._lock:
             waits = list(self._waiting.get(session_id, ()))

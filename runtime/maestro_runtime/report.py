@@ -11,9 +11,10 @@ from maestro_actors.graph import SessionGraph
 from maestro_actors.plan import recorded_phases
 from maestro_actors.posting import posting_id_of
 from maestro_actors.session_queue import in_order
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_actors.versions import Version, decode_versions
 from maestro_actors.wish import intention
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records
 from maestro_storage.records import (
     TASK_FINAL,
@@ -158,7 +159,7 @@ def session_report(store: Records, session_id: str) -> SessionReport:
         SessionQuarantined: One of its records is damaged.
     """
     session = store.require_session(session_id)
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     tasks = {record.task_id: record for record in store.tasks.scan(session_id)}
     if len(tasks) < len(team.contracts):
         # Read over a line, it may have been removed in between.

@@ -42,19 +42,6 @@ _HOUR: Final = slice(len(_SESSIONLESS), len(_SESSIONLESS) + 8)
 """Where the key of a cell has its hour."""
 _STARTS: Final = {CounterRecord.DATABASE: slice(-8, None), AlertRecord.DATABASE: slice(-32, -24)}
 """Where a key has the start of the window."""
-_FIGURES: Final = (
-    "calls",
-    "requests",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_nano_usd",
-    "unpriced_calls",
-    "lost_calls",
-    "duration_ms",
-)
 
 
 class Tidying(msgspec.Struct):
@@ -172,7 +159,7 @@ def _add_to_day(txn: Transaction, databases: Databases, cell: UsageRecord) -> No
     sealed = txn.get(key, db=database)
     if sealed is not None:
         known = _decode_cell(key, sealed)
-        sums = {name: getattr(known, name) + getattr(cell, name) for name in _FIGURES}
+        sums = {name: getattr(known, name) + getattr(cell, name) for name in cell.FIGURES}
         day = msgspec.structs.replace(known, **sums, epoch=max(known.epoch, cell.epoch))
     body = _encode(day)
     txn.put(key, seal(UsageRecord.DATABASE, key, UsageRecord.VERSION, body), db=database)

@@ -8,7 +8,7 @@ import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import Origin, Particulars, opening_transition
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import (
     CheckpointReport,
@@ -17,6 +17,7 @@ from maestro_runtime.checkpoints._report import (
     latest_files,
 )
 from maestro_runtime.errors import SessionExists, SessionNameInvalid
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.report import session_versions
 from maestro_runtime.session import SESSION_ID
 from maestro_runtime.starting.directories import own_workspace, usable_input
@@ -170,7 +171,7 @@ def _original(store: Records, order: ForkOrder) -> tuple[CheckpointReport, Team]
     """Return the checkpoint, and the team as the fork runs it."""
     session = store.require_session(order.session_id)
     report = checkpoint_report(store, find_checkpoint(store, order.session_id, order.checkpoint))
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     if order.requirement is not None:
         team = msgspec.structs.replace(team, requirement=order.requirement)
     return report, team

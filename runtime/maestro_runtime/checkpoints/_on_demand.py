@@ -5,9 +5,10 @@ import re
 from maestro_actors.messages import CheckpointTaken
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import INIT_PHASE, record_checkpoint
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_runtime.config import NAME_PATTERN
 from maestro_runtime.errors import CheckpointNameInvalid
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Store
 from maestro_storage.records import CheckpointRecord
 from maestro_storage.transition import Transition
@@ -37,7 +38,7 @@ def checkpoint_at_rest(
         StorageError: It could not be written.
     """
     session = store.require_session(session_id)
-    require_name(decode_team(store.payloads.require(session.team)), name)
+    require_name(recorded_team(store, session), name)
     last = max((row.number for row in store.checkpoints.scan(session_id)), default=0)
     number = max(last, session.checkpoints_made) + 1
     checkpoint = CheckpointRecord(

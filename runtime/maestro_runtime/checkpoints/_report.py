@@ -16,7 +16,7 @@ from maestro_actors.session import (
     decode_summary,
     finished_task,
 )
-from maestro_actors.team import decode_team
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records
 from maestro_storage.errors import NotFound
 from maestro_storage.records import TASK_FINAL, TASK_PASSED, CheckpointRecord, TaskState
@@ -142,7 +142,7 @@ def _report(
     store: Records, record: CheckpointRecord, finished: dict[str, FinishedTask]
 ) -> CheckpointReport:
     session = store.require_session(record.session_id)
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     ended = (contract for contract in team.contracts if contract.id in finished)
     return CheckpointReport(
         schema=SCHEMA,

@@ -10,7 +10,6 @@ import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import opening_transition
-from maestro_actors.team import decode_team
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,
     document_name,
@@ -23,6 +22,7 @@ from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import checkpoint_report, latest_files
 from maestro_runtime.checkpoints.errors import ExportFailed
 from maestro_runtime.errors import SessionExists
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.starting.directories import own_workspace, usable_input
 from maestro_runtime.workspace import Workspace
 from maestro_storage import Records, Store
@@ -77,7 +77,7 @@ def export(store: Records, record: CheckpointRecord, output: Path) -> Exported:
         ExportFailed: A file could not be written.
     """
     session = store.require_session(record.session_id)
-    team = decode_team(store.payloads.require(session.team))
+    team = recorded_team(store, session)
     content = content_of_report(checkpoint_report(store, record), team)
     files = latest_files(content.tasks)
     workspace = Workspace(session.output_dir)

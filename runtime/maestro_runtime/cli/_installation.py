@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from maestro_actors.messages import encode
-from maestro_actors.team import decode_team
 from maestro_runtime._version import __version__
 from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean
 from maestro_runtime.daemon._taking_up import under_way
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.starting.readiness import require_ready
 from maestro_runtime.wire.errors import DaemonUnreachable, WireError
 from maestro_runtime.wire.line import Line
@@ -117,7 +117,7 @@ def _session(records: Records, record: SessionRecord, registry: EngineRegistry) 
     """Look for what a session needs to go on; nothing is made for it."""
     name = f"session {record.session_id}"
     try:
-        require_ready(decode_team(records.payloads.require(record.team)), registry)
+        require_ready(recorded_team(records, record), registry)
     except Exception as error:  # noqa: BLE001 - foreign engines may raise whatever they want
         return Finding(name, "warning", f"cannot go on: {str(error) or type(error).__name__}")
     output = Path(record.output_dir)

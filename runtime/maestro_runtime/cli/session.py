@@ -191,10 +191,10 @@ def resume(
 
     One that has come to a stop goes on to the next one of its plan, or to its end.
     """
-    from maestro_actors.team import decode_team
     from maestro_runtime.cli._plan import plan_from
     from maestro_runtime.cli._session_run import run_session
     from maestro_runtime.config import Flags, load_team, resolve_settings
+    from maestro_runtime.recorded import recorded_team
     from maestro_runtime.wire.orders import ResumeSession
 
     settings = resolve_settings(Flags(state_dir=state_dir), os.environ)
@@ -202,7 +202,7 @@ def resume(
 
     def order_of(records: "Records") -> "ResumeSession":
         record = records.require_session(find_session(records, session_id))
-        known = team or decode_team(records.payloads.require(record.team))
+        known = team or recorded_team(records, record)
         return ResumeSession(
             session_id=record.session_id,
             plan=plan_from(known, only, until),

@@ -13,15 +13,16 @@ import asyncio
 import os
 import shutil
 from pathlib import PurePath
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from maestro_actors.engine import FIGURE_MAX, CallOrder, Usage
+from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.team import CommandSpec, Contract, Persona
 from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines._file_digest import file_digest
+from maestro_runtime.engines._reported import ReportedUsage
 from maestro_runtime.engines._variables import filled, named
 from maestro_runtime.engines.driver import Completion, Driver, Invocation
 from maestro_runtime.engines.errors import (
@@ -50,8 +51,6 @@ EVIDENCE_BYTES_MAX: Final = 2_000
 MESSAGE_BYTES_MAX: Final = 16_384
 """How much of the end of standard output becomes the message."""
 
-TokenCount = Annotated[int, msgspec.Meta(ge=0, le=FIGURE_MAX)]
-
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What the program reads from standard input; see `CallOrder` for the fields."""
@@ -75,19 +74,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     scope: tuple[str, ...] = ()
     inputs: dict[str, Any] = {}
-
-
-class ReportedUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens the program says it used."""
-
-    input_tokens: TokenCount = 0
-    output_tokens: TokenCount = 0
-    cache_read_tokens: TokenCount = 0
-    """Part of the input, like the next one."""
-    cache_write_tokens: TokenCount = 0
-    reasoning_tokens: TokenCount = 0
-    """Part of the output."""
-    requests: TokenCount = 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +163,7 @@ class CommandEngine:
             # Stopped at its limit, or crashed: what it has reported until then is spent.
             report = await asyncio.to_thread(_read_report, order)
             if isinstance(report, Report) and report.usage is not None:
-                context.usage = _usage_of(report.usage)
+                context.usage = report.usage.on("provider")
             raise
         return _judge(completion, await asyncio.to_thread(_read_report, order), context)
 
@@ -186,7 +172,7 @@ class CommandEngine:
         report = await asyncio.to_thread(_read_report, order)
         if not isinstance(report, Report) or report.usage is None:
             return None
-        return _usage_of(report.usage)
+        return report.usage.on("provider")
 
     async def close(self) -> None:
         """Kill what runs."""
@@ -272,15 +258,10 @@ def _read_report(order: CallOrder) -> Report | str:
     try:
         report = msgspec.json.decode(content, type=Report)
         if report.usage is not None:
-            _usage_of(report.usage).check()
+            report.usage.on("provider").check()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UsageInvalid) as error:
         return f"report is not valid: {error}"
     return report
-
-
-def _usage_of(reported: ReportedUsage) -> Usage:
-    """Return reported tokens as the program's own count."""
-    return Usage(basis="provider", **msgspec.structs.asdict(reported))
 
 
 def _judge(completion: Completion, report: Report | str, context: EngineContext) -> EngineResult:
@@ -294,7 +275,7 @@ def _judge(completion: Completion, report: Report | str, context: EngineContext)
         output_tokens=tokens_in(completion.stdout.total_bytes),
     )
     if isinstance(report, Report) and report.usage is not None:
-        usage = _usage_of(report.usage)
+        usage = report.usage.on("provider")
     tail = completion.stderr.tail.strip() or completion.stdout.tail.strip()
     said = tail[-EVIDENCE_BYTES_MAX:].decode(errors="replace")
     if completion.exit_code < 0:

@@ -3,22 +3,21 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
-from maestro_actors.engine import FIGURE_MAX, CallOrder, Usage
+from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.team import Contract, Persona
 from maestro_runtime.edits import EditPlan
 from maestro_runtime.engines._importing import import_callable
+from maestro_runtime.engines._reported import ReportedUsage
 from maestro_runtime.engines._thread_pool import ThreadPool
 from maestro_runtime.engines.errors import EngineUnavailable, MalformedOutput
 from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
 
 THREADS_MAX: Final = 32
 """Most plain functions that run at the same time; further calls wait, on their own clock."""
-
-TokenCount = Annotated[int, msgspec.Meta(ge=0, le=FIGURE_MAX)]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,26 +39,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Any] = {}
 
 
-class _Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer says of the tokens it has cost."""
-
-    input_tokens: TokenCount = 0
-    output_tokens: TokenCount = 0
-    cache_read_tokens: TokenCount = 0
-    """Part of the input, like the next one."""
-    cache_write_tokens: TokenCount = 0
-    reasoning_tokens: TokenCount = 0
-    """Part of the output."""
-    requests: TokenCount = 1
-
-
-class Answer(_Figures, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Answer(ReportedUsage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a function may return as a dictionary."""
 
     message: str = ""
     edits: Any = None
     """An `EditPlan`, or a list of dictionaries with `kind` and the fields of that kind of edit."""
-    decisions: dict[str, Any] = {}
+    decisions: dict[str, Any] = msgspec.field(default_factory=dict)
     """What was chosen on the way; see `EngineResult`."""
 
 
@@ -225,8 +211,8 @@ def _result_of(answer: object, reserved_tokens: int) -> EngineResult:
 def _usage_of(answer: dict[Any, Any], reserved_tokens: int) -> Usage:
     """Return what an answer says it has used; what was reserved if that cannot be."""
     try:
-        figures = msgspec.convert(answer, _Figures)
+        figures = msgspec.convert(answer, ReportedUsage)
     except msgspec.ValidationError:
         return Usage(input_tokens=reserved_tokens, basis="reserved")
     counted = "input_tokens" in answer or "output_tokens" in answer
-    return Usage(**msgspec.structs.asdict(figures), basis="provider" if counted else "estimated")
+    return figures.on("provider" if counted else "estimated")

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from maestro_actors.team import decode_team
 from maestro_runtime.executors._shared import shared_runtime
 from maestro_runtime.executors.persona_executor import PersonaExecutor
 from maestro_runtime.executors.persona_executor_v2 import own_contract
 from maestro_runtime.executors.result import PersonaResult, persona_result
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.session import Session
 from maestro_storage.records import BreakerState
 
@@ -40,7 +40,7 @@ class SafetyRetryWrapper:
         session = store.sessions.get(self.executor.session_id)
         if session is None:
             return "closed"
-        team = decode_team(store.payloads.require(session.team))
+        team = recorded_team(store, session)
         record = store.breakers.get(team.personas[self.executor.persona_id].breaker)
         return "closed" if record is None else record.state
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from maestro_actors.session import Particulars
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_actors.team_change import differences
 from maestro_actors.versions import Version
 from maestro_runtime.errors import (
@@ -17,6 +17,7 @@ from maestro_runtime.errors import (
     TeamChanged,
 )
 from maestro_runtime.labels import checked_labels
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.session import SessionOrder
 from maestro_storage import Records
 from maestro_storage.records import SessionRecord
@@ -67,11 +68,11 @@ class Admission:
         if record is not None:
             if record.input_digest != order.input_digest():
                 self._require_same_input(record, order)
-            return record, self.team_of(record)
+            return record, recorded_team(self._store, record)
         if session_id not in self._store.quarantined and not self._store.sessions.get(session_id):
             return None
         record = self._store.require_session(session_id)
-        team = self.team_of(record)
+        team = recorded_team(self._store, record)
         _require_same(record, order)
         if order.start_at is not None:
             self._require_same_start(record, order)
@@ -117,7 +118,7 @@ class Admission:
             _require_same(record, order)
             self._require_same_start(record, order)
             if not order.accept_changes:
-                require_team(record, self.team_of(record), order.team)
+                require_team(record, recorded_team(self._store, record), order.team)
         except SessionConflict as error:
             raise IdempotencyConflict(key, record.session_id, str(error)) from error
 
@@ -133,10 +134,6 @@ class Admission:
         if before and before != given:
             what = "given files of the digest"
             raise SessionConflict(record.session_id, what, before[:12], given[:12])
-
-    def team_of(self, record: SessionRecord) -> Team:
-        """Return the team of a session on record."""
-        return decode_team(self._store.payloads.require(record.team))
 
 
 def names_of(order: SessionOrder, session_id: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from maestro_actors.ledger.budget import Budget, Caller, rolling_ms, span_of, su
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import counter_of, persona_budget
-from maestro_actors.team import Contract, Team, decode_team
+from maestro_actors.team import Contract, Team
+from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import SESSION_FINAL, SessionRecord
@@ -110,7 +111,7 @@ def _counted(store: Records) -> Iterator[Counted]:
     """
     for session in sorted(store.sessions.scan(), key=lambda session: session.created_ms):
         ended = session.state in SESSION_FINAL
-        team = decode_team(store.payloads.require(session.team))
+        team = recorded_team(store, session)
         for contract in team.contracts:
             caller = _caller(session.session_id, team, contract)
             persona = team.personas[contract.provider_persona_id]

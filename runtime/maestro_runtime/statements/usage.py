@@ -21,21 +21,6 @@ Dimension = Literal[
 
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 
-_FIGURES: Final = (
-    "calls",
-    "lost_calls",
-    "requests",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_nano_usd",
-    "unpriced_calls",
-    "duration_ms",
-)
-"""What adds up, by the names that cells and rows give it."""
-
 _NAMES: Final[dict[Dimension, Callable[[UsageRecord], str]]] = {
     "session": lambda cell: cell.session_id,
     "phase": lambda cell: cell.phase,
@@ -94,17 +79,17 @@ def usage(store: Records, query: UsageQuery) -> list[UsageRow]:
     sums: dict[tuple[str, ...], list[int]] = {}
     for cell in _cells(store, query):
         group = tuple(_NAMES[dimension](cell) for dimension in query.by)
-        row = sums.setdefault(group, [0] * len(_FIGURES))
-        for index, figure in enumerate(_FIGURES):
+        row = sums.setdefault(group, [0] * len(UsageRecord.FIGURES))
+        for index, figure in enumerate(UsageRecord.FIGURES):
             row[index] += getattr(cell, figure)
     return [_row(dict(zip(query.by, group, strict=True)), sums[group]) for group in sorted(sums)]
 
 
 def total(rows: Iterable[UsageRow]) -> UsageRow:
     """Return the sum of rows, as one group."""
-    sums = [0] * len(_FIGURES)
+    sums = [0] * len(UsageRecord.FIGURES)
     for row in rows:
-        for index, figure in enumerate(_FIGURES):
+        for index, figure in enumerate(UsageRecord.FIGURES):
             sums[index] += getattr(row, figure) or 0
     return _row({}, sums)
 
@@ -127,7 +112,7 @@ def _utc(cell: UsageRecord) -> dt.datetime:
 
 
 def _row(group: dict[str, str], sums: list[int]) -> UsageRow:
-    figures: dict[str, int] = dict(zip(_FIGURES, sums, strict=True))
+    figures: dict[str, int] = dict(zip(UsageRecord.FIGURES, sums, strict=True))
     cost_nano_usd = figures.pop("cost_nano_usd")
     # Without any call there is nothing whose price could be missing.
     unpriced = 0 < figures["calls"] == figures["unpriced_calls"]

@@ -9,8 +9,8 @@ import msgspec
 
 from maestro_actors.engine import Artifact
 from maestro_actors.plan import in_order, recorded_phases
-from maestro_actors.team import decode_team
 from maestro_runtime.checkpoints import report_of_now
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.report import SessionReport, TaskReport, session_report
 from maestro_runtime.team_engine.errors import ContextTooNew, ContextUnreadable
 from maestro_storage import Records
@@ -98,7 +98,7 @@ def context_of(store: Records, session_id: str) -> TeamExecutionContext:
         SessionQuarantined, RecordDamaged: Something of it is damaged.
     """
     report = session_report(store, session_id)
-    team = decode_team(store.payloads.require(store.require_session(session_id).team))
+    team = recorded_team(store, store.require_session(session_id))
     ended = report_of_now(store, session_id)
     rows = list(store.checkpoints.scan(session_id))
     done = recorded_phases(rows)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_runtime.checkpoints import export
 from maestro_runtime.given import Given
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.stream import EventStream
 from maestro_runtime.team_engine.context import TeamExecutionContext, context_of
@@ -174,7 +175,7 @@ class TeamExecutionEngineV2:
     def _team_of(self, session_id: str) -> Team:
         """Return the team as a session has it: its requirement and its inputs are its own."""
         store = self._runtime.store
-        stored = decode_team(store.payloads.require(store.require_session(session_id).team))
+        stored = recorded_team(store, store.require_session(session_id))
         team = SessionOrder(self._team, context=self._context).effective_team
         return msgspec.structs.replace(team, requirement=stored.requirement, inputs=stored.inputs)
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.ports import Ports
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.running.sessions import RunningSessions
@@ -13,7 +13,6 @@ from maestro_runtime.starting.readiness import current_versions
 from maestro_runtime.starting.resumption import note_changes
 from maestro_storage import Store
 from maestro_storage.plan import Plan
-from maestro_storage.records import SessionRecord
 
 DURABLE_SECONDS: Final = 30.0
 """Longest wait for a change to become durable."""
@@ -47,10 +46,6 @@ class Foundation(Proxies):
     def now_ms(self) -> int:
         """Return the wall clock in milliseconds."""
         return self.ports.now_ms()
-
-    def team_of(self, record: SessionRecord) -> Team:
-        """Return the team of a session on record."""
-        return decode_team(self.store.payloads.require(record.team))
 
     def note_changes(
         self, session_id: str, stored: Team, team: Team, plan: Plan | None = None

@@ -7,6 +7,7 @@ from maestro_actors.messages import CheckpointTaken
 from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.running.news import EventNews
 from maestro_runtime.starting.readiness import require_usable
 from maestro_runtime.stream import rests
@@ -45,7 +46,7 @@ class PhaseVerbs:
         self._require_no_wish(session_id)
         with self._base.starting:
             record = self._base.store.require_session(session_id)
-            team = self._base.team_of(record)
+            team = recorded_team(self._base.store, record)
             require_usable(record, team, self._base.registry)
             if record.state not in SESSION_FINAL:
                 self._base.note_changes(session_id, team, team)

@@ -5,12 +5,13 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import joined, plan_of, preceded, replanned, require_plan, without
 from maestro_actors.ports import Ports
 from maestro_actors.receipt import Receipt
-from maestro_actors.team import Team, decode_team
+from maestro_actors.team import Team
 from maestro_actors.wish import intention
 from maestro_runtime.checkpoints import checkpoint_at_rest, require_name
 from maestro_runtime.control import retry_at_rest
 from maestro_runtime.errors import SessionConflict
 from maestro_runtime.phases import PhaseRun, PhaseWatch, standing_of
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.running.sessions import ORDER_SECONDS, Ended, RunningSessions
 from maestro_storage import Store
 from maestro_storage.plan import Plan
@@ -28,7 +29,7 @@ class Planner:
 
     def run_phases(self, record: SessionRecord, phases: tuple[str, ...]) -> PhaseRun:
         """Let phases of a session run now, and no others if it does not run; see `Runtime`."""
-        team = self._team(record)
+        team = recorded_team(self._store, record)
         require_names(team, phases)
         ended = self._asked_live(record, phases) or self._started(record.session_id, team, phases)
         settled = self.watch.expect(record.session_id, phases, ended)
@@ -49,7 +50,7 @@ class Planner:
             if plan == record.plan:
                 return True
             raise SessionConflict(record.session_id, "the plan", _text(record.plan), _text(plan))
-        team = self._team(record)
+        team = recorded_team(self._store, record)
         standing = standing_of(self._store, record)
         require_plan(team, plan, standing.over(team))
         left = without(plan, standing.recorded)
@@ -60,16 +61,13 @@ class Planner:
 
     def checkpoint(self, record: SessionRecord, name: str, receipt: Receipt | None = None) -> int:
         """Write a checkpoint on demand and return its number; see `Runtime`."""
-        require_name(self._team(record), name)
+        require_name(recorded_team(self._store, record), name)
         number = self._checkpoint_live(record.session_id, name, receipt)
         if number == 0:
             number = checkpoint_at_rest(
                 self._store, record.session_id, name, self._ports.now_ms(), receipt=receipt
             )
         return number
-
-    def _team(self, record: SessionRecord) -> Team:
-        return decode_team(self._store.payloads.require(record.team))
 
     def _asked_live(self, record: SessionRecord, phases: tuple[str, ...]) -> Ended | None:
         """Ask the coordinator of a session; None if there is none any more."""

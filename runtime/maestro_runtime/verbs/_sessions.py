@@ -17,6 +17,7 @@ from maestro_actors.team import Team
 from maestro_actors.wish import Asked, stands, wished
 from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.redaction import Redactor, team_secrets
 from maestro_runtime.running.news import EventNews
 from maestro_runtime.session import CANCEL_SECONDS, CANCEL_SECONDS_MAX, Session
@@ -286,7 +287,7 @@ class SessionVerbs:
             if stands(record, asked.wish):
                 return self.as_it_is(session_id)
             self._write_wish(record, asked)
-            team = self._base.team_of(record)
+            team = recorded_team(self._base.store, record)
             return self.start(session_id, team)
 
     def _write_wish(self, record: SessionRecord, asked: Asked) -> None:

@@ -11,6 +11,7 @@ from maestro_actors.team import BreakerPolicy, Team, decode_team
 from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.errors import SessionBusy
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
+from maestro_runtime.recorded import recorded_team
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.starting.admission import Admission, names_of, require_team
 from maestro_runtime.starting.opening import opening
@@ -187,7 +188,7 @@ class StartVerbs:
         with self._base.starting:
             self._base.running.require_admission(session_id)
             record = self._base.store.require_session(session_id)
-            stored = self._admission.team_of(record)
+            stored = recorded_team(self._base.store, record)
             if carried_out(self._base.store, receipt):
                 return self._take_up(record, stored, stored)
             given = stored
@@ -216,7 +217,7 @@ class StartVerbs:
         with self._base.starting:
             if row := carried_out(self._base.store, receipt):
                 session_id = answer_in(row, Forked).session_id
-                team = self._admission.team_of(self._base.store.require_session(session_id))
+                team = recorded_team(self._base.store, self._base.store.require_session(session_id))
             else:
                 self._base.running.require_admission(order.new_id or order.session_id)
                 self._base.running.queue.require_place(order.new_id or "")
@@ -243,7 +244,7 @@ class StartVerbs:
         with self._base.starting.of(session_id):
             self._base.running.require_admission(session_id)
             record = self._base.store.require_session(session_id)
-            team = self._admission.team_of(record)
+            team = recorded_team(self._base.store, record)
             return self._take_up(record, team, team)
 
     def attach(self, order: SessionOrder) -> Session:

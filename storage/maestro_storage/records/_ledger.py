@@ -146,6 +146,20 @@ class UsageRecord(Record, frozen=True, kw_only=True):
     """
 
     DATABASE: ClassVar[str] = "usage"
+    FIGURES: ClassVar[tuple[str, ...]] = (
+        "calls",
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost_nano_usd",
+        "unpriced_calls",
+        "lost_calls",
+        "duration_ms",
+    )
+    """The fields that add up."""
 
     hour_ms: int
     """Start of the hour, or of the day, UTC."""
