@@ -17,7 +17,15 @@ from maestro_actors.errors import VerbRefused
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.messages import GetBreaker, encode
 from maestro_actors.team import Persona, Phase, Team
-from maestro_runtime import Client, ForkOrder, Runtime, SessionOrder, connect, connect_async
+from maestro_runtime import (
+    AsyncClient,
+    Client,
+    ForkOrder,
+    Runtime,
+    SessionOrder,
+    connect,
+    connect_async,
+)
 from maestro_runtime.checkpoints import export, find_checkpoint
 from maestro_runtime.client import _link
 from maestro_runtime.client._client import socket_path
@@ -74,21 +82,31 @@ def test_a_session_is_awaited_without_blocking_the_loop(client: Client, tmp_path
     assert asyncio.run(awaited()) == "done"
 
 
+def public(kind: type) -> set[str]:
+    """Return the names that a class offers, but for the proxies that all have."""
+    return {name for name in dir(kind) if not name.startswith("_")} - set(dir(Proxies))
+
+
+def parameters(verb: object) -> list[inspect.Parameter]:
+    """Return what a verb takes: names, kinds, defaults and types; none of what is no method."""
+    return list(inspect.signature(verb).parameters.values()) if inspect.isfunction(verb) else []
+
+
 def test_the_verbs_of_a_client_are_those_of_a_runtime() -> None:
-    def public(kind: type) -> set[str]:
-        return {name for name in dir(kind) if not name.startswith("_")}
-
-    verbs = public(Client) & public(Runtime) - public(Proxies)
-
     # An attribute of a runtime is not one of its class.
     assert public(Client) - public(Runtime) - {"store"} == OWN
-    for name in verbs:
+    # A type variable is one of its module.
+    for name in (public(Client) & public(Runtime)) - {"looked"}:
         ours, theirs = getattr(Client, name), getattr(Runtime, name)
-        if inspect.isfunction(ours):
-            assert (
-                inspect.signature(ours).parameters.keys()
-                == inspect.signature(theirs).parameters.keys()
-            ), name
+        assert parameters(ours) == parameters(theirs), name
+
+
+def test_the_verbs_of_an_async_client_are_those_of_a_client_that_draws_its_own_ids() -> None:
+    assert public(AsyncClient) <= public(Client)
+    for name in public(AsyncClient):
+        theirs = parameters(getattr(Client, name))
+        expected = [item for item in theirs if item.name != "request_id"]
+        assert parameters(getattr(AsyncClient, name)) == expected, name
 
 
 def test_the_events_of_a_session_come_in_order_and_end_with_it(
