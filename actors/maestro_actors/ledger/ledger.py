@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, Metric, lost_amount
+from maestro_actors.ledger.answer import Check, Clamp, Deny, Grant, Wait, cut_of, refusal
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
 from maestro_actors.ledger.counter import Alert, Counter
 from maestro_actors.ledger.errors import LedgerConflict
@@ -29,80 +30,6 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     counters: tuple[Counter, ...] = ()
     alerts: tuple[Alert, ...] = ()
-
-
-class Grant(msgspec.Struct, frozen=True, gc=False):
-    """The call may be made, with everything it asked for."""
-
-    tokens: int
-    holds: tuple[Hold, ...]
-    counters: tuple[Counter, ...]
-
-
-class Clamp(msgspec.Struct, frozen=True, gc=False):
-    """The call may be made if it takes no more than `tokens`: fewer than it asked for."""
-
-    tokens: int
-    holds: tuple[Hold, ...]
-    counters: tuple[Counter, ...]
-
-
-class Wait(msgspec.Struct, frozen=True, gc=False):
-    """Only what other calls hold is in the way: ask again when this counter has room."""
-
-    key: CounterKey
-    amount: int
-    """What has to be free in it, in units of its metric."""
-
-
-class Deny(msgspec.Struct, frozen=True, gc=False):
-    """This budget cannot pay for the call in its window."""
-
-    budget: Budget
-    key: CounterKey
-    limit: int
-    spent: int
-    held: int
-    need: int | None
-    """In units of the metric. None: the call has no price, and the budget counts money."""
-    resets_at_ms: int | None
-    """When the next window begins, or a rolling one may have forgotten enough; None: never."""
-    least: int = 0
-    """What the call can do with, in units of the metric."""
-
-
-class _Check(msgspec.Struct, frozen=True, gc=False):
-    """One budget that counts the call."""
-
-    budget: Budget
-    counter: Counter
-    span: Span
-    metric: int
-    step_ms: int | None
-    """Start of the step of a rolling window; None for other windows."""
-    need: int
-    floor: int
-
-    @property
-    def enforced(self) -> bool:
-        return self.budget.action != "warn"
-
-    @property
-    def fits(self) -> bool:
-        """Whether the budget has room for all the call asks for."""
-        counter = self.counter
-        room = counter.limit - counter.spent - counter.held
-        return self.need <= room or self.budget.action == "warn"
-
-    @property
-    def left(self) -> int:
-        """What could be had if every open call gave back what it holds."""
-        return self.counter.limit - self.counter.spent
-
-    @property
-    def free(self) -> int:
-        """What can be had now."""
-        return self.left - self.counter.held
 
 
 class Ledger:
@@ -167,10 +94,10 @@ class Ledger:
         spare = need.total - floor.total
         cut = 0
         if not fits:
-            answer = _refusal(checks, now_ms)
+            answer = refusal(checks, now_ms)
             if answer is not None:
                 return answer
-            cut = max(_cut(check, spare) for check in checks)
+            cut = max(cut_of(check, spare) for check in checks)
         return self._hold(call_id, checks, need.total, spare, cut)
 
     def adopt(self, call_id: bytes, holds: Iterable[Hold]) -> None:
@@ -231,7 +158,7 @@ class Ledger:
         """
         self._latest_ms = now_ms = max(self._latest_ms, at_ms)
         check = self._check(budget, caller, Amounts(), Amounts(), now_ms)
-        if not isinstance(check, _Check):
+        if not isinstance(check, Check):
             raise LedgerConflict(
                 f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
             )
@@ -264,7 +191,7 @@ class Ledger:
 
     def _check(
         self, budget: Budget, caller: Caller, need: Amounts, floor: Amounts, now_ms: int
-    ) -> _Check | Deny | None:
+    ) -> Check | Deny | None:
         """Look up what a budget says to a call; None if it does not count it."""
         subject = subject_of(budget, caller)
         if subject is None:
@@ -285,10 +212,10 @@ class Ledger:
                 return None
             return Deny(budget, counter.key, counter.limit, counter.spent, counter.held, None, None)
         step_ms = span.start_ms if rolls else None
-        return _Check(budget, counter, span, metric, step_ms, wanted, least)
+        return Check(budget, counter, span, metric, step_ms, wanted, least)
 
     def _hold(
-        self, call_id: bytes, checks: list[_Check], tokens: int, spare: int, cut: int
+        self, call_id: bytes, checks: list[Check], tokens: int, spare: int, cut: int
     ) -> Grant | Clamp:
         holds = []
         counters = []
@@ -364,47 +291,3 @@ def rule_of(budget: Budget) -> tuple[str, str]:
 def _rule(window: str, metric: Metric) -> tuple[str, int, bool]:
     """Return the rule in a counter's key, the place of the metric, and whether the window rolls."""
     return f"{window}/{metric}", METRICS.index(metric), rolling_ms(window) > 0
-
-
-def _refusal(checks: list[_Check], now_ms: int) -> Wait | Deny | None:
-    """Return why a call that does not fit cannot be made, None if it can be cut down."""
-    enforced = [check for check in checks if check.enforced]
-    for check in enforced:
-        if check.floor > check.left:
-            counter = check.counter
-            return Deny(
-                check.budget,
-                counter.key,
-                counter.limit,
-                counter.spent,
-                counter.held,
-                check.need,
-                _resets_at_ms(check, now_ms),
-                check.floor,
-            )
-    # A call is cut down to what is not spent; what is only held comes back, so it waits for that.
-    whole_later = all(check.need <= check.left for check in enforced)
-    for check in enforced:
-        if (check.need if whole_later else check.floor) > check.free:
-            return Wait(check.counter.key, check.need if whole_later else check.floor)
-    return None
-
-
-def _cut(check: _Check, spare: int) -> int:
-    """Return how many tokens a call has to give up for one budget."""
-    over = check.need - check.free
-    if not check.enforced or over <= 0:
-        return 0
-    # Rounded up in tokens, so that what is held, rounded down, still fits.
-    return -(-over * spare // (check.need - check.floor))
-
-
-def _resets_at_ms(check: _Check, now_ms: int) -> int | None:
-    length_ms = rolling_ms(check.budget.window)
-    if not length_ms:
-        return check.span.end_ms
-    if not check.counter.steps:
-        return None
-    # The oldest step is the first to be forgotten.
-    step_ms = check.span.end_ms - check.span.start_ms if check.span.end_ms else 0
-    return max(now_ms + 1, min(check.counter.steps) + length_ms + step_ms)
