@@ -10,32 +10,21 @@ from pathlib import Path
 
 from maestro_actors import help_desk
 from maestro_actors.ledger.budget import Budget
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.redaction import Secret
 from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import WebhookSink
 from maestro_storage import _journal
+from note_team import note_team
 
 SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
 SECONDS_MAX = 20.0
 
-TEAM = Team(
-    name="spending",
-    requirement="a note",
-    personas={"writer": Persona(persona_id="writer", token_budget=10**9)},
-    phases=(Phase(name="write"),),
-    contracts=(
-        Contract(
-            id="note",
-            name="The note",
-            phase="write",
-            provider_persona_id="writer",
-            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-        ),
-    ),
-    budgets=(Budget(id="all", window="forever", limit=100_000, alert_permille=(1,)),),
+TEAM = note_team(
+    "spending",
+    Budget(id="all", window="forever", limit=100_000, alert_permille=(1,)),
+    token_budget=10**9,
 )
 """The one attempt uses 136 tokens, and the share is 100."""
 

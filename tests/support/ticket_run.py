@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from maestro_actors import help_desk
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
 from maestro_runtime.redaction import Secret
@@ -16,25 +15,12 @@ from maestro_runtime.testing import KillAtCommit, When
 from maestro_runtime.tickets import TicketSink, WebhookSink
 from maestro_runtime.tickets.jira import JiraSink
 from maestro_storage import _journal
+from note_team import note_team
 
 SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
 SECONDS_MAX = 20.0
 
-TEAM = Team(
-    name="failing",
-    requirement="a note",
-    personas={"writer": Persona(persona_id="writer", script=("permanent",) * 5)},
-    phases=(Phase(name="write"),),
-    contracts=(
-        Contract(
-            id="note",
-            name="The note",
-            phase="write",
-            provider_persona_id="writer",
-            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-        ),
-    ),
-)
+TEAM = note_team("failing", script=("permanent",) * 5)
 
 
 def main(state: str, kind: str, url: str, when: When, number: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import phased
 from held_work import gated_team
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.testing import Hold, ScriptedEngine
@@ -36,6 +37,13 @@ def runtime(tmp_path: Path, options: RuntimeOptions) -> Iterator[Runtime]:
 def gated(tmp_path: Path) -> SessionOrder:
     """Session `s-1` of two phases with two contracts each, whose calls the gate holds."""
     return SessionOrder(gated_team(), "s-1", tmp_path / "out")
+
+
+@pytest.fixture
+def desk() -> phased.Desk:
+    """Where the personas of `phased` leave what they do."""
+    phased.DESK = phased.Desk()
+    return phased.DESK
 
 
 @pytest.fixture

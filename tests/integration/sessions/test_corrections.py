@@ -11,31 +11,16 @@ from maestro_actors.errors import UsageInvalid
 from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
 from maestro_actors.messages import CorrectCall, TopUp
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime.correction import correct
 from maestro_storage import StateView, Store
 from maestro_storage.errors import NotFound
+from note_team import note_team
 
 SESSION = "s1"
 BUDGET = Budget(id="all", window="forever", limit=100_000)
 CALLER = Caller(SESSION, "writer")
-TEAM = Team(
-    name="notes",
-    requirement="a note",
-    personas={"writer": Persona(persona_id="writer")},
-    phases=(Phase(name="write"),),
-    contracts=(
-        Contract(
-            id="note",
-            name="The note",
-            phase="write",
-            provider_persona_id="writer",
-            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-        ),
-    ),
-    budgets=(BUDGET,),
-)
+TEAM = note_team("notes", BUDGET)
 
 
 class Accounts:

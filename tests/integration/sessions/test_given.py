@@ -1,17 +1,16 @@
 """Sessions that start at a later phase, with what the earlier ones would have delivered."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
-import phased
 from maestro_actors.checks import MinBytes
 from maestro_actors.errors import PlanInvalid
 from maestro_actors.team import CommandSpec, Persona
-from maestro_runtime import ForkOrder, Runtime, SessionOrder, open_runtime
+from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import checkpoint_report, find_checkpoint
 from maestro_runtime.errors import DirectoryUnusable, GivenMissing, InputsInvalid, SessionConflict
 from maestro_runtime.given import Given
@@ -21,18 +20,6 @@ from phased import BOUND_SECONDS, LINE, Desk
 from phased import phased as team_of
 
 NOTES = {"requirements.md": b"given\n", "design.md": b"given\n"}
-
-
-@pytest.fixture
-def desk() -> Desk:
-    phased.DESK = Desk()
-    return phased.DESK
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with open_runtime(tmp_path / "state") as opened:
-        yield opened
 
 
 def order(tmp_path: Path, given: Given, start_at: str | None = "build") -> SessionOrder:

@@ -13,7 +13,6 @@ from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneActor, LaneFuture
 from maestro_actors.posting import Posting
-from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.help import answer_at_rest
@@ -22,26 +21,11 @@ from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage import Store
 from maestro_storage.errors import NotFound, StoreFailed
 from maestro_storage.transition import Transition
+from note_team import note_team
 
 BOUND_SECONDS = 20.0
 
-TEAM = Team(
-    name="pair",
-    requirement="a note",
-    personas={
-        "writer": Persona(persona_id="writer", script=("permanent", "ok"), give_up_on_failure=False)
-    },
-    phases=(Phase(name="write"),),
-    contracts=(
-        Contract(
-            id="note",
-            name="The note",
-            phase="write",
-            provider_persona_id="writer",
-            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-        ),
-    ),
-)
+TEAM = note_team("pair", script=("permanent", "ok"), give_up_on_failure=False)
 
 
 class DownSink:

@@ -1,12 +1,10 @@
 """Phases one by one: plans that stop, single phases beside each other, checkpoints on demand."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import phased
 from maestro_actors.errors import PhaseConflict, PhaseNotReady, PlanInvalid
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import CheckpointNameInvalid, SessionConflict
@@ -15,18 +13,6 @@ from phased import BOUND_SECONDS, LINE, Desk
 from phased import phased as team_of
 
 PARALLEL = {"requirements": (), "design": ("requirements",), "tests": ("requirements",)}
-
-
-@pytest.fixture
-def desk() -> Desk:
-    phased.DESK = Desk()
-    return phased.DESK
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with open_runtime(tmp_path / "state") as opened:
-        yield opened
 
 
 def order(tmp_path: Path, *plan: Stretch, after: dict[str, tuple[str, ...]] = LINE) -> SessionOrder:

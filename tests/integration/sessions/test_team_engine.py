@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-import phased
 from maestro_actors.errors import PhaseConflict, PhaseNotReady
-from maestro_runtime import Runtime, open_runtime
+from maestro_runtime import Runtime
 from maestro_runtime.errors import TeamChanged
 from maestro_runtime.given import Given
 from maestro_runtime.team_engine import (
@@ -23,18 +21,6 @@ from maestro_runtime.team_engine import (
 from maestro_storage.plan import Stretch
 from phased import BOUND_SECONDS, LINE, Desk
 from phased import phased as team_of
-
-
-@pytest.fixture
-def desk() -> Desk:
-    phased.DESK = Desk()
-    return phased.DESK
-
-
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with open_runtime(tmp_path / "state") as opened:
-        yield opened
 
 
 @pytest.fixture
