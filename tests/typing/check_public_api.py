@@ -17,6 +17,7 @@ from maestro_runtime import (
     list_sessions,
     open_runtime,
 )
+from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import BreakerState
 
@@ -34,6 +35,9 @@ def embeds(team: Team) -> None:
         assert_type(runtime.breaker("rehearsal").status().get(), BreakerStatus)
         runtime.subscribe_breakers(hears)
         assert_type(runtime.resume("s", team=team, accept_changes=True), Session)
+        assert_type(runtime.pause("s", reason="lunch"), Session)
+        runtime.pause("s", because="lunch")  # type: ignore[call-arg] # verbs keep their types
+        assert_type(runtime.policy, RuntimePolicy)
         wanted = SessionFilter(states=("running",), labels=(("team", None),))
         assert_type(list_sessions(runtime.store, wanted, limit=5), SessionPage)
 
