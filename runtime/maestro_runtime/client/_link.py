@@ -89,7 +89,12 @@ class Link:
         self._closed = threading.Event()
         self._socket, self.welcome = connected(path, FRAME_SECONDS)
         self._reader = threading.Thread(target=self._run, name="maestro-client", daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError:
+            # There is no memory for it, and nobody else would hang up.
+            self._socket.close()
+            raise
 
     def close(self) -> None:
         """Hang up; what waits for an answer fails. A second call does nothing."""
@@ -216,7 +221,7 @@ class Link:
     def _pinged(self) -> bool:
         """Ask for what is answered at once whatever the daemon does; not if nothing is awaited."""
         with self._changed:
-            if not self._flying:
+            if not self._flying and not self._held:
                 return False
             self._send(packed(Ask(id=next(self._ids), address=NEWS_ADDRESS, message=_PING)))
             return True

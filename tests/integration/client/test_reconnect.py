@@ -464,6 +464,56 @@ def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) ->
     assert left == [b""]
 
 
+def test_an_owner_that_stands_still_on_its_way_out_is_given_up(tmp_path: Path) -> None:
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+                # It is asked for a sign of life, and gives none.
+                scripted.ask(line)
+                assert line.recv(1) == b""
+            with scripted.greeted() as line:
+                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
+                line.recv(1)
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    patience = Patience(seconds=BOUND_SECONDS, first_seconds=0.001, silence_seconds=0.05)
+    with connect(tmp_path / "socket", options=ClientOptions(patience=patience)) as client:
+        assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
+    thread.join(BOUND_SECONDS)
+
+    assert not thread.is_alive()
+
+
+def test_a_client_without_a_thread_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    left: list[bytes] = []
+
+    def daemon() -> None:
+        with closing(Scripted(tmp_path / "socket")) as scripted:
+            ready.set()
+            with scripted.greeted() as line:
+                left.append(line.recv(1))
+
+    ready = threading.Event()
+    thread = in_background(daemon)
+    assert ready.wait(BOUND_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            connect(tmp_path / "socket", options=HASTY)
+    thread.join(BOUND_SECONDS)
+
+    assert left == [b""]
+
+
 def test_a_client_that_is_closed_while_it_comes_back_hangs_up(tmp_path: Path) -> None:
     def daemon() -> None:
         with closing(Scripted(tmp_path / "socket")) as scripted:

@@ -5,10 +5,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from held_work import BOUND_SECONDS, called, gated_team, kinds, states
 from maestro_actors.answer import Answer
+from maestro_actors.checks import Command
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_actors.team import CommandSpec, RetryPolicy
 from maestro_actors.wish import Asked, wished
@@ -110,6 +112,19 @@ while True:
     signal.pause()
 """
 
+CHECKING = """
+import os, signal, sys, time
+def end(*_):
+    time.sleep(0.3)
+    open(sys.argv[2], "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+with open(sys.argv[1], "w") as begun:
+    begun.write(str(os.getpid()))
+while True:
+    signal.pause()
+"""
+
 
 @pytest.mark.parametrize(("deadline_seconds", "ends"), [(20.0, True), (0.0, False)])
 def test_a_program_has_until_the_deadline_to_come_to_its_own_end(
@@ -133,6 +148,28 @@ def test_a_program_has_until_the_deadline_to_come_to_its_own_end(
     assert report.state == "cancelled"
     # What it reports as its last deed, or else an estimate.
     assert (call.input_tokens == 70) == ends
+
+
+@pytest.mark.parametrize(("deadline_seconds", "ends"), [(20.0, True), (0.0, False)])
+def test_the_program_of_a_check_has_until_the_deadline_too(
+    tmp_path: Path, runtime: Runtime, deadline_seconds: float, ends: bool
+) -> None:
+    program = tmp_path / "check.py"
+    program.write_text(CHECKING)
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    os.mkfifo(begun)
+    check = Command(argv=(sys.executable, str(program), str(begun), str(ended)))
+    team = gated_team()
+    contracts = tuple(msgspec.structs.replace(item, checks=(check,)) for item in team.contracts)
+    team = msgspec.structs.replace(team, contracts=contracts)
+    runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+    pid = int(begun.read_text())
+
+    report = runtime.cancel("s-1", deadline_seconds=deadline_seconds).result(BOUND_SECONDS)
+
+    assert report.state == "cancelled"
+    assert not Path(f"/proc/{pid}").exists()
+    assert ended.exists() == ends
 
 
 def test_a_deadline_has_a_bound(runtime: Runtime, gated: SessionOrder) -> None:
