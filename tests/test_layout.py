@@ -24,7 +24,6 @@ FUNCTION_LINES_MAX = 60
 MODULE_LINES_MAX = 500
 TO_BE_SHORTENED = {
     "_exit.py:_code_of",
-    "_progress.py:event_text",
     "run.py:command",
     "session.py:show",
     "top.py:_page",

@@ -22,7 +22,7 @@ from daemon_process import DaemonProcess
 from invariants import Observed, as_line, check_over
 from maestro_actors.team import RetryPolicy, Team
 from maestro_runtime import SessionOrder
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_runtime.client import connect
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.testing import end_of

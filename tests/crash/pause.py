@@ -13,7 +13,7 @@ import msgspec
 from command_line import CommandLine
 from crash_team import engine_runs, write_team
 from invariants import Observed, check_end
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 
 SESSION: Final = "paused"
 EVENTS: Final = 12

@@ -23,7 +23,7 @@ import straced
 import witnessed
 from crash_team import Run, engine_runs, write_team
 from invariants import Observed, check_end, check_state
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_storage import Store
 
 SECTOR_BYTES: Final = (512, 4096)

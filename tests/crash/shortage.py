@@ -17,7 +17,7 @@ import forked
 import witnessed
 from crash_team import engine_runs, write_team
 from invariants import Observed, check_over, check_state
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_storage.errors import NotFound
 
 FILE_BYTES: Final = 70 << 10, 400 << 10

@@ -10,7 +10,7 @@ from belongings import belongings
 from billed_engine import UNREACHED
 from crash_team import Run
 from family import Family
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_storage import StateView, Store, verify
 from maestro_storage.records import TASK_FINAL, TASK_PASSED, AttemptRecord, EventRecord
 

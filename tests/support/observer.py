@@ -8,7 +8,7 @@ from typing import Final, Self
 import msgspec
 
 from invariants import as_line
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import EventRecord
 

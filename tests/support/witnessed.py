@@ -10,7 +10,7 @@ import msgspec
 
 from invariants import as_line
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime.cli._progress import EventLine
+from maestro_runtime.cli._event_line import EventLine
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_storage import CommitObserver, StoreOptions, _environment, _writer
 from maestro_storage.records import EventRecord

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from maestro_runtime.cli._access import open_records
+from maestro_runtime.cli._event_line import event_line, event_text
 from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import json_text, print_live
-from maestro_runtime.cli._progress import event_line, event_text
 from maestro_runtime.cli._since import Since
 from maestro_storage import Records
 from maestro_storage.records import EventRecord

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from maestro_runtime.cli._output import can_draw, instant, json_text, printable, say
+from maestro_runtime.cli._event_line import event_line, event_text
+from maestro_runtime.cli._output import can_draw, json_text, printable, say
 from maestro_runtime.report import SessionReport
 from maestro_storage.records import EventRecord
 
@@ -41,127 +40,6 @@ _MARKS = {
     "help_needed": "?",
     "queued": "·",
 }
-
-
-class EventLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as JSON on stderr."""
-
-    schema: str
-    session_id: str
-    sequence: int
-    at_ms: int
-    kind: str
-    task_id: str
-    data: dict[str, str | int | float | bool | None]
-
-
-def event_text(event: EventRecord | EventLine) -> str:  # noqa: C901, PLR0912, PLR0915 - one case a kind
-    """Return the line that tells a reader what happened."""
-    data = event.data
-    place = f"attempt {data.get('attempt')} of round {data.get('round')}"
-    match event.kind:
-        case "session_started":
-            text = _started(data)
-        case "attempt_started":
-            text = f"{place} started by {data['persona_id']}"
-        case "attempt_succeeded":
-            text = f"{place} succeeded, {data['tokens']} tokens{_healing(data)}"
-        case "attempt_failed" | "attempt_interrupted":
-            what = "interrupted" if event.kind == "attempt_interrupted" else data["failure"]
-            text = f"{place} failed: {what}"
-            if data["evidence"]:
-                text += f" ({data['evidence']})"
-            if data["delay_ms"] is not None:
-                text += f"; next in {float(data['delay_ms'] or 0) / 1000:.1f} s"
-            text += _healing(data)
-        case "task_waiting":
-            text = _wait(event)
-        case "task_done":
-            text = f"done, quality {float(data['quality_score'] or 0):.2f}"
-        case "task_failed" | "task_help_needed":
-            what = "failed" if event.kind == "task_failed" else "needs a person"
-            text = f"{what}: {data['failure']} ({data['evidence']})"
-        case "task_skipped":
-            text = "skipped: its contract is not fulfilled, what depends on it goes on"
-        case "task_answered":
-            by = f" by {data['by']}" if data["by"] else ""
-            note = f": {data['note']}" if data["note"] else ""
-            text = f"answered{by}: {str(data['answer']).replace('_', ' ')}{note}"
-        case "ticket_filed":
-            text = f"ticket {data['reference']}"
-        case "ticket_delayed" | "alert_delayed":
-            what = event.kind.removesuffix("_delayed")
-            text = f"{what} not sent ({data['reason']}), is tried again"
-        case "budget_alert":
-            share = int(data["permille"] or 0) / 10
-            text = f"budget {data['budget_id']} has reached {share:g} % of its limit"
-        case "task_blocked":
-            text = "cannot start: a task before it failed"
-        case "phase_finished" | "checkpoint_taken" | "plan_changed":
-            text = _progress_text(event.kind, data)
-        case "checkpoints_pruned":
-            text = f"{data['checkpoints']} checkpoints pruned"
-        case "team_changed":
-            text = f"goes on with a changed team: {data['summary']}"
-        case "engine_changed":
-            text = f"engine {data['engine']} of {data['persona_id']} is not what it was before"
-        case "breaker_opened" | "breaker_closed" | "breaker_probed":
-            text = _breaker(event)
-        case "rerun_asked":
-            text = f"is to run again from phase {data['from_phase']} once nothing is in flight"
-        case "session_rerun":
-            text = f"runs again from phase {data['from_phase']}: {data['tasks']} tasks"
-        case _:
-            state = event.kind.removeprefix("session_").replace("_", " ")
-            why = data.get("error") or data.get("reason")
-            text = f"{state}: {why}" if why else state
-    return f"{instant(event.at_ms)[11:]} {event.task_id or event.session_id}: {printable(text)}"
-
-
-def _wait(event: EventRecord | EventLine) -> str:
-    data = event.data
-    if data.get("limit"):
-        when = _until(event, "deadline_ms", "at the earliest")
-        return f"waits for room at a limit ({data['limit']}){when}"
-    if not data.get("breaker"):
-        return f"waits for {data['waits_for']}"
-    when = _until(event, "deadline_ms", "asks again")
-    return f"waits for circuit breaker of {data['breaker']}{when}"
-
-
-def _breaker(event: EventRecord | EventLine) -> str:
-    data = event.data
-    change = event.kind.removeprefix("breaker_")
-    by = f" by {data['by']}" if data.get("by") else ""
-    probe = _until(event, "retry_at_ms", "next probe") if change == "opened" else ""
-    return f"circuit breaker of {data['engine']} {change}{by}{probe}"
-
-
-def _until(event: EventRecord | EventLine, key: str, what: str) -> str:
-    """Return when something follows that the event names an instant for."""
-    if event.data.get(key) is None:
-        return ""
-    return f"; {what} in {max(0, int(event.data[key] or 0) - event.at_ms) / 1000:.1f} s"
-
-
-def _started(data: dict[str, str | int | float | bool | None]) -> str:
-    text = f"started: {data['tasks']} tasks in {data['phases']} phases"
-    if "from_session" in data:
-        where = f"kept from {data['from_session']}" if data["from_session"] else "given"
-        text += f", {data['tasks_kept']} {where}"
-    return text
-
-
-def _progress_text(kind: str, data: dict[str, str | int | float | bool | None]) -> str:
-    if kind == "plan_changed":
-        return f"runs {data['phases'] or 'everything that is left'}"
-    if kind == "checkpoint_taken":
-        return f"checkpoint {data['checkpoint']} taken as {data['name']}"
-    return f"phase {data['phase']} finished, checkpoint {data['checkpoint']}"
-
-
-def _healing(data: dict[str, str | int | float | bool | None]) -> str:
-    return f"; healing: {data['healing']}" if data.get("healing") else ""
 
 
 class Feed:
@@ -226,19 +104,6 @@ def _print_line(event: EventRecord) -> None:
 
 def _print_json(event: EventRecord) -> None:
     say(json_text(event_line(event)))
-
-
-def event_line(event: EventRecord) -> EventLine:
-    """Return an event as it is printed."""
-    return EventLine(
-        schema="maestro.event/1",
-        session_id=event.session_id,
-        sequence=event.sequence,
-        at_ms=event.at_ms,
-        kind=event.kind,
-        task_id=event.task_id,
-        data=event.data,
-    )
 
 
 @dataclass(slots=True)
