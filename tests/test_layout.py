@@ -23,7 +23,6 @@ PLATFORM = {
 FUNCTION_LINES_MAX = 60
 MODULE_LINES_MAX = 500
 TO_BE_SHORTENED = {
-    "_exit.py:_code_of",
     "run.py:command",
     "session.py:show",
     "top.py:_page",

@@ -2,6 +2,7 @@
 
 import traceback
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -44,11 +45,98 @@ class ExitCode(IntEnum):
     """SIGTERM. Otherwise as Ctrl-C."""
 
 
-def explain_error(error: Exception) -> tuple[ExitCode, str]:
-    """Return the exit code of an error and what to print for it.
+_OURS: Final = ("maestro_storage", "maestro_actors", "maestro_runtime")
 
-    The error classes are imported here, not above: whoever raised one has loaded them already.
-    """
+_ERRORS: Final[dict[ExitCode, tuple[str, ...]]] = {
+    ExitCode.USAGE: (
+        "ConfigError",
+        "BudgetInvalid",
+        "PriceTableInvalid",
+        "GlobEscapes",
+        "UnknownEngine",
+        "BudgetAmbiguous",
+        "SessionNameInvalid",
+        "LabelInvalid",
+        "PriorityInvalid",
+        "CursorInvalid",
+        "IdempotencyKeyInvalid",
+        "RequestIdInvalid",
+        "EngineNotReady",
+        "CheckNotReady",
+        "DirectoryUnusable",
+        "CheckpointNameInvalid",
+        "GivenMissing",
+        "InputsInvalid",
+        "LimitInvalid",
+        "PlanInvalid",
+        "PhaseNotReady",
+        "ContextUnreadable",
+        "AnswerInvalid",
+        "UsageInvalid",
+        "BackupTargetNotEmpty",
+        "RecordTooLarge",
+        "KeyTooLong",
+        "BundleInvalid",
+    ),
+    ExitCode.CANNOT_START: (
+        "StateNotWritable",
+        "StateTooNew",
+        "RecordTooNew",
+        "ContextTooNew",
+        "NetworkFileSystem",
+        "DaemonUnreachable",
+        "ProtocolMismatch",
+        "PeerRefused",
+        "RuntimeDraining",
+        "SessionLeftAlone",
+        "SocketInUse",
+        "SocketUnusable",
+    ),
+    ExitCode.OWNED: (
+        "StateOwned",
+        "OwnerFenced",
+        "SessionsNotHosted",
+    ),
+    ExitCode.NOT_FOUND: ("NotFound",),
+    ExitCode.CONFLICT: (
+        "SessionConflict",
+        "SessionExists",
+        "SessionBusy",
+        "SafeMode",
+        "IdempotencyConflict",
+        "HelpNotAwaited",
+        "TeamChangeRefused",
+        "VerbRefused",
+        "PhaseConflict",
+        "LedgerConflict",
+    ),
+    ExitCode.HELP_NEEDED: ("HelpNeeded",),
+    ExitCode.DAMAGED: (
+        "StateDamaged",
+        "RecordDamaged",
+        "SessionQuarantined",
+        "ArtifactMismatch",
+    ),
+    ExitCode.STORAGE_FAILED: (
+        "StoreFull",
+        "StoreFailed",
+        "QuotaExceeded",
+        "OutputFailed",
+        "ExportFailed",
+    ),
+    ExitCode.TRY_LATER: ("AdmissionRefused",),
+    ExitCode.NOT_FULFILLED: (
+        "ActorFailed",
+        "RuntimeStopped",
+    ),
+}
+"""By the names of their classes, or of what these derive from: none has to be loaded."""
+
+_CODES: Final = {name: code for code, names in _ERRORS.items() for name in names}
+
+
+def explain_error(error: Exception) -> tuple[ExitCode, str]:
+    """Return the exit code of an error and what to print for it."""
     code = _code_of(error)
     if code is None:
         lines = "".join(traceback.format_exception(error))
@@ -57,94 +145,5 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 
 
 def _code_of(error: Exception) -> ExitCode | None:
-    from maestro_actors import errors as actors
-    from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict, PriceTableInvalid
-    from maestro_runtime import config, errors, workspace
-    from maestro_runtime.checkpoints import errors as checkpoints
-    from maestro_runtime.cli._output import OutputFailed
-    from maestro_runtime.daemon import errors as daemon
-    from maestro_runtime.engines import errors as engines
-    from maestro_runtime.team_engine import errors as team_engine
-    from maestro_runtime.wire import errors as wire
-    from maestro_storage import errors as storage
-
-    table: dict[ExitCode, tuple[type[Exception], ...]] = {
-        ExitCode.USAGE: (
-            config.ConfigError,
-            BudgetInvalid,
-            PriceTableInvalid,
-            workspace.GlobEscapes,
-            engines.UnknownEngine,
-            errors.BudgetAmbiguous,
-            errors.SessionNameInvalid,
-            errors.LabelInvalid,
-            errors.PriorityInvalid,
-            errors.CursorInvalid,
-            errors.IdempotencyKeyInvalid,
-            errors.RequestIdInvalid,
-            errors.EngineNotReady,
-            errors.CheckNotReady,
-            errors.DirectoryUnusable,
-            errors.CheckpointNameInvalid,
-            errors.GivenMissing,
-            errors.InputsInvalid,
-            actors.LimitInvalid,
-            actors.PlanInvalid,
-            actors.PhaseNotReady,
-            team_engine.ContextUnreadable,
-            actors.AnswerInvalid,
-            actors.UsageInvalid,
-            storage.BackupTargetNotEmpty,
-            storage.RecordTooLarge,
-            storage.KeyTooLong,
-            checkpoints.BundleInvalid,
-        ),
-        ExitCode.CANNOT_START: (
-            storage.StateNotWritable,
-            storage.StateTooNew,
-            storage.RecordTooNew,
-            team_engine.ContextTooNew,
-            storage.NetworkFileSystem,
-            wire.DaemonUnreachable,
-            wire.ProtocolMismatch,
-            wire.PeerRefused,
-            errors.RuntimeDraining,
-            errors.SessionLeftAlone,
-            daemon.SocketInUse,
-            daemon.SocketUnusable,
-        ),
-        ExitCode.OWNED: (storage.StateOwned, storage.OwnerFenced, wire.SessionsNotHosted),
-        ExitCode.NOT_FOUND: (storage.NotFound,),
-        ExitCode.CONFLICT: (
-            errors.SessionConflict,
-            errors.SessionExists,
-            errors.SessionBusy,
-            errors.SafeMode,
-            errors.IdempotencyConflict,
-            actors.HelpNotAwaited,
-            actors.TeamChangeRefused,
-            actors.VerbRefused,
-            actors.PhaseConflict,
-            LedgerConflict,
-        ),
-        ExitCode.HELP_NEEDED: (errors.HelpNeeded,),
-        ExitCode.DAMAGED: (
-            storage.StateDamaged,
-            storage.RecordDamaged,
-            storage.SessionQuarantined,
-            checkpoints.ArtifactMismatch,
-        ),
-        ExitCode.STORAGE_FAILED: (
-            storage.StoreFull,
-            storage.StoreFailed,
-            storage.QuotaExceeded,
-            OutputFailed,
-            checkpoints.ExportFailed,
-        ),
-        ExitCode.TRY_LATER: (errors.AdmissionRefused,),
-        ExitCode.NOT_FULFILLED: (errors.ActorFailed, errors.RuntimeStopped),
-    }
-    for code, kinds in table.items():
-        if isinstance(error, kinds):
-            return code
-    return None
+    names = (kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(_OURS))
+    return next((_CODES[name] for name in names if name in _CODES), None)

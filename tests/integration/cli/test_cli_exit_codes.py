@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,11 @@ from command_line import CommandLine
 from maestro_actors.errors import InternalError, UsageInvalid
 from maestro_actors.ledger.errors import LedgerConflict
 from maestro_runtime import config, errors, workspace
-from maestro_runtime.cli._exit import ExitCode, _code_of, explain_error
+from maestro_runtime.cli._exit import _CODES, ExitCode, _code_of, explain_error
 from maestro_runtime.cli._output import OutputFailed
 from maestro_runtime.engines import errors as engines
 from maestro_runtime.wire import errors as wire
+from maestro_runtime.wire.faults import _MODULES as MODULES
 from maestro_storage import Store
 from maestro_storage import errors as storage
 
@@ -132,6 +134,22 @@ def test_every_error_of_the_packages_has_an_exit_code_or_is_internal(
     code = _code_of(kind.__new__(kind))
 
     assert (code is None) == issubclass(kind, INTERNAL)
+
+
+def test_each_name_with_an_exit_code_is_that_of_one_error_class() -> None:
+    known = [
+        item.__name__
+        for module in (*MODULES, "maestro_runtime.daemon.errors", "maestro_runtime.cli._output")
+        for item in vars(import_module(module)).values()
+        if isinstance(item, type) and issubclass(item, Exception) and _is_defined_in(item, module)
+    ]
+
+    assert {name: known.count(name) for name in _CODES} == dict.fromkeys(_CODES, 1)
+
+
+def _is_defined_in(kind: type, module: str) -> bool:
+    # What a package exports is defined below it.
+    return kind.__module__.startswith(module)
 
 
 @pytest.mark.parametrize(
