@@ -164,4 +164,5 @@ def engine_desk(
     registry = EngineRegistry((*builtin, *options.engines))
     driver = partial(Driver, state_id, redactor=redactor)
     mender = FileMender(driver(), (*BUILT_IN, *options.fixes))
-    return EngineDesk(system, EngineHost(registry, Checks(driver()), mender), registry, redactor)
+    host = EngineHost(registry, Checks(driver()), mender, system.lane)
+    return EngineDesk(system, host, registry, redactor)

@@ -166,6 +166,7 @@ class Runtime(Proxies):
             options=options.store,
             ports=StorePorts(
                 deliver=self.system.deliver,
+                gathering=self._lane.gathering,
                 on_events=self._publish,
                 on_failure=self._fail,
                 observer=options.observer,

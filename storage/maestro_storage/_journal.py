@@ -254,10 +254,11 @@ class Journal:
     def _let_out(self, batch: list[_Entry], events: list[EventRecord]) -> None:
         """Deliver, acknowledge and tell what has become durable."""
         deliver = self._ports.deliver
-        for work, _, _ in batch:
-            if isinstance(work, Transition):
-                for delivery in work.deliveries:
-                    deliver(delivery.address, delivery.message)
+        with self._ports.gathering():
+            for work, _, _ in batch:
+                if isinstance(work, Transition):
+                    for delivery in work.deliveries:
+                        deliver(delivery.address, delivery.message)
         for _, future, _ in batch:
             if future is not None:
                 future.set_result(None)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,8 @@ class StorePorts:
 
     deliver: Callable[[str, bytes], None] = _deliver_nowhere
     """Called with address and message of each delivery, in order, once it is durable."""
+    gathering: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered around all deliveries of a commit, so that who gets them is woken once."""
     on_events: Callable[[list[EventRecord]], None] | None = None
     """Called with the numbered events of each commit, after its deliveries and futures."""
     on_degraded: Callable[[str], None] | None = None

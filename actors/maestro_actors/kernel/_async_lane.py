@@ -8,14 +8,14 @@ import os
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from maestro_actors.kernel._lane import CLOSE_SECONDS, SLICE_SECONDS, Lane, here
 from maestro_actors.kernel.errors import BlockingOnLoop, LaneClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from maestro_actors.kernel._keeper import Awaited, Turn
@@ -43,7 +43,7 @@ class AsyncLane(Lane):
         self._bell = -1
         """An eventfd that wakes the loop for `_pump`, with half of the system calls that
         `call_soon_threadsafe` makes."""
-        self._last_act: Callable[[], None] | None = None
+        self._acts: list[Callable[[], None]] = []
         """What is to be done before the lane rests; only touched on the loop."""
         self._closed = False
         self._tasks: dict[asyncio.Task[Any], Mailbox] = {}
@@ -70,15 +70,11 @@ class AsyncLane(Lane):
             self._running_loop().call_soon_threadsafe(callback, *args)
 
     def before_rest(self, act: Callable[[], None]) -> bool:
-        """Call `act` once, when no actor waits for a turn any more, or after a slice.
-
-        For what is better done once for all turns before it; it takes the place of an act that
-        waits already. False, and nothing is called, on any other thread than this lane's, and if
-        the lane is closed.
-        """
+        """See `Lane.before_rest`."""
         if here.lane is not self:
             return False
-        self._last_act = act
+        if act not in self._acts:
+            self._acts.append(act)
         if self._resting:
             try:
                 self._wake()
@@ -92,6 +88,20 @@ class AsyncLane(Lane):
         self._ready.append(mailbox)
         if self._resting:
             self._wake()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """See `Lane.gathering`: who says that the pump is going to run has to ring for it."""
+        with self._lock:
+            claimed = self._resting and not self._closed and self._loop is not None
+            if claimed:
+                self._resting = False
+        try:
+            yield
+        finally:
+            with self._lock:
+                if claimed and not self._closed:
+                    os.eventfd_write(self._bell, 1)
 
     def _wake(self) -> None:
         """Have the pump called, unless somebody else did."""
@@ -190,7 +200,7 @@ class AsyncLane(Lane):
         now = time.monotonic()
         until = now + SLICE_SECONDS
         while now <= until:
-            if not self._ready and self._last_act is not None:
+            if not self._ready and self._acts:
                 self._act()
             if not self._ready:
                 # From here on, whoever submits wakes the loop.
@@ -199,18 +209,18 @@ class AsyncLane(Lane):
                     return
             self._give_turn(self._ready.popleft(), now)
             now = time.monotonic()
-        if self._last_act is not None:
+        if self._acts:
             self._act()
         asyncio.get_running_loop().call_soon(self._pump)
 
     def _act(self) -> None:
         """Do what was to be done before the lane rests."""
-        act, self._last_act = self._last_act, None
-        try:
-            if act is not None:
+        acts, self._acts = self._acts, []
+        for act in acts:
+            try:
                 act()
-        except Exception:  # noqa: BLE001 - logged; the loop has others to serve
-            _log.exception("What lane %s was to do before it rests failed:", self.name)
+            except Exception:  # noqa: BLE001 - logged; the loop has others to serve
+                _log.exception("What lane %s was to do before it rests failed:", self.name)
 
     def _rouse(self) -> bool:
         """Take up the pumping again; False if somebody else has asked for it, or the lane ends."""

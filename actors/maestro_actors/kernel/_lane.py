@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from maestro_actors.kernel._mailbox import Mailbox
@@ -33,6 +35,23 @@ class Lane(abc.ABC):
         Raises:
             LaneClosed: The lane runs nothing any more.
         """
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Enclose sending several messages: the lane is woken once for all of them, at the end.
+
+        Do not wait inside for anything that the lane does. Any thread.
+        """
+        return nullcontext()
+
+    def before_rest(self, act: Callable[[], None]) -> bool:  # noqa: ARG002 - of those that can
+        """Call `act` once, when no actor waits for a turn any more, or after a slice.
+
+        For what is better done once for all turns before it, such as waking another thread, which
+        would only wait for the interpreter meanwhile. An act that waits already is not called
+        twice. False, and nothing is called, on any other thread than that of a lane with one
+        loop, and if the lane is closed.
+        """
+        return False
 
     @property
     @abc.abstractmethod

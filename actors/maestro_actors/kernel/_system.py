@@ -59,7 +59,8 @@ class ActorSystem:
         self.clock = clock
         self.dead_letters = DeadLetters()
         self.timers = Timers(clock, self.deliver)
-        self._lane = lane
+        self.lane: Final = lane
+        """Where actors run whose class names no other."""
         self._on_escalation = on_escalation
         self._directory = Directory()
 
@@ -92,7 +93,7 @@ class ActorSystem:
             Exception: What the constructor raises; then nobody lives at `address`.
         """
         seat = Seat(self, supervision, args, kwargs)
-        mailbox = Mailbox(lane or actor_class.lane or self._lane, address, actor_class, seat)
+        mailbox = Mailbox(lane or actor_class.lane or self.lane, address, actor_class, seat)
         self._directory.add(mailbox)
         try:
             actor = actor_class._create(mailbox, args, kwargs)  # noqa: SLF001 - of this package
@@ -186,7 +187,7 @@ class ActorSystem:
     @property
     def queue_length(self) -> int:
         """Actors that wait for a turn on the lane of this system."""
-        return self._lane.queue_length
+        return self.lane.queue_length
 
     def dump_actors(self) -> list[ActorDump]:
         """Return what each actor is doing, first spawned first: a glance, not a snapshot."""

@@ -7,10 +7,12 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.kernel import Lane, ThreadLane
 from maestro_actors.whereabouts import stand
 from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call, Workshop
@@ -40,6 +42,8 @@ class EngineHost:
         registry: Where the engines are found.
         checker: Evaluates the checks of contracts; without one they are never fulfilled.
         mender: Repairs files before they are judged for good; without one nobody does.
+        lane: Of the actors that submit and are answered: they are woken once for all answers that
+            come together, and the host once for all they submit in turn.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class EngineHost:
         registry: EngineRegistry,
         checker: Checker | None = None,
         mender: Mender | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self._workshop = Workshop(registry, checker, mender)
         self._lock = threading.Lock()
@@ -55,6 +60,9 @@ class EngineHost:
         self._told: dict[str, bool] = {}
         """Unanswered calls that were told to end, and whether they are waited for no longer."""
         self._inbox: list[Callable[[], None]] = []
+        self._ended: list[tuple[str, Outcome]] = []
+        """Calls that have ended since the loop was last asked to answer them."""
+        self._lane = lane or ThreadLane("nobody")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -147,6 +155,8 @@ class EngineHost:
         with self._lock:
             if not self._closed and self._loop is not None:
                 self._grace_seconds = grace_seconds
+                # First what was posted, for which nobody may have rung yet.
+                self._ring()
                 self._loop.call_soon_threadsafe(self._closing.set)
             self._closed = True
         if self._thread is not None:
@@ -173,8 +183,17 @@ class EngineHost:
             # Only now: where no thread can be started, nothing must be left to one.
             self._loop, self._thread = loop, thread
         if not self._inbox:
-            self._loop.call_soon_threadsafe(self._drain)
+            ring = self._ring
+            if not self._lane.before_rest(ring):
+                ring()
         self._inbox.append(action)
+
+    def _ring(self) -> None:
+        """Have the loop look for what was posted."""
+        if self._loop is not None:
+            # If it has ended meanwhile, all calls have been answered.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         """Run what was posted, in order."""
@@ -201,6 +220,7 @@ class EngineHost:
             if helper is not None:
                 self._keep(helper.close())
         await self._settle(CLOSE_SECONDS)
+        self._answer_ended()
         for call_id in list(self._calls):
             evidence = ("engine host was closed", "engine did not stop")
             self._answer(call_id, Outcome(failure="interrupted", evidence=evidence))
@@ -229,7 +249,20 @@ class EngineHost:
     async def _serve(self, call_id: str, call: Call) -> None:
         """Run one call and answer it."""
         stand(call.whereabouts)
-        self._answer(call_id, await call.outcome())
+        outcome = await call.outcome()
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._answer_ended)
+        self._ended.append((call_id, outcome))
+
+    def _answer_ended(self) -> None:
+        """Answer the calls that have ended in one pass of the loop."""
+        ended, self._ended = self._ended, []
+        with self._lane.gathering():
+            for call_id, outcome in ended:
+                try:
+                    self._answer(call_id, outcome)
+                except Exception as error:  # noqa: BLE001 - reported; the others have to be answered
+                    _report(f"call {call_id} cannot be answered", error)
 
     def _answer(self, call_id: str, outcome: Outcome) -> None:
         """Reply to a call, unless that has been done."""

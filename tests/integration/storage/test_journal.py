@@ -1,8 +1,9 @@
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 import lmdb
 import pytest
@@ -118,6 +119,33 @@ def test_deliveries_keep_the_order_of_the_appends(
     store.close()
 
     assert received == [str(number).encode() for number in range(3000)]
+
+
+def test_deliveries_of_a_commit_are_gathered_and_the_acknowledgements_follow(
+    open_store: Callable[..., Store], make_task: Callable[..., Transition]
+) -> None:
+    happened: list[str] = []
+    over = threading.Event()
+
+    def acknowledged(_: object) -> None:
+        happened.append("acknowledged")
+        over.set()
+
+    @contextmanager
+    def gathering() -> Iterator[None]:
+        happened.append("begin")
+        yield
+        happened.append("end")
+
+    store = open_store(
+        deliver=lambda _, message: happened.append(message.decode()), gathering=gathering
+    )
+    future = store.journal.commit(delivering(make_task(1), "one", "two"))
+    future.add_done_callback(acknowledged)
+    assert over.wait(WAIT_SECONDS)
+    store.close()
+
+    assert happened == ["begin", "one", "two", "end", "acknowledged"]
 
 
 def test_histories_are_gapless_under_concurrent_appenders_and_across_restarts(

@@ -407,3 +407,69 @@ def test_an_act_that_fails_is_logged_and_the_lane_goes_on(
 
     assert ref.ask(lambda: 7, timeout=5) == 7
     assert "What lane io was to do before it rests failed" in caplog.text
+
+
+def test_acts_of_several_are_done_each_once_though_one_fails(async_lane: AsyncLane) -> None:
+    done: list[str] = []
+    ref = _doer(async_lane)
+
+    def fail() -> None:
+        done.append("failed")
+        raise RuntimeError("broken")
+
+    def act() -> None:
+        done.append("act")
+
+    def turn() -> None:
+        for each in (fail, act, act):
+            async_lane.before_rest(each)
+
+    ref.ask(turn, timeout=5)
+    _passed(async_lane)
+
+    assert done == ["failed", "act"]
+
+
+def _passed(lane: AsyncLane) -> None:
+    """Wait until the loop has done what was asked of it so far."""
+    passed = threading.Event()
+    lane.call_soon(passed.set)
+    assert passed.wait(5)
+
+
+def test_what_is_gathered_is_handled_once_all_of_it_is_there(async_lane: AsyncLane) -> None:
+    handled: list[int] = []
+    ref = _doer(async_lane)
+    ref.ask(lambda: None, timeout=5)
+    _passed(async_lane)
+
+    with async_lane.gathering():
+        for number in range(3):
+            ref.tell(lambda number=number: handled.append(number))
+            _passed(async_lane)
+        seen_before = list(handled)
+
+    ref.ask(lambda: None, timeout=5)
+    assert seen_before == []
+    assert handled == [0, 1, 2]
+
+
+def test_gathering_for_a_lane_that_is_closed_meanwhile_leaves_nobody_waiting(
+    async_lane: AsyncLane,
+) -> None:
+    ref = _doer(async_lane)
+    ref.ask(lambda: None, timeout=5)
+
+    with async_lane.gathering():
+        asked = ref.ask(lambda: None, block=False)
+        async_lane.close()
+
+    with pytest.raises(pykka.ActorDeadError):
+        asked.get(timeout=5)
+
+
+def test_gathering_before_the_first_actor_starts_no_thread(async_lane: AsyncLane) -> None:
+    with async_lane.gathering():
+        pass
+
+    assert _threads_of(async_lane.name) == []
