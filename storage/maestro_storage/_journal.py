@@ -68,9 +68,10 @@ class Journal:
         """The last batch was a single transition, and quickly durable."""
         self._closing = False
         self._failure: StorageError | None = None
-        lock = threading.Lock()
-        self._arrived = threading.Condition(lock)
-        self._drained = threading.Condition(lock)
+        self._lock = threading.Lock()
+        """Of both conditions: taken as it is, it costs half of what they take for it."""
+        self._arrived = threading.Condition(self._lock)
+        self._drained = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name="maestro-journal", daemon=True)
         self._thread.start()
 
@@ -100,7 +101,7 @@ class Journal:
         return, delivered and told, unless the journal has failed. Never raises what the writer
         thread would not.
         """
-        with self._arrived:
+        with self._lock:
             if not self._idle or not self._queue:
                 return
             self._idle = False
@@ -112,7 +113,7 @@ class Journal:
         try:
             self._write(batch)
         finally:
-            with self._arrived:
+            with self._lock:
                 self._stand_in = None
                 if self._queue or self._closing or self._failure is not None:
                     self._arrived.notify()
@@ -138,7 +139,7 @@ class Journal:
     @property
     def is_idle(self) -> bool:
         """Whether all that was handed in is durable, delivered, acknowledged and told."""
-        with self._arrived:
+        with self._lock:
             return self._idle and not self._queue
 
     def remove(self, session_id: str, along: Transition | None = None) -> Future[None]:
@@ -166,7 +167,7 @@ class Journal:
 
     def close(self) -> None:
         """Refuse new work, write what is queued, end the writer thread. Not from a port."""
-        with self._arrived:
+        with self._lock:
             self._closing = True
             self._arrived.notify()
             self._drained.notify_all()
@@ -181,7 +182,7 @@ class Journal:
 
     def _submit(self, work: Work, future: Future[None] | None, size: int, *, wake: bool) -> None:
         self._environment.check_usable()
-        with self._arrived:
+        with self._lock:
             while self._is_crowded(size):
                 self._drained.wait()
             if self._failure is not None:
@@ -229,7 +230,7 @@ class Journal:
 
     def _take(self) -> list[_Entry]:
         """Wait for work and return a batch of it; nothing once the journal is closed or failed."""
-        with self._arrived:
+        with self._lock:
             while self._stand_in is not None or not self._queue:
                 if self._stand_in is None:
                     if self._closing or self._failure is not None:
@@ -268,7 +269,7 @@ class Journal:
     def _fail(self, error: Exception, batch: list[_Entry]) -> None:
         """Stop for good and tell everybody who waits."""
         failure = self._failure_from(error)
-        with self._arrived:
+        with self._lock:
             self._failure = failure
             abandoned = [*batch, *self._queue]
             self._queue.clear()

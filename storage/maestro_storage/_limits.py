@@ -6,9 +6,9 @@ import msgspec
 
 from maestro_storage._environment import RECORD_DATABASES
 from maestro_storage._seal import HEADER_BYTES
-from maestro_storage.errors import KeyTooLong, NotFound, RecordTooLarge
+from maestro_storage.errors import KeyTooLong, NotFound, RecordTooLarge, StorageError
 from maestro_storage.records import KEY_BYTES_MAX, NAME_BYTES_MAX, EventRecord
-from maestro_storage.transition import Transition
+from maestro_storage.transition import Change, Transition
 
 RECORD_BYTES_MAX: Final = 1 << 20
 """Largest stored record, its header included (1 MiB)."""
@@ -16,8 +16,11 @@ RECORD_BYTES_MAX: Final = 1 << 20
 PAYLOAD_BYTES_MAX: Final = 16 << 20
 """Largest payload (16 MiB)."""
 
-_EVENT_NUMBERS_BYTES: Final = 32
-"""At least what sequence, epoch and array header add to an encoded event."""
+_EVENT_BYTES: Final = HEADER_BYTES + 32
+"""At least what header, sequence, epoch and array header add to an encoded event."""
+
+_NAME_CHARACTERS_SURE: Final = NAME_BYTES_MAX // 4
+"""As many take no more than `NAME_BYTES_MAX`, whatever they are."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _databases: Final = frozenset(RECORD_DATABASES)
@@ -32,23 +35,37 @@ def checked_bytes(transition: Transition) -> int:
     """
     size = 0
     for change in transition.changes:
-        if change.database not in _databases:
-            raise NotFound("database", change.database)
-        if not 0 < len(change.key) <= KEY_BYTES_MAX:
-            raise KeyTooLong(change.database, len(change.key), KEY_BYTES_MAX)
-        length = len(change.body or b"") + HEADER_BYTES
-        if length > RECORD_BYTES_MAX:
-            raise RecordTooLarge(change.database, length, RECORD_BYTES_MAX)
+        body = change.body
+        length = HEADER_BYTES if body is None else HEADER_BYTES + len(body)
+        if (
+            length > RECORD_BYTES_MAX
+            or not 0 < len(change.key) <= KEY_BYTES_MAX
+            or change.database not in _databases
+        ):
+            raise _fault(change, length)
         size += length
     for event in transition.events:
-        _check_session(EventRecord.DATABASE, event.session_id)
-        length = len(_encode(event)) + _EVENT_NUMBERS_BYTES + HEADER_BYTES
+        session_id = event.session_id
+        if not session_id or len(session_id) > _NAME_CHARACTERS_SURE:
+            _check_session(EventRecord.DATABASE, session_id)
+        length = _EVENT_BYTES + len(_encode(event))
         if length > RECORD_BYTES_MAX:
             raise RecordTooLarge(EventRecord.DATABASE, length, RECORD_BYTES_MAX)
         size += length
     for delivery in transition.deliveries:
         size += len(delivery.message)
-    return size + _payload_bytes(transition)
+    if transition.payloads or transition.releases:
+        size += _payload_bytes(transition)
+    return size
+
+
+def _fault(change: Change, length: int) -> StorageError:
+    """Return why a change can never be stored."""
+    if change.database not in _databases:
+        return NotFound("database", change.database)
+    if not 0 < len(change.key) <= KEY_BYTES_MAX:
+        return KeyTooLong(change.database, len(change.key), KEY_BYTES_MAX)
+    return RecordTooLarge(change.database, length, RECORD_BYTES_MAX)
 
 
 def _payload_bytes(transition: Transition) -> int:

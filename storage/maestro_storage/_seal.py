@@ -4,6 +4,7 @@ LMDB has no page checksums, so this digest is what finds a flipped bit, and a va
 under a key it was not written for.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
@@ -25,14 +26,24 @@ def session_of(database: str, key: bytes) -> str:
     return name.decode(errors="replace") if separator else ""
 
 
-def seal(database: str, key: bytes, version: int, body: bytes) -> bytes:
-    """Return `body` as it is stored under `key`.
+def sealer(database: str) -> Callable[[bytes, int, bytes], bytes]:
+    """Return what seals the values of one database: from key, version and body to what is stored.
 
     Layout: SHA-256 (32 bytes) over database name, zero byte, key, version and body; then the
     version (2 bytes, big-endian); then the body.
     """
-    versioned = version.to_bytes(VERSION_BYTES, "big") + body
-    return sha256(database.encode() + b"\0" + key + versioned).digest() + versioned
+    prefix = database.encode() + b"\0"
+
+    def seal(key: bytes, version: int, body: bytes) -> bytes:
+        versioned = version.to_bytes(VERSION_BYTES, "big") + body
+        return sha256(prefix + key + versioned).digest() + versioned
+
+    return seal
+
+
+def seal(database: str, key: bytes, version: int, body: bytes) -> bytes:
+    """Return `body` as it is stored under `key`, see `sealer`."""
+    return sealer(database)(key, version, body)
 
 
 def unseal(database: str, key: bytes, sealed: bytes, known_version: int) -> tuple[int, bytes]:

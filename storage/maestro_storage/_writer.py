@@ -1,5 +1,6 @@
 """Writing a batch: many transitions, one LMDB transaction."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ from maestro_storage import _payloads, _retention
 from maestro_storage._environment import Environment, Transaction
 from maestro_storage._ports import CommitObserver
 from maestro_storage._repository import Decoder
-from maestro_storage._seal import seal
+from maestro_storage._seal import sealer
 from maestro_storage._tidying import Tidying, tidy
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
 from maestro_storage.transition import Change, Event, Transition
@@ -31,7 +32,7 @@ class Removal(msgspec.Struct, frozen=True):
 
 Work = Transition | Removal | Tidying
 
-Rows = dict[str, dict[bytes, Change]]
+Rows = defaultdict[str, dict[bytes, Change]]
 """What a transaction still has to write, by database and key. Of the changes of one key only the
 last is written: a counter that all of a batch has moved becomes one row."""
 
@@ -60,19 +61,20 @@ class Writer:
         number = self._commit_count + 1
         events: list[EventRecord] = []
         sequences: dict[str, int] = {}
-        rows: Rows = {}
+        rows: Rows = defaultdict(dict)
         with environment.env.begin(write=True) as txn:
             environment.check_epoch(txn, self._epoch)
             for work in batch:
                 if isinstance(work, Transition):
                     for change in work.changes:
-                        rows.setdefault(change.database, {})[change.key] = change
+                        rows[change.database][change.key] = change
                     if work.payloads or work.releases:
                         self._refer(txn, work, rows)
                     for event in work.events:
                         record = self._numbered(txn, event, sequences)
-                        row = Change(_EVENTS, record.key, EventRecord.VERSION, _encode(record))
-                        rows.setdefault(_EVENTS, {})[row.key] = row
+                        key = record.key
+                        row = Change(_EVENTS, key, EventRecord.VERSION, _encode(record))
+                        rows[_EVENTS][key] = row
                         events.append(record)
                 elif isinstance(work, Removal):
                     self._put(txn, rows)
@@ -93,14 +95,13 @@ class Writer:
     def _put(self, txn: Transaction, rows: Rows) -> None:
         """Write the rows, in the order of their keys, and forget them."""
         for name, changes in rows.items():
-            database = self._environment.databases[name]
+            database, seal = self._environment.databases[name], sealer(name)
             sealed = []
-            for key in sorted(changes):
-                change = changes[key]
+            for key, change in sorted(changes.items()):
                 if change.body is None:
                     txn.delete(key, db=database)
                 else:
-                    sealed.append((key, seal(name, key, change.version, change.body)))
+                    sealed.append((key, seal(key, change.version, change.body)))
             if sealed:
                 txn.cursor(db=database).putmulti(sealed)
         rows.clear()
@@ -110,7 +111,7 @@ class Writer:
         databases = self._environment.databases
         for payload in work.payloads:
             for change in _payloads.kept(txn, databases, payload):
-                rows.setdefault(change.database, {})[change.key] = change
+                rows[change.database][change.key] = change
         if work.releases:
             # Whether a payload goes depends on the references that are there.
             self._put(txn, rows)
@@ -147,4 +148,4 @@ class Writer:
             _retention.remove(txn, databases, work.session_id)
             sequences[work.session_id] = 0
             for change in work.along.changes:
-                rows.setdefault(change.database, {})[change.key] = change
+                rows[change.database][change.key] = change
