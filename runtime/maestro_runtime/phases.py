@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Iterable
 from typing import Any, Final
 
 from maestro_actors.kernel import LaneFuture
@@ -101,10 +101,11 @@ class PhaseWatch:
         ended.add_done_callback(end)
         return settled
 
-    def note(self, event: EventRecord) -> None:
-        """Take notice of a durable event of any kind."""
-        if event.kind in _KINDS and event.session_id in self._waiting:
-            self._look(event.session_id)
+    def note(self, events: Iterable[EventRecord]) -> None:
+        """Take notice of durable events of any kind."""
+        for event in events:
+            if event.kind in _KINDS and event.session_id in self._waiting:
+                self._look(event.session_id)
 
     def _look(self, session_id: str) -> None:
         record = self._store.require_session(session_id)

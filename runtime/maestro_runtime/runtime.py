@@ -274,11 +274,11 @@ class Runtime(Proxies):
         self._resources.close()
 
     def _publish(self, events: list[EventRecord]) -> None:
+        self._listeners.tell(*events)
+        self._help.note(events)
+        self._planner.watch.note(events)
+        self.news.note(events)
         for event in events:
-            self._listeners.tell(event)
-            self._help.note(event)
-            self._planner.watch.note(event)
-            self.news.note(event)
             if event.kind == "session_rerun":
                 self._running.turned(event.session_id)
             elif event.kind in _ENDS:

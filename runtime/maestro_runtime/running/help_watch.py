@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from maestro_storage.records import EventRecord, OutboxRecord
@@ -21,12 +21,14 @@ class HelpWatch:
         self._answers: Counter[tuple[str, str]] = Counter()
         self._failure: BaseException | None = None
 
-    def note(self, event: EventRecord) -> None:
-        """Take notice of a durable event of any kind."""
-        if event.kind in _KINDS:
-            with self._changed:
-                self._answers[event.session_id, event.task_id] += event.kind == "task_answered"
-                self._changed.notify_all()
+    def note(self, events: Iterable[EventRecord]) -> None:
+        """Take notice of durable events of any kind."""
+        for event in events:
+            if event.kind in _KINDS:
+                with self._changed:
+                    answered = event.kind == "task_answered"
+                    self._answers[event.session_id, event.task_id] += answered
+                    self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
         """Nothing becomes durable any more: whoever waits, now or later, gets the error."""

@@ -25,11 +25,12 @@ class Listeners(Generic[T]):
         """Call `listener` with everything from now on."""
         self._listeners.append(listener)
 
-    def tell(self, news: T) -> None:
-        """Call all listeners; never raises."""
+    def tell(self, *news: T) -> None:
+        """Call all listeners with each of the news, one listener after the other; never raises."""
         for listener in list(self._listeners):
             try:
-                listener(news)
+                for each in news:
+                    listener(each)
             except Exception:  # noqa: BLE001 - foreign code, on a thread that must go on
                 _log.exception("a listener failed and is not called again: %r", listener)
                 self._listeners.remove(listener)

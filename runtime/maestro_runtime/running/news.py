@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -30,9 +30,10 @@ class EventNews:
         self._waiting: WeakValueDictionary[str, LaneFuture[None]] = WeakValueDictionary()
         """Held by those who wait: nothing is kept of a session that nobody follows any more."""
 
-    def note(self, event: EventRecord) -> None:
-        """Take notice of a durable event; costs next to nothing where nobody waits."""
-        self.wake(event.session_id)
+    def note(self, events: Iterable[EventRecord]) -> None:
+        """Take notice of durable events; costs next to nothing where nobody waits."""
+        for session_id in {event.session_id for event in events}:
+            self.wake(session_id)
 
     def wake(self, session_id: str) -> None:
         """Have everybody look who waits for a session."""
