@@ -4,6 +4,7 @@ The engine itself lives in the runtime; actors only see its outcome. Everything 
 plain data, so an outcome can be journalled and can cross a process boundary.
 """
 
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -71,12 +72,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             UsageInvalid: A figure is not an integer of at least 0, or beyond belief, or a part
                 exceeds its whole.
         """
-        for name in _FIGURES:
-            figure = getattr(self, name)
-            if type(figure) is not int or figure < 0:
-                raise UsageInvalid(name, "must be an integer of at least 0", figure)
-            if figure > FIGURE_MAX:
-                raise UsageInvalid(name, f"must be at most {FIGURE_MAX}", figure)
+        figures = _figures_of(self)
+        # All at once, as each call is looked at; which one it was is asked of those that are wrong.
+        if set(map(type, figures)) != _INTEGERS or min(figures) < 0 or max(figures) > FIGURE_MAX:
+            raise _figure_fault(self)
         cached = self.cache_read_tokens + self.cache_write_tokens
         if cached > self.input_tokens:
             rule = f"must have the cached {cached} tokens in it"
@@ -92,6 +91,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 _FIGURES: Final = tuple(name for name in Usage.__struct_fields__ if name != "basis")
+_figures_of: Final = attrgetter(*_FIGURES)
+_INTEGERS: Final = {int}
+
+
+def _figure_fault(usage: Usage) -> UsageInvalid:
+    """Return what is wrong with the first figure that is no count."""
+    for name in _FIGURES:
+        figure = getattr(usage, name)
+        if type(figure) is not int or figure < 0:
+            return UsageInvalid(name, "must be an integer of at least 0", figure)
+        if figure > FIGURE_MAX:
+            return UsageInvalid(name, f"must be at most {FIGURE_MAX}", figure)
+    raise RuntimeError(f"every figure of {usage!r} is a count")
 
 
 class Estimate(NamedTuple):

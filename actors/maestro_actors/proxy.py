@@ -6,7 +6,7 @@ through a socket carries the requests of the same proxies elsewhere.
 """
 
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import msgspec
 import pykka
@@ -32,14 +32,13 @@ class Channel(Protocol):
 class LocalChannel:
     """The channel to the actors of this process."""
 
-    __slots__ = ("_system",)
+    __slots__ = ("_system", "tell")
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
-
-    def tell(self, address: str, message: Message) -> None:
-        """Put the message itself into the mailbox at `address`."""
-        self._system.deliver(address, message)
+        # Not a method around it: this is the way of each message.
+        self.tell: Final[Callable[[str, Message], None]] = system.deliver
+        """Put the message itself into the mailbox at an address."""
 
     def ask(self, address: str, message: bytes) -> pykka.Future[bytes]:
         """Put the message into the mailbox; the future may be awaited or waited for.

@@ -215,19 +215,14 @@ class Mailbox:
 
     def take(self) -> Letter | None:
         """Return the next message of this turn; None ends the turn."""
-        batch = self._batch
-        left = self._left
-        # The common case first: inside a batch, no order, and the clock not due.
-        if batch and left & _CLOCK_MASK and not self._halted:
-            self._left = left - 1
-            return batch.pop()
         if self._halted:
             return self._take_order()
-        if left <= 0 or (not left & _CLOCK_MASK and time.monotonic() > self._until):
+        left = self._left
+        if not left & _CLOCK_MASK and (left <= 0 or time.monotonic() > self._until):
             return None
         self._left = left - 1
-        if batch:
-            return batch.pop()
+        if self._batch:
+            return self._batch.pop()
         return self._refill() if self._incoming else None
 
     def finish(self) -> None:
