@@ -23,8 +23,6 @@ PLATFORM = {
 FUNCTION_LINES_MAX = 60
 MODULE_LINES_MAX = 500
 TO_BE_SHORTENED = {
-    "run.py:command",
-    "session.py:show",
     "top.py:_page",
 }
 """Functions that are still longer."""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -14,6 +14,11 @@ from maestro_runtime.cli._options import (
     stop_options,
     timeout_option,
 )
+
+if TYPE_CHECKING:
+    from maestro_actors.team import Team
+    from maestro_runtime.config import Flags
+    from maestro_runtime.given import Given
 
 
 @click.command(
@@ -113,29 +118,15 @@ def command(
     """
     from maestro_runtime.cli._plan import plan_from
     from maestro_runtime.cli._session_run import detached, run_session
-    from maestro_runtime.config import (
-        Flags,
-        load_team,
-        read_context_text,
-        read_requirement,
-        resolve_settings,
-    )
-    from maestro_runtime.given import Given, read_given_context
+    from maestro_runtime.config import Flags
     from maestro_runtime.labels import read_labels
     from maestro_runtime.session import SessionOrder
     from maestro_runtime.wire.session_order import start_of
 
     flags = Flags(state_dir=state_dir, max_attempts=max_attempts, token_budget=token_budget)
-    settings = resolve_settings(flags, os.environ)
-    run_context = read_context_text("{}" if context is None else context)
-    text = None if requirement is None else read_requirement(requirement)
-    loaded = load_team(team_file, requirement=text, settings=settings, context=run_context)
-    given = Given(
-        {} if given_dir is None else given_dir,
-        {} if given_context is None else read_given_context(given_context.read()),
-    )
+    team = _team_of(team_file, requirement, context, flags)
     order = SessionOrder(
-        loaded.team,
+        team,
         session_id,
         output_dir,
         input_dir,
@@ -144,11 +135,37 @@ def command(
         priority=priority,
         accept_changes=accept_changes,
         start_at=start_at,
-        given=given,
-        plan=plan_from(loaded.team, only, until) or (),
+        given=_given_of(given_dir, given_context),
+        plan=plan_from(team, only, until) or (),
     )
     start = start_of(order)
     if detach:
         detached(state_dir, start, as_json=as_json)
     else:
         run_session(state_dir, start, as_json=as_json, timeout_seconds=timeout_seconds)
+
+
+def _team_of(
+    team_file: Path, requirement: str | None, context: str | None, flags: "Flags"
+) -> "Team":
+    """Return the team of a file, with what the command line says instead."""
+    from maestro_runtime.config import (
+        load_team,
+        read_context_text,
+        read_requirement,
+        resolve_settings,
+    )
+
+    settings = resolve_settings(flags, os.environ)
+    run_context = read_context_text("{}" if context is None else context)
+    text = None if requirement is None else read_requirement(requirement)
+    return load_team(team_file, requirement=text, settings=settings, context=run_context).team
+
+
+def _given_of(given_dir: Path | None, given_context: BinaryIO | None) -> "Given":
+    from maestro_runtime.given import Given, read_given_context
+
+    return Given(
+        {} if given_dir is None else given_dir,
+        {} if given_context is None else read_given_context(given_context.read()),
+    )

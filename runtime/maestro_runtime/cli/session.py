@@ -69,6 +69,15 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         say(f"no process runs it{wish}; to go on: {resume}")
     for alarm in alarms:
         say(f"{instant(alarm.at_ms)} {alarm.data['reason']}")
+    _print_attempts(report)
+    _print_reasons(report)
+    if report.labels:
+        print_table(("LABEL", "VALUE"), list(report.labels.items()))
+    if any(task.checks for task in report.tasks):
+        _print_checks(report)
+
+
+def _print_attempts(report: "SessionReport") -> None:
     headers = ["CONTRACT", "ROUND", "ATTEMPT", "STATE", "FAILURE", "TOKENS"]
     headers += ["DELAY", "STARTED", "CALL"]
     with_saved = any(task.tokens_saved for task in report.tasks)
@@ -94,11 +103,9 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         ],
         empty="no attempts yet",
     )
-    _print_reasons(report)
-    if report.labels:
-        print_table(("LABEL", "VALUE"), list(report.labels.items()))
-    if not any(task.checks for task in report.tasks):
-        return
+
+
+def _print_checks(report: "SessionReport") -> None:
     print_table(
         ("CONTRACT", "CHECK", "VERDICT", "SCORE", "EXPECTED", "GOT"),
         [
