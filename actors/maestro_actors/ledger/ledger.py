@@ -32,6 +32,10 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     alerts: tuple[Alert, ...] = ()
 
 
+Place = tuple[str, str, str, str]
+"""The key of a counter without its window: session or none, budget, rule, subject."""
+
+
 class Ledger:
     """Counters of budgets, and the open calls that hold a part of them. One thread."""
 
@@ -45,8 +49,11 @@ class Ledger:
         self._load = load
         self._latest_ms = latest_ms
         self._spans: dict[str, Span] = {}
-        self._current: dict[tuple[str, str, str, str], Counter] = {}
+        self._current: dict[Place, Counter] = {}
         """The newest window of each counter."""
+        self._places: dict[str, list[Place]] = {}
+        """Of the counters in it, by session: a thousand sessions must not be looked through for
+        the end of one."""
         self._older: dict[CounterKey, Counter] = {}
         """Windows that have ended, those touched last at the end: open calls may hold a part of
         them, or corrections come."""
@@ -181,13 +188,13 @@ class Ledger:
 
     def forget_session(self, session_id: str) -> None:
         """Put the counters aside whose window is this session; their rows stay."""
-        for place in [place for place in self._current if place[0] == session_id]:
+        for place in self._places.pop(session_id, ()):
             # A correction of one of its calls may not be durable yet.
             self._retire(self._current.pop(place))
 
     def counters(self, session_id: str) -> list[Counter]:
         """Return the counters whose window is this session, as far as they were needed."""
-        return [counter for place, counter in self._current.items() if place[0] == session_id]
+        return [self._current[place] for place in self._places.get(session_id, ())]
 
     def _check(
         self, budget: Budget, caller: Caller, need: Amounts, floor: Amounts, now_ms: int
@@ -263,7 +270,9 @@ class Ledger:
             self._retire(counter)
             return counter
         self._current[place] = counter
-        if current is not None:
+        if current is None:
+            self._places.setdefault(place[0], []).append(place)
+        else:
             self._retire(current)
         return counter
 
