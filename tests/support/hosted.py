@@ -10,7 +10,7 @@ from maestro_runtime.client import ClientOptions, Patience, connect
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._taking_up import take_up
-from maestro_storage import StoreOptions
+from maestro_storage import CommitObserver, StoreOptions
 
 BOUND_SECONDS = 20.0
 
@@ -25,9 +25,11 @@ class Hosted:
         self.socket = directory / "socket"
         self._stack = ExitStack()
 
-    def start(self) -> Runtime:
+    def start(self, observer: CommitObserver | None = None) -> Runtime:
         """Open the state and serve it; what was under way goes on."""
-        options = RuntimeOptions(store=StoreOptions(ballast_bytes=1 << 16), stop_grace_seconds=1.0)
+        options = RuntimeOptions(
+            store=StoreOptions(ballast_bytes=1 << 16), stop_grace_seconds=1.0, observer=observer
+        )
         self.runtime = self._stack.enter_context(open_runtime(self.state, options))
         server = SocketServer(
             self.socket, RuntimeGate(self.runtime, hosts=True), users=(os.getuid(),)
