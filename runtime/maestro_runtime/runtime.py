@@ -87,6 +87,7 @@ class Runtime(Proxies):
     resume = verb(StartVerbs, StartVerbs.resume)
     fork = verb(StartVerbs, StartVerbs.fork)
     take_up = verb(StartVerbs, StartVerbs.take_up)
+    admit = verb(StartVerbs, StartVerbs.admit)
     attach = verb(StartVerbs, StartVerbs.attach)
 
     pause = verb(SessionVerbs, SessionVerbs.pause)

@@ -1,17 +1,20 @@
 """Which sessions run, which wait to, and who lets them in."""
 
+import heapq
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
-from maestro_actors.kernel import LaneActor
+from maestro_actors.kernel import ActorSystem, LaneActor
 from maestro_actors.session_queue import Turn, turn_of
 from maestro_runtime.errors import AdmissionRefused, RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.policy import SESSIONS_QUEUED
+from maestro_runtime.starting.openings import Opening
 from maestro_storage.records import SessionRecord
 
 DOORKEEPER_ADDRESS: Final = "urn:maestro:doorkeeper"
@@ -43,6 +46,10 @@ class SessionQueue:
         self._queued_max = SESSIONS_QUEUED
         self._running: set[str] = set()
         self._waiting: dict[str, _Waiting] = {}
+        self._order: list[Turn] = []
+        """A heap of their turns, and of some that do not wait any more."""
+        self._called: dict[str, _Waiting] = {}
+        """Those that have room now, until they are claimed."""
         self._ends: deque[float] = deque(maxlen=ENDS_REMEMBERED)
 
     def govern(self, running_max: int | None, queued_max: int) -> None:
@@ -53,8 +60,8 @@ class SessionQueue:
             self._look()
 
     def holds(self, session_id: str) -> bool:
-        """Whether a session waits."""
-        return session_id in self._waiting
+        """Whether a session waits, or has not begun to run after it has."""
+        return session_id in self._waiting or session_id in self._called
 
     def lets_in(self, session: SessionRecord, now_ms: int, claimed: Collection[str] | None) -> bool:
         """Whether a session may run now; else it waits for its turn.
@@ -70,8 +77,9 @@ class SessionQueue:
         """Do so with what is in the record. It has its place from now on, durable or not."""
         name = turn[1]
         with self._lock:
-            first = all(turn <= other.turn for other in self._waiting.values())
-            if name in self._running or not waits or (first and self._has_room):
+            first = self._first()
+            next_one = first is None or turn <= first
+            if name in self._running or not waits or (next_one and self._has_room):
                 self._running.add(name)
                 return True
             before = self._waiting.get(name)
@@ -79,21 +87,25 @@ class SessionQueue:
                 nobody_else = before.claimed is not None and claimed is not None
                 claimed = {*(before.claimed or ()), *(claimed or ())} if nobody_else else None
             self._waiting[name] = _Waiting(turn, claimed)
+            if before is None or before.turn != turn:
+                heapq.heappush(self._order, turn)
         self._look()
         return False
 
     def claim(self, session_id: str, claimed: Collection[str] | None) -> Collection[str] | None:
         """Take a session out of the queue; return what was claimed when it came into it."""
         with self._lock:
-            waiting = self._waiting.pop(session_id, None)
+            waiting = self._waiting.pop(session_id, None) or self._called.pop(session_id, None)
         return claimed if waiting is None else waiting.claimed
 
     def next(self) -> str | None:
         """Return the session that may run now; None if there is none, or no room."""
         with self._lock:
-            if not self._waiting or not self._has_room:
+            first = self._first() if self._has_room else None
+            if first is None:
                 return None
-            name = min(self._waiting, key=lambda name: self._waiting[name].turn)
+            name = heapq.heappop(self._order)[1]
+            self._called[name] = self._waiting.pop(name)
             self._running.add(name)
             return name
 
@@ -101,6 +113,7 @@ class SessionQueue:
         """Give back the room of a session that has ended, or could not begin."""
         with self._lock:
             self._waiting.pop(session_id, None)
+            self._called.pop(session_id, None)
             if session_id in self._running:
                 self._running.discard(session_id)
                 self._ends.append(time.monotonic())
@@ -119,6 +132,16 @@ class SessionQueue:
                 return
         raise AdmissionRefused("the queue of sessions is full", self._queued_max, self._pace())
 
+    def _first(self) -> Turn | None:
+        """Return the turn of who is next; None if nobody waits. Under the lock."""
+        while self._order:
+            turn = self._order[0]
+            waiting = self._waiting.get(turn[1])
+            if waiting is not None and waiting.turn == turn:
+                return turn
+            heapq.heappop(self._order)
+        return None
+
     @property
     def _has_room(self) -> bool:
         return self._running_max is None or len(self._running) < self._running_max
@@ -135,8 +158,10 @@ class SessionQueue:
 class Host(Protocol):
     """Who starts sessions."""
 
-    def take_up(self, session_id: str) -> object:
-        """Go on with a session as it is on record."""
+    system: ActorSystem
+
+    def admit(self, session_id: str) -> object:
+        """Go on with a session as it is on record; an `Opening` if that is not durable yet."""
 
 
 class Sessions(Protocol):
@@ -159,18 +184,30 @@ class Doorkeeper(LaneActor):
         self._host = host
         self._sessions = sessions
 
-    def on_receive(self, _message: bytes) -> None:
-        """Start all that there is room for. What they do waits for the disk."""
-        queue = self._sessions.queue
-        while (session_id := queue.next()) is not None:
-            try:
-                self._host.take_up(session_id)
-            except (RuntimeStopped, RuntimeDraining, SafeMode):
-                # It is queued on record, and stays so.
+    def on_receive(self, message: bytes | Opening) -> None:
+        """Start all that there is room for; what they do waits for the disk, together."""
+        if isinstance(message, Opening):
+            self._try(message.names[0], message.result)
+            return
+        while (session_id := self._sessions.queue.next()) is not None:
+            if not self._try(session_id, partial(self._host.admit, session_id)):
                 return
-            except Exception as error:  # noqa: BLE001 - foreign engines; the others must go on
-                _log.warning("session %s cannot leave the queue: %s", session_id, error)
-                self._sessions.lose(session_id, error)
-            if not self._sessions.is_running(session_id):
-                # It cannot begin, or somebody has paused it just before.
-                queue.end(session_id)
+
+    def _try(self, session_id: str, begin: Callable[[], object]) -> bool:
+        """Begin with a session, and say whether others may follow."""
+        try:
+            begun = begin()
+        except (RuntimeStopped, RuntimeDraining, SafeMode):
+            # It is under way on record, and stays so.
+            return False
+        except Exception as error:  # noqa: BLE001 - foreign engines; the others must go on
+            _log.warning("session %s cannot leave the queue: %s", session_id, error)
+            self._sessions.lose(session_id, error)
+        else:
+            if isinstance(begun, Opening):
+                begun.when_durable(lambda: self._host.system.deliver(self.actor_urn, begun))
+                return True
+        if not self._sessions.is_running(session_id):
+            # It cannot begin, or somebody has paused it just before.
+            self._sessions.queue.end(session_id)
+        return True

@@ -1,7 +1,7 @@
 """Sessions that are being opened: handed to the journal, and not durable yet."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Opening:
-    """A session on its way: it runs once it is durable, and somebody has seen to that."""
+    """A session on its way: it runs once that is durable, and somebody has seen to it."""
 
     def __init__(
         self,
-        names: Collection[str],
+        names: Sequence[str],
         durable: Future[None],
         begin: Callable[[], "Session"],
         openings: "Openings",
@@ -96,12 +96,12 @@ class Openings:
             yield
 
     def add(
-        self, names: Collection[str], durable: Future[None], begin: Callable[[], "Session"]
+        self, names: Sequence[str], durable: Future[None], begin: Callable[[], "Session"]
     ) -> Opening:
         """Note a session that has been handed in. Under the lock.
 
         Args:
-            names: What it may be looked up by.
+            names: What it may be looked up by, the id first.
             durable: Its transition.
             begin: Has it run; called under the lock.
         """

@@ -6,7 +6,7 @@ from functools import partial
 
 from maestro_actors.messages import encode
 from maestro_actors.receipt import Receipt
-from maestro_actors.session_queue import turn_of
+from maestro_actors.session_queue import admitted, turn_of
 from maestro_actors.team import BreakerPolicy, Team, decode_team
 from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.errors import SessionBusy
@@ -98,7 +98,8 @@ class StartVerbs:
             if not run:
                 return self._sessions.as_it_is(record.session_id)
             team = order.team if order.accept_changes else stored
-            return self._take_up(record, stored, team, plan=order.plan or None)
+            to_start = self._to_start(record, stored, team, plan=order.plan or None)
+            return self._started(record.session_id, to_start)
 
     def _placed(self, order: SessionOrder) -> tuple[SessionOrder, str]:
         """Return an order as it is run here, and what a new session of it is called."""
@@ -190,13 +191,16 @@ class StartVerbs:
             record = self._base.store.require_session(session_id)
             stored = recorded_team(self._base.store, record)
             if carried_out(self._base.store, receipt):
-                return self._take_up(record, stored, stored)
+                return self._started(session_id, self._to_start(record, stored, stored))
             given = stored
             if team is not None:
                 given = placed(decode_team(encode(team)), self._base.registry, self._breaker)
                 if not accept_changes:
                     require_team(record, stored, given)
-            return self._take_up(record, stored, given, by_name=True, plan=plan, receipt=receipt)
+            to_start = self._to_start(
+                record, stored, given, by_name=True, plan=plan, receipt=receipt
+            )
+            return self._started(session_id, to_start)
 
     def fork(self, order: ForkOrder, *, request_id: bytes = b"") -> Session:
         """Start a new session from a checkpoint of another; durable when this returns.
@@ -225,7 +229,8 @@ class StartVerbs:
                 require_ready(team, self._base.registry)
                 now_ms = self._base.now_ms()
                 session_id = fork(self._base.store, order, now_ms, receipt=receipt)
-            return self._take_up(self._base.store.require_session(session_id), team, team)
+            record = self._base.store.require_session(session_id)
+            return self._started(session_id, self._to_start(record, team, team))
 
     def take_up(self, session_id: str) -> Session:
         """Go on with a session as a stop or a crash has left it.
@@ -245,7 +250,29 @@ class StartVerbs:
             self._base.running.require_admission(session_id)
             record = self._base.store.require_session(session_id)
             team = recorded_team(self._base.store, record)
-            return self._take_up(record, team, team)
+            return self._started(session_id, self._to_start(record, team, team))
+
+    def admit(self, session_id: str) -> Session | Opening:
+        """As `take_up`; that it has left the queue is handed in, and need not be durable.
+
+        Those that leave it until somebody sees to the first one share a commit.
+        """
+        with self._base.starting.of(session_id):
+            self._base.running.require_admission(session_id)
+            record = self._base.store.require_session(session_id)
+            team = recorded_team(self._base.store, record)
+            if self._to_start(record, team, team) is None:
+                return self._sessions.as_it_is(session_id)
+            return self._let_out(session_id, team)
+
+    def _let_out(self, session_id: str, team: Team) -> Session | Opening:
+        """Hand in that a session leaves the queue, if it is in it. Under the lock."""
+        store, start = self._base.store, partial(self._sessions.start, session_id, team)
+        record = store.require_session(session_id)
+        if record.state != "queued" or record.wish != "run":
+            return start()
+        durable = store.journal.commit(admitted(record, self._base.now_ms(), store.epoch))
+        return self._base.starting.add((session_id,), durable, start)
 
     def attach(self, order: SessionOrder) -> Session:
         """Return the session of an order if it runs; nothing is started.
@@ -262,7 +289,13 @@ class StartVerbs:
                 raise SessionsNotHosted(os.getpid())
             return self._sessions.as_it_is(session_id, self._base.running.ended(session_id))
 
-    def _take_up(
+    def _started(self, session_id: str, team: Team | None) -> Session:
+        """Have a session run, or return it as it is if there is nothing to run it with."""
+        if team is None:
+            return self._sessions.as_it_is(session_id)
+        return self._sessions.start(session_id, team)
+
+    def _to_start(
         self,
         record: SessionRecord,
         stored: Team,
@@ -271,8 +304,11 @@ class StartVerbs:
         by_name: bool = False,
         plan: Plan | None = None,
         receipt: Receipt | None = None,
-    ) -> Session:
-        """Go on with a session, by another team than the stored one if that has been accepted."""
+    ) -> Team | None:
+        """Make a session ready to go on; return the team it does so with, None if it does not.
+
+        It may be another team than the stored one, if that has been accepted.
+        """
         session_id = record.session_id
         # Whoever gives it a plan means this very session.
         by_name = by_name or plan is not None
@@ -281,10 +317,10 @@ class StartVerbs:
             if self._base.running.is_under_way(session_id):
                 raise SessionBusy(session_id, "its team changes")
         if record.state in SESSION_FINAL:
-            return self._sessions.as_it_is(session_id)
+            return None
         if record.wish == "cancel" or (record.wish == "pause" and not by_name):
             # It is just brought to its end, or to rest.
-            return self._sessions.start(session_id, stored)
+            return stored
         if plan is not None:
             require_no_rerun(record)
         if record.state not in ("queued", "running"):
@@ -294,9 +330,7 @@ class StartVerbs:
         # Before a pause is taken back: what is refused changes nothing.
         self._base.note_changes(session_id, stored, team, plan)
         if not stays and plan is None and not self._sessions.goes_on(session_id, receipt):
-            return self._sessions.as_it_is(session_id)
+            return None
         if plan is not None:
             stays = not self._planner.resumed(self._base.store.require_session(session_id), plan)
-        return (
-            self._sessions.as_it_is(session_id) if stays else self._sessions.start(session_id, team)
-        )
+        return None if stays else team

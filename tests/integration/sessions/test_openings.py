@@ -11,11 +11,13 @@ import pytest
 from held_commits import BOUND_SECONDS, HeldCommits
 from maestro_runtime import Runtime, RuntimeOptions, RuntimePolicy, SessionOrder, open_runtime
 from maestro_runtime.errors import AdmissionRefused, RuntimeStopped, SessionConflict
+from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS
 from maestro_runtime.starting.openings import Opening
 from maestro_runtime.testing import ScriptedEngine, simple_team
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, Accepted
 from maestro_runtime.wire.session_order import start_of
 from maestro_storage.errors import KeyTooLong, StoreFailed
+from maestro_storage.records import EventRecord
 
 Start = Callable[..., pykka.Future[Accepted]]
 
@@ -35,8 +37,12 @@ def policy() -> RuntimePolicy:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, commits: HeldCommits, policy: RuntimePolicy) -> Iterator[Runtime]:
-    options = RuntimeOptions(engines=(ScriptedEngine(),), observer=commits, policy=policy)
+def options(commits: HeldCommits, policy: RuntimePolicy) -> RuntimeOptions:
+    return RuntimeOptions(engines=(ScriptedEngine(),), observer=commits, policy=policy)
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, commits: HeldCommits, options: RuntimeOptions) -> Iterator[Runtime]:
     with open_runtime(tmp_path / "state", options) as runtime:
         commits.runtime = runtime
         yield runtime
@@ -209,3 +215,33 @@ def test_who_waits_when_the_runtime_closes_is_told_and_the_session_is_kept(
         asked.get(timeout=BOUND_SECONDS)
     with open_runtime(tmp_path / "state", RuntimeOptions(engines=(ScriptedEngine(),))) as again:
         assert again.take_up("s1").result(BOUND_SECONDS).state == "done"
+
+
+@pytest.mark.parametrize("policy", [RuntimePolicy(sessions_running=1, sessions_queued=9)])
+def test_sessions_that_leave_the_queue_together_share_commits(
+    runtime: Runtime, commits: HeldCommits, gate: ScriptedEngine, tmp_path: Path
+) -> None:
+    batches: list[int] = []
+
+    def note(event: EventRecord) -> None:
+        if event.kind == "session_admitted":
+            batches.append(len(commits.sessions))
+
+    names = [f"s{number}" for number in range(9)]
+    handles = [runtime.run(SessionOrder(TEAM, name, tmp_path / name)) for name in names]
+    runtime.subscribe(note)
+    commits.hold()
+    # Not by a policy: that is acknowledged when it is durable.
+    runtime._running.queue.govern(None, 9)
+    commits.wait_for_one()
+    doorkeeper = runtime.system.ref(DOORKEEPER_ADDRESS)
+    assert doorkeeper is not None
+    doorkeeper.ask(b"", timeout=BOUND_SECONDS)
+    commits.let_go()
+    gate.wait_for_calls(len(names))
+    for _ in names:
+        gate.release()
+
+    assert [handle.result(BOUND_SECONDS).state for handle in handles] == ["done"] * 9
+    assert len(batches) == 8
+    assert len(set(batches)) <= 2
