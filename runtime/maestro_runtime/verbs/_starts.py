@@ -155,11 +155,6 @@ class StartVerbs:
         that has come to a stop of its plan goes on with the next stretch; if none is left, with
         everything that is left.
 
-        Args:
-            session_id: The session.
-            plan: What it runs from now on, instead of what is left of its plan; empty for
-                everything. Phases that have begun go on in any case.
-
         With another team only the tasks that have not ended follow it: new contracts get tasks,
         those of removed contracts go, and what was delivered stays. That is one transition, durable
         when this returns. An engine that is not what it was is told in the history
@@ -167,6 +162,8 @@ class StartVerbs:
 
         Args:
             session_id: The session.
+            plan: What it runs from now on, instead of what is left of its plan; empty for
+                everything. Phases that have begun go on in any case.
             team: What it is to go on with; None: what it has.
             accept_changes: Whether that may be another team than it has.
             request_id: As for `retry`; one without is sent again with a plan, or it may go on with
