@@ -6,11 +6,20 @@ import socket
 from collections.abc import MutableMapping
 from typing import Final
 
+TOLD_ONCE: Final = frozenset({"READY", "RELOADING", "STOPPING"})
+"""What the manager waits for and does not hear again."""
+
+ROOM_SECONDS: Final = 5.0
+"""How long that may wait for room: a manager takes some ten messages at a time."""
+
 _log: Final = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Sends what it is told to the service manager, if there is one. Any thread; never blocks."""
+    """Sends what it is told to the service manager, if there is one. Any thread.
+
+    What will be said again, or is out of date soon, is never waited for.
+    """
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         """Take the variables of the service manager out of `environ`: they are not for children."""
@@ -23,15 +32,21 @@ class Notifier:
         """How often the manager wants to hear that the daemon works; 0 if it does not."""
 
     def tell(self, **fields: str | int) -> None:
-        """Send assignments, such as `READY=1`; what cannot be sent is logged."""
+        """Send assignments, such as `READY=1`; what cannot be sent is logged.
+
+        While a busy manager has no room, `TOLD_ONCE` waits for it for 5 seconds at most.
+        """
         if not self._address:
             return
         # A line break would begin another assignment.
         text = "\n".join(
             f"{key}={str(value).replace(chr(10), ' ')}" for key, value in fields.items()
         )
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as line:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+            line.settimeout(ROOM_SECONDS if fields.keys() & TOLD_ONCE else 0)
             try:
-                line.sendto(text.encode(), self._address)
+                # Connected, since only then the kernel knows for whose room a sender waits.
+                line.connect(self._address)
+                line.send(text.encode())
             except OSError as error:
                 _log.warning("the service manager cannot be told %s: %s", list(fields), error)
