@@ -63,7 +63,11 @@ SessionRequest = (
 
 
 class Supervisor(MessageActor):
-    """Carries out orders about sessions by the verbs of the runtime, one after the other."""
+    """Carries out orders about sessions by the verbs of the runtime, one after the other.
+
+    New sessions are an exception: it does not wait until they are durable, so that those that are
+    ordered meanwhile share a commit. An order that could miss one waits for it.
+    """
 
     INBOX: ClassVar = msgspec.msgpack.Decoder(Order)
 

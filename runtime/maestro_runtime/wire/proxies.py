@@ -36,7 +36,7 @@ from maestro_runtime.wire.state import (
 
 
 class SupervisorProxy(Proxy):
-    """Typed access to the supervisor: what can be ordered, one after the other.
+    """Typed access to the supervisor: what can be ordered; each order sees what those before did.
 
     No answer waits for more than the order to become durable, never for the end of a session.
     """
