@@ -188,7 +188,8 @@ def _live(report: SessionReport, is_new: Callable[[EventRecord], bool]) -> Itera
             return _tree(report, list(lines.values()), time.time_ns() // 1_000_000)
 
     console = Console(stderr=True)
-    with Live(get_renderable=draw, console=console, refresh_per_second=8):
+    # What personas print comes by stderr already.
+    with Live(get_renderable=draw, console=console, refresh_per_second=8, redirect_stdout=False):
         yield listener
 
 

@@ -20,6 +20,7 @@ from maestro_runtime.cli._attending import Attendance
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
+from maestro_runtime.cli._printed import printed
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
 from maestro_runtime.cli._sessions import find_session, to_go_on
@@ -228,7 +229,12 @@ def _run_here(
     sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
     redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
     options = RuntimeOptions(tickets=sink, redactor=redactor)
-    with stdout_reserved(), open_runtime(state_dir, options) as runtime, reachable(runtime):
+    with (
+        stdout_reserved(),
+        printed(lambda line: say(redactor.clean(line))),
+        open_runtime(state_dir, options) as runtime,
+        reachable(runtime),
+    ):
         # Subscribed before the session starts, so that no event of it is missed.
         feed = Feed()
         runtime.subscribe(feed)

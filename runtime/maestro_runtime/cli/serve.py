@@ -44,16 +44,16 @@ def command(*, check: bool, **flags: Any) -> None:
     --check exits 2 for a configuration that is wrong, 3 if something is in the way, 9 for damage;
     it may be used beside a daemon.
     """
+    import logging
     import os
-    from contextlib import redirect_stdout
     from functools import partial
     from pathlib import Path
 
+    from maestro_runtime.cli._printed import printed
     from maestro_runtime.config.daemon import DaemonFlags, resolve_daemon
     from maestro_runtime.config.errors import SettingInvalid
     from maestro_runtime.config.tickets import resolve_ticket_settings
     from maestro_runtime.daemon import Daemon
-    from maestro_runtime.daemon._printed import Printed
     from maestro_runtime.log import configure_logs
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.tickets import configured_sink
@@ -76,7 +76,8 @@ def command(*, check: bool, **flags: Any) -> None:
         rule = f"a file that can be written ({error.strerror})"
         raise SettingInvalid(log_file.source, rule, log_file.value) from error
     # Functions of personas run in this process, and nobody looks at what it says on stdout.
-    with redirect_stdout(Printed()):
+    said = logging.getLogger("maestro_runtime.printed")
+    with printed(partial(said.info, "%s")):
         Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
 
 

@@ -1,7 +1,6 @@
 """Secrets that are planted wherever one may be, echoed by whoever can: none is found afterwards.
 
-Not among what is searched: the workspace, whose files are the personas' own, and what a persona's
-function prints itself in the process of a foreground run.
+Not among what is searched: the workspace, whose files are the personas' own.
 """
 
 import base64
@@ -90,13 +89,14 @@ Path(os.environ["MAESTRO_RESULT"]).write_text(json.dumps(report))
 """
 
 HOSTILE = """
-import logging, os
+import logging, os, sys
 
 
 def throw(task):
     echo = os.environ["SERVICE_API_KEY"] + " " + os.environ["DATABASE_PASSWORD"]
-    if "MAESTRO_LOG_FORMAT" in os.environ:
-        print("printed", echo)
+    print("printed", echo)
+    sys.stdout.buffer.write(b"in bytes\\n")
+    print("without end", echo, end="")
     logging.getLogger("persona").error("key %s", echo, extra={"token": os.environ["SHORT_TOKEN"]})
     try:
         raise ValueError(echo)
@@ -188,6 +188,9 @@ def test_no_secret_is_in_logs_state_tickets_exports_or_output(
         "checked": "failed",
     }
     assert output.count("***") > 20
+    assert "printed *** ***\n" in ran.stderr
+    assert "in bytes\n" in ran.stderr
+    assert "without end *** ***" in ran.stderr
     assert found_in(output.encode()) == set()
     assert found_under(hostile.state_dir) == {}
 
@@ -223,7 +226,7 @@ def test_no_secret_is_in_what_a_daemon_logs_stores_or_tells(hostile: CommandLine
     assert {record["task_id"] for record in from_persona} == {"thrower"}
     assert found_in(output.encode()) == set()
     assert found_under(hostile.state_dir) == {}
-    printed = [record for record in records if record["logger"].endswith("._printed")]
+    printed = [record for record in records if record["logger"] == "maestro_runtime.printed"]
     assert printed[0]["event"] == "printed *** ***"
     assert (printed[0]["level"], printed[0]["task_id"]) == ("info", "thrower")
 
