@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from maestro_actors.errors import VerbRefused
-from maestro_runtime.cli._access import Owner
 from maestro_runtime.cli._event_line import EventLine
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_runtime.wire.orders import CancelSession, PauseSession, RetryFailed

@@ -1,118 +1,20 @@
 """The state a command is about: its records, and the process that runs sessions in it, if any."""
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from maestro_runtime.cli._options import socket_path, state_path
+from maestro_runtime.cli._options import named_socket, state_path
 from maestro_runtime.cli._output import say
+from maestro_runtime.cli._owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import msgspec
-
-    from maestro_actors.messages import Request
     from maestro_runtime.cli._at_rest import AtRest
     from maestro_runtime.wire.line import Line
-    from maestro_storage import Records, StateView, StoreInfo, VerifyReport
+    from maestro_storage import Records, StateView
     from maestro_storage.errors import StateOwned
-
-ReplyT = TypeVar("ReplyT", bound="msgspec.Struct")
-
-
-class Owner:
-    """The process that has a state open, at the other end of a line."""
-
-    def __init__(self, line: "Line") -> None:
-        self._line = line
-
-    @property
-    def hosts(self) -> bool:
-        """Whether it runs sessions of others, too: a daemon."""
-        return self._line.welcome.hosts
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._line.welcome.pid
-
-    @property
-    def records(self) -> "Records":
-        """What is on record."""
-        from maestro_runtime.wire.records import LineRows
-        from maestro_storage import Records
-
-        welcome = self._line.welcome
-        rows = LineRows(self._line)
-        return Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
-
-    def metrics(self) -> str:
-        """Return its metrics, as Prometheus reads them."""
-        import msgspec
-
-        from maestro_actors.messages import encode
-        from maestro_runtime.wire.metrics import METRICS_ADDRESS, GetMetrics, MetricsText
-
-        answer = self._line.ask(METRICS_ADDRESS, encode(GetMetrics()))
-        return msgspec.msgpack.decode(answer, type=MetricsText).text
-
-    def runs(self, session_id: str) -> bool:
-        """Whether the session goes on by itself."""
-        import pykka
-
-        from maestro_actors.identity import coordinator_address
-        from maestro_actors.messages import GetSession, encode
-        from maestro_runtime.wire.errors import DaemonUnreachable
-
-        try:
-            self._line.ask(coordinator_address(session_id), encode(GetSession()))
-        except (pykka.ActorDeadError, DaemonUnreachable):
-            # It may have come to its end by the very order that was asked of it.
-            return False
-        return True
-
-    def why_left(self, session_id: str) -> str | None:
-        """Return why it does not go on with a session that has work left; None: it does.
-
-        Raises:
-            DaemonUnreachable: It is gone.
-        """
-        from maestro_runtime.wire.news import NEWS_ADDRESS, WhoRests
-
-        return self._asked(NEWS_ADDRESS, WhoRests(sessions=(session_id,))).left.get(session_id)
-
-    def carry_out(self, order: "Request[ReplyT]") -> "ReplyT":
-        """Have an order carried out; durable on return. Raises what the verb of `Runtime` does."""
-        from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
-
-        return self._asked(SUPERVISOR_ADDRESS, order)
-
-    def info(self) -> "StoreInfo":
-        """Return figures as of now."""
-        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
-
-        return self._asked(CUSTODIAN_ADDRESS, GetStateInfo())
-
-    def verify(self) -> "VerifyReport":
-        """Check every value on record."""
-        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, VerifyState
-
-        return self._asked(CUSTODIAN_ADDRESS, VerifyState())
-
-    def backup(self, destination: Path) -> None:
-        """Have a copy written; raises as `StateView.backup`."""
-        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, BackUpState
-
-        self._asked(CUSTODIAN_ADDRESS, BackUpState(destination=str(destination.absolute())))
-
-    def _asked(self, address: str, request: "Request[ReplyT]") -> "ReplyT":
-        import msgspec
-
-        from maestro_actors.messages import encode, reply_of
-
-        answer = self._line.ask(address, encode(request))
-        return msgspec.msgpack.decode(answer, type=reply_of(type(request)))
 
 
 @contextmanager
@@ -144,9 +46,12 @@ def open_state(state_dir: str | None) -> "Iterator[StateView | Owner]":
     from maestro_storage import Store
     from maestro_storage.errors import StateOwned
 
-    path = state_path(state_dir)
+    with open_named_owner(state_dir) as owner:
+        if owner is not None:
+            yield owner
+            return
     try:
-        view = Store.inspect(path)
+        view = Store.inspect(state_path(state_dir))
     except StateOwned as owned:
         with _through_socket(state_dir, owned) as owner:
             yield owner
@@ -179,6 +84,20 @@ def open_desk(state_dir: str | None) -> "Iterator[Owner | AtRest]":
 
 
 @contextmanager
+def open_named_owner(state_dir: str | None) -> "Iterator[Owner | None]":
+    """Lend the process at the socket that the environment names; None: there is none.
+
+    A state directory that the flag names comes first: then there is none either.
+    """
+    if state_dir is not None or named_socket() is None:
+        # Nothing of a connection is loaded for a state that nobody owns.
+        yield None
+        return
+    with open_owner(None) as owner:
+        yield owner
+
+
+@contextmanager
 def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
     """Lend the process that runs sessions of the state directory in force; None: there is none.
 
@@ -192,47 +111,64 @@ def open_owner(state_dir: str | None) -> "Iterator[Owner | None]":
     from maestro_runtime.wire.errors import DaemonUnreachable
 
     try:
-        line = _line(state_dir)
+        line = reached(state_dir)
     except DaemonUnreachable:
         yield None
         return
-    with line:
-        yield Owner(line)
+    with closing(Owner(line)) as owner:
+        yield owner
 
 
 @contextmanager
 def _through_socket(state_dir: str | None, owned: "StateOwned") -> "Iterator[Owner]":
-    from maestro_runtime.wire.errors import DaemonUnreachable
-
-    try:
-        line = _line(state_dir)
-    except DaemonUnreachable:
-        # An owner without one, such as a backup, or a release from before there was one.
-        raise owned from None
-    with line:
-        if line.welcome.safe_mode:
+    with open_owner(state_dir) as owner:
+        if owner is None:
+            # An owner without a socket, such as a backup.
+            raise owned
+        if owner.in_safe_mode:
             say("the daemon is in safe mode, nothing runs; see `state leave-safe-mode --help`")
-        yield Owner(line)
+        yield owner
 
 
-def _line(state_dir: str | None) -> "Line":
+def reached(state_dir: str | None) -> "Line":
     """Connect to the owner of the state directory in force.
+
+    It is looked for where the flag says, else at the socket that the environment names, else in the
+    state directory that the environment names, or the default.
 
     Raises:
         DaemonUnreachable: Nobody answers, or who does has another directory than the flag names.
+        ProtocolMismatch, PeerRefused: It does not talk to this program.
+        SettingInvalid: The flag or the environment does not name a directory.
+    """
+    from maestro_runtime.wire.errors import DaemonUnreachable
+    from maestro_runtime.wire.line import SOCKET_NAME, Line
+
+    path, named = state_path(state_dir), named_socket()
+    own = path / SOCKET_NAME
+    if state_dir is None or named is None:
+        return Line(named or own)
+    try:
+        return Line(own)
+    except DaemonUnreachable:
+        # Its owner may listen elsewhere.
+        return line_to(path, named)
+
+
+def line_to(state_dir: Path, socket: Path) -> "Line":
+    """Connect to the owner of a state directory at a socket that may be another's.
+
+    Raises:
+        DaemonUnreachable: Nobody answers, or who does has another directory.
         ProtocolMismatch, PeerRefused: It does not talk to this program.
     """
     from maestro_runtime.wire.errors import DaemonUnreachable
     from maestro_runtime.wire.line import Line
 
-    path = state_path(state_dir)
-    socket = socket_path(path)
     line = Line(socket)
-    # What the environment names may be the daemon of another one.
-    if state_dir is not None and socket.parent.resolve() != path.resolve():
-        with ExitStack() as refused:
-            refused.enter_context(line)
-            if Path(Owner(line).info().path).resolve() != path.resolve():
-                raise DaemonUnreachable(str(socket), "another state is served there")
-            refused.pop_all()
+    with ExitStack() as refused:
+        refused.callback(line.close)
+        if Path(Owner(line).info().path).resolve() != state_dir.resolve():
+            raise DaemonUnreachable(str(socket), "another state is served there")
+        refused.pop_all()
     return line

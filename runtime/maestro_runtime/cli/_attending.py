@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from maestro_actors.wish import intention
-from maestro_runtime.cli._access import Owner
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._following import followed
 from maestro_runtime.cli._output import say
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._progress import progress
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
 from maestro_runtime.errors import SessionLeftAlone
@@ -26,10 +26,9 @@ _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_
 class Attendance:
     """Follows a session to its end, whoever runs it by then."""
 
-    def __init__(self, state_dir: Path, socket: Path, owner: Owner, accepted: Accepted) -> None:
+    def __init__(self, state_dir: Path, owner: Owner, accepted: Accepted) -> None:
         """Begin with what the owner has answered."""
         self._state_dir = state_dir
-        self._socket = socket
         self._owner = owner
         self._session_id = accepted.session_id
         self._rests = accepted.rests
@@ -58,7 +57,7 @@ class Attendance:
         )
         ended_at: float | None = None
         with progress(report, lambda event: event.sequence > known, as_json=as_json) as listener:
-            for owner, events in followed(self._socket, session_id):
+            for owner, events in followed(self._owner.socket, session_id):
                 deadline.check()
                 for event in events:
                     listener(event)
@@ -91,7 +90,7 @@ class Attendance:
 
     def _found_again(self, deadline: Deadline) -> SessionReport:
         """Return where a session stands whose process has gone: at rest, or in a daemon's hands."""
-        for owner, _ in followed(self._socket, self._session_id):
+        for owner, _ in followed(self._owner.socket, self._session_id):
             deadline.check()
             if owner is None:
                 found = self._left_behind()

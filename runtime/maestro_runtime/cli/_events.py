@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._event_line import event_line, event_text
-from maestro_runtime.cli._options import socket_path, state_path
 from maestro_runtime.cli._output import json_text, print_live
 from maestro_runtime.cli._since import Since
 from maestro_storage import Records
@@ -84,7 +83,7 @@ def print_events(
     # Only who follows pays for what a connection needs.
     from maestro_runtime.cli._events_live import followed
 
-    for event in followed(socket_path(state_path(state_dir)), wanted, seen):
+    for event in followed(state_dir, wanted, seen):
         if not _print(event, wanted, as_json=as_json):
             return
 

@@ -11,13 +11,14 @@ from typing import Final
 
 import msgspec
 
-from maestro_runtime.cli._access import Owner
+from maestro_runtime.cli._access import reached
 from maestro_runtime.cli._events import Seen, Wanted, passed_over, recorded
 from maestro_runtime.cli._output import say
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.wire.errors import DaemonUnreachable, EventsMissed
 from maestro_runtime.wire.faults import error_of
 from maestro_runtime.wire.frames import Events, FollowAll, Refusal, packed, receive
-from maestro_runtime.wire.line import ANSWER_SECONDS, Line, connected
+from maestro_runtime.wire.line import ANSWER_SECONDS, connected
 from maestro_storage.records import EventRecord
 
 BACKOFF_SECONDS: Final = 0.5
@@ -26,21 +27,21 @@ BACKOFF_SECONDS: Final = 0.5
 _event = msgspec.msgpack.Decoder(EventRecord).decode
 
 
-def followed(socket: Path, wanted: Wanted, seen: Seen | None) -> Iterator[EventRecord]:
+def followed(state_dir: str | None, wanted: Wanted, seen: Seen | None) -> Iterator[EventRecord]:
     """Yield events that are wanted, as they become durable, each once; for ever.
 
     Whoever owns the state is asked, and after it whoever comes next: what has happened meanwhile is
     read from the records. What is no event of theirs yet is waited for.
 
     Args:
-        socket: Of the owner.
+        state_dir: As the flag says it, if it was given.
         wanted: Which.
         seen: What is taken for seen; None: what is on record when the owner is first reached.
     """
     is_lost = False
     while True:
         try:
-            with _listening(socket) as (stream, owner):
+            with _listening(state_dir) as (stream, owner):
                 if is_lost:
                     say("it is back")
                     is_lost = False
@@ -64,14 +65,16 @@ def followed(socket: Path, wanted: Wanted, seen: Seen | None) -> Iterator[EventR
 
 
 @contextmanager
-def _listening(socket: Path) -> Iterator[tuple[Iterator[EventRecord], Owner]]:
+def _listening(state_dir: str | None) -> Iterator[tuple[Iterator[EventRecord], Owner]]:
     """Lend the events from now on, and who tells them; what it knows is asked on a line beside."""
-    stream, _ = connected(socket, ANSWER_SECONDS)
-    with stream, Line(socket) as line:
-        stream.sendall(packed(FollowAll(id=1)))
-        _received(stream, socket)
-        stream.settimeout(None)
-        yield chain.from_iterable(iter(partial(_received, stream, socket), None)), Owner(line)
+    with reached(state_dir) as line:
+        stream, _ = connected(line.path, ANSWER_SECONDS)
+        with stream:
+            stream.sendall(packed(FollowAll(id=1)))
+            _received(stream, line.path)
+            stream.settimeout(None)
+            received = partial(_received, stream, line.path)
+            yield chain.from_iterable(iter(received, None)), Owner(line)
 
 
 def _received(stream: Socket, path: Path) -> list[EventRecord]:

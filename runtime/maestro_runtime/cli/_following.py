@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_runtime.cli._access import Owner
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.faults import error_of
 from maestro_runtime.wire.frames import Events, Follow, Refusal, packed, receive

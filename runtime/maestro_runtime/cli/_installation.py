@@ -10,6 +10,7 @@ import msgspec
 
 from maestro_actors.messages import encode
 from maestro_runtime._version import __version__
+from maestro_runtime.cli._access import line_to
 from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean
@@ -18,7 +19,7 @@ from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.starting.readiness import require_ready
 from maestro_runtime.wire.errors import DaemonUnreachable, WireError
-from maestro_runtime.wire.line import Line
+from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_runtime.wire.records import LineRows
 from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
 from maestro_storage import Records, Store, StoreInfo, StoreOptions
@@ -43,7 +44,7 @@ def examine_installation(settings: DaemonSettings) -> Iterator[Finding]:
     except NotFound:
         yield Finding(RECORDS, "ok", "there is no state yet")
     except StateOwned as owned:
-        yield from _owned(settings.socket.value, owned)
+        yield from _owned(path, settings.socket.value, owned)
     except StateDamaged as error:
         yield Finding(RECORDS, "failed", str(error))
     except StorageError as error:
@@ -57,10 +58,10 @@ def _socket(socket: Path, state_dir: Path) -> Finding:
     return Finding("socket", "failed", f"{socket} cannot be made: {directory} is not writable")
 
 
-def _owned(socket: Path, owned: StateOwned) -> Iterator[Finding]:
+def _owned(state_dir: Path, socket: Path, owned: StateOwned) -> Iterator[Finding]:
     """Look at a state through the socket of its owner."""
     try:
-        line = Line(socket)
+        line = _line(state_dir, socket)
     except DaemonUnreachable:
         yield Finding("daemon", "warning", f"{owned}, and does not answer at {socket}")
         return
@@ -80,6 +81,14 @@ def _owned(socket: Path, owned: StateOwned) -> Iterator[Finding]:
         rows = LineRows(line)
         records = Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
         yield from _state(records, info, 1 if welcome.hosts else 0)
+
+
+def _line(state_dir: Path, socket: Path) -> Line:
+    """Connect to the owner of a state: where it would be started now, or where it is looked for."""
+    try:
+        return line_to(state_dir, socket)
+    except DaemonUnreachable:
+        return Line(state_dir / SOCKET_NAME)
 
 
 def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]:

@@ -118,12 +118,10 @@ def state_path(state_dir: str | None) -> Path:
     return resolve_settings(Flags(state_dir=state_dir), os.environ).state_dir.value
 
 
-def socket_path(state_dir: Path) -> Path:
-    """Return where the owner of a state directory is reached: there, or as MAESTRO_SOCKET says."""
-    from maestro_runtime.wire.line import SOCKET_NAME
-
-    given = os.environ.get("MAESTRO_SOCKET")
-    return Path(given).absolute() if given else state_dir / SOCKET_NAME
+def named_socket() -> Path | None:
+    """Return the socket of an owner that the environment names, if it does."""
+    named = os.environ.get("MAESTRO_SOCKET")
+    return Path(named).absolute() if named else None
 
 
 def user_name() -> str:

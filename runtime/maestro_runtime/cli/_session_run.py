@@ -14,12 +14,13 @@ import msgspec
 import pykka
 
 from maestro_runtime._garbage import collect_seldom
-from maestro_runtime.cli._access import Owner, open_owner, open_records
+from maestro_runtime.cli._access import open_owner, open_records
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._attending import Attendance
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._options import socket_path, state_path
+from maestro_runtime.cli._options import state_path
 from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._printed import printed
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
@@ -99,8 +100,7 @@ def watch_session(state_dir: str | None, given: str, *, as_json: bool) -> NoRetu
             if not _rests(owner, report):
                 accepted = Accepted(session_id=session_id, rests=False)
                 reached.session_id, reached.owner_pid = session_id, owner.pid
-                path = state_path(state_dir)
-                attendance = Attendance(path, socket_path(path), owner, accepted)
+                attendance = Attendance(state_path(state_dir), owner, accepted)
                 report = attendance.to_the_end(known=0, as_json=as_json, deadline=Deadline(None))
     if report.state == "running":
         say(f"no process runs it; {to_go_on(report.session_id)}")
@@ -193,7 +193,7 @@ def _brought_to_end(
             if accepted.session_id != order.session_id:
                 # Another one was looked at: that of a fork, and one that a key names, begin there.
                 known = 0
-            attendance = Attendance(path, socket_path(path), owner, accepted)
+            attendance = Attendance(path, owner, accepted)
             return attendance.to_the_end(known=known, as_json=as_json, deadline=deadline)
     if isinstance(order_of, StartSession):
         order = order_of

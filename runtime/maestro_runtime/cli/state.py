@@ -1,15 +1,19 @@
 """`maestro-runtime state`: info, verify, backup, compact."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from maestro_runtime.cli._access import open_state
+from maestro_runtime.cli._access import open_named_owner, open_state
 from maestro_runtime.cli._exit import ExitCode
-from maestro_runtime.cli._options import json_option, socket_path, state_dir_option, state_path
+from maestro_runtime.cli._options import json_option, state_dir_option, state_path
 from maestro_runtime.cli._output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from maestro_storage import VerifyReport
 
 
 @click.group("state", epilog="Example: maestro-runtime state verify")
@@ -44,15 +48,7 @@ def verify(state_dir: str | None, **options: Any) -> None:
     """Check the structure and every record; exits 9 on damage."""
     import msgspec
 
-    from maestro_storage import verify as verify_state
-    from maestro_storage.errors import StateOwned
-
-    try:
-        # As a file: nobody opens one that is damaged as a whole.
-        report = verify_state(state_path(state_dir))
-    except StateOwned:
-        with open_state(state_dir) as state:
-            report = state.verify()
+    report = _verified(state_dir)
     if options["as_json"]:
         print_json({"schema": "maestro.verify/1", **msgspec.structs.asdict(report)})
     else:
@@ -62,6 +58,21 @@ def verify(state_dir: str | None, **options: Any) -> None:
         verdict = "intact" if report.intact else "damaged"
         say(f"{report.path} is {verdict}, checked in {report.seconds:.2f} s")
     sys.exit(ExitCode.DONE if report.intact else ExitCode.DAMAGED)
+
+
+def _verified(state_dir: str | None) -> "VerifyReport":
+    from maestro_storage import verify as verify_state
+    from maestro_storage.errors import StateOwned
+
+    with open_named_owner(state_dir) as owner:
+        if owner is not None:
+            return owner.verify()
+    try:
+        # As a file: nobody opens one that is damaged as a whole.
+        return verify_state(state_path(state_dir))
+    except StateOwned:
+        with open_state(state_dir) as state:
+            return state.verify()
 
 
 @command.command("backup", epilog="Example: maestro-runtime state backup /backups/today")
@@ -108,14 +119,11 @@ def leave_safe_mode(state_dir: str | None, **options: Any) -> None:
     be looked at. This forgets the crashes and takes up every session that was under way; so does a
     stop in order and another start.
     """
-    from maestro_runtime.cli._access import open_owner
-    from maestro_runtime.wire.errors import DaemonUnreachable
+    from maestro_runtime.cli._access import reached
+    from maestro_runtime.cli._owner import Owner
     from maestro_runtime.wire.orders import LeaveSafeMode
 
-    with open_owner(state_dir) as owner:
-        if owner is None:
-            path = socket_path(state_path(state_dir))
-            raise DaemonUnreachable(str(path), "nobody is there")
+    with closing(Owner(reached(state_dir))) as owner:
         owner.carry_out(LeaveSafeMode())
     if options["as_json"]:
         print_json({"schema": "maestro.safe-mode/1", "safe_mode": False})

@@ -88,7 +88,7 @@ class Line:
 
     def __init__(self, path: Path) -> None:
         """Connect; raises as `connected`."""
-        self._path: Final = path
+        self.path: Final = path
         self._lock = threading.Lock()
         self._requests = 0
         self._socket, self.welcome = connected(path, ANSWER_SECONDS)
@@ -131,8 +131,8 @@ class Line:
             answer = receive(self._socket)
         except OSError as error:
             self.close()
-            raise DaemonUnreachable(str(self._path), error.strerror or str(error)) from error
+            raise DaemonUnreachable(str(self.path), error.strerror or str(error)) from error
         if answer is None:
             self.close()
-            raise DaemonUnreachable(str(self._path), "it closed the connection")
+            raise DaemonUnreachable(str(self.path), "it closed the connection")
         return answer

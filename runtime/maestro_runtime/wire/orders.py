@@ -6,7 +6,7 @@ same: the id becomes durable with what it does, and whoever sends it again gets 
 Those without one do no harm twice; their docstrings say why.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -16,9 +16,12 @@ from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
 from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import Imported, Pruned
+from maestro_runtime.receipts import new_request_id
 from maestro_runtime.session import CANCEL_SECONDS
 from maestro_runtime.top_up import TopUpOrder
 from maestro_storage.plan import Plan
+
+ReplyT = TypeVar("ReplyT", bound=msgspec.Struct)
 
 SUPERVISOR_ADDRESS: Final = "urn:maestro:supervisor"
 """Where a process carries out orders about its sessions."""
@@ -243,3 +246,10 @@ Order = (
 def request_id_of(order: "Request[Any]") -> bytes:
     """Return the id by which an order is done only once; empty if it needs none."""
     return getattr(order, "request_id", b"")
+
+
+def identified(order: Request[ReplyT]) -> Request[ReplyT]:
+    """Return an order with an id, if it is of a kind that needs one and has none yet."""
+    if getattr(order, "request_id", None) != b"":
+        return order
+    return msgspec.structs.replace(order, request_id=new_request_id())

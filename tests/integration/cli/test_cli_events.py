@@ -108,7 +108,8 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 
 
 @pytest.fixture
-def serve(runtime: Runtime, tmp_path: Path) -> Iterator[Serve]:
+def serve(runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    monkeypatch.setenv("MAESTRO_SOCKET", str(tmp_path / "socket"))
     servers: list[SocketServer] = []
 
     def start() -> SocketServer:
@@ -138,7 +139,7 @@ def test_over_a_restart_nothing_is_missed_and_nothing_comes_twice(
     runtime: Runtime, serve: Serve, tmp_path: Path
 ) -> None:
     first = serve()
-    events = followed(tmp_path / "socket", Wanted(), {})
+    events = followed(None, Wanted(), {})
     run(runtime, "s1", tmp_path)
     taken = until(events, "s1")
     first.close()
@@ -170,7 +171,7 @@ def test_what_happens_while_the_records_are_read_comes_once(
             serve()
 
     monkeypatch.setattr(_events_live, "say", say)
-    events = followed(tmp_path / "socket", Wanted(), {})
+    events = followed(None, Wanted(), {})
     taken = until(events, "s1")
     run(runtime, "s2", tmp_path)
     taken += until(events, "s2")

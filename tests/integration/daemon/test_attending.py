@@ -244,8 +244,7 @@ def test_whoever_comes_when_the_daemon_dies_is_shown_what_the_next_one_does(
             first.kill()
             first.wait(BOUND_SECONDS)
             accepted = Accepted(session_id="hello", rests=False)
-            socket = cli.state_dir / SOCKET_NAME
-            attendance = Attendance(cli.state_dir, socket, owner, accepted)
+            attendance = Attendance(cli.state_dir, owner, accepted)
             with serving(cli):
                 report = attendance.to_the_end(
                     known=0, as_json=False, deadline=Deadline(BOUND_SECONDS)
@@ -279,3 +278,45 @@ def test_a_state_that_a_flag_names_is_meant_whatever_socket_the_environment_name
     assert "mine" in listed.stdout
     assert removed.returncode == 0, removed.stderr
     assert state_of(other, "mine") == "running"
+
+
+def test_a_state_that_a_flag_names_is_reached_at_its_own_socket(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    session_under_way(cli, "mine", seconds=0.1)
+    other = CommandLine(tmp_path / "other")
+    other.directory.mkdir()
+    with serving(other), serving(cli) as daemon:
+        wait_for_event(cli, "mine", "session_done")
+        other.environment["MAESTRO_SOCKET"] = str(other.state_dir / SOCKET_NAME)
+
+        checkpointed = other(
+            *("session", "checkpoint", "mine", "--name", "end", "--state-dir", cli.state_dir)
+        )
+        diagnosed = other("doctor", "--state-dir", cli.state_dir, "--json")
+        followed = other.start("events", "-f", "--since", "1", "--state-dir", cli.state_dir)
+        with killed_at_the_end(followed):
+            assert followed.stdout is not None
+            first = followed.stdout.readline()
+
+    assert checkpointed.returncode == 0, checkpointed.stderr
+    assert "mine: started" in first
+    assert f"pid {daemon.pid}, " in diagnosed.stdout
+
+
+def test_a_socket_that_the_environment_names_is_asked_for_records_too(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    session_under_way(cli, "mine", seconds=0.1)
+    socket = cli.state_dir / SOCKET_NAME
+    stranger = CommandLine(tmp_path / "stranger")
+    stranger.directory.mkdir()
+    stranger.environment["MAESTRO_SOCKET"] = str(socket)
+    with serving(cli):
+        shown = stranger("session", "show", "mine")
+        verified = stranger("state", "verify")
+
+    assert shown.returncode == 0, shown.stderr
+    assert verified.returncode == 0, verified.stderr
+    assert str(cli.state_dir) in verified.stderr
+    assert not stranger.state_dir.exists()
