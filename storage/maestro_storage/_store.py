@@ -130,6 +130,11 @@ class Store(StateView):
         return store
 
     @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Whether there is a state in a directory, sound or not; nothing is opened."""
+        return exists(Path(path))
+
+    @staticmethod
     def inspect(path: str | Path, *, map_bytes: int = MAP_BYTES_DEFAULT) -> StateView:
         """Open a state directory to look at it: owned and verified, but nothing is written.
 

@@ -34,10 +34,11 @@ from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport, session_report
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
+from maestro_runtime.starting.first_order import require_startable
 from maestro_runtime.supervisor import SessionRequest, session_of
 from maestro_runtime.tickets import configured_sink
 from maestro_runtime.wire.orders import Accepted, StartSession
-from maestro_storage import Records
+from maestro_storage import Records, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionState
 
@@ -229,9 +230,16 @@ def _run_here(
     sink = configured_sink(resolve_ticket_settings(os.environ), state_dir)
     redactor = configure_logs(as_json=as_json, secrets=sink.secrets)
     options = RuntimeOptions(tickets=sink, redactor=redactor)
+
+    def show(line: str) -> None:
+        say(redactor.clean(line))
+
+    if isinstance(order, StartSession) and not Store.exists(state_dir):
+        with stdout_reserved(), printed(show):
+            require_startable(order, options)
     with (
         stdout_reserved(),
-        printed(lambda line: say(redactor.clean(line))),
+        printed(show),
         open_runtime(state_dir, options) as runtime,
         reachable(runtime),
     ):

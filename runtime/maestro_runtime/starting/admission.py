@@ -37,7 +37,8 @@ class Admission:
         self._sessions_by_key: dict[str, str] | None = None
         """Read when the first key is given. Only says where to look: a session may be gone."""
 
-    def checked(self, order: SessionOrder) -> SessionOrder:
+    @staticmethod
+    def checked(order: SessionOrder) -> SessionOrder:
         """Return the order with its labels in order.
 
         Raises:

@@ -1,5 +1,6 @@
 """The directories a session works in: made or looked at before anything is started."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,22 @@ from maestro_runtime.errors import DirectoryUnusable
 def own_workspace(base_dir: Path | None, session_id: str) -> Path:
     """Return the workspace of a session whose order names none; None: the current directory."""
     return (base_dir or Path()) / "maestro-output" / session_id
+
+
+def require_makeable(path: Path) -> None:
+    """Refuse a workspace that `usable_output` could not create or write; nothing is created.
+
+    Raises:
+        DirectoryUnusable: It could not.
+    """
+    place = path.absolute()
+    there = next(item for item in (place, *place.parents) if os.path.lexists(item))
+    if not there.is_dir():
+        number = errno.EEXIST if there == place else errno.ENOTDIR
+        raise DirectoryUnusable("output", str(path), os.strerror(number))
+    if not os.access(there, os.W_OK | os.X_OK):
+        reason = "it is not writable" if there == place else os.strerror(errno.EACCES)
+        raise DirectoryUnusable("output", str(path), reason)
 
 
 def usable_output(path: Path) -> str:

@@ -14,7 +14,12 @@ from maestro_runtime.checkpoints._report import latest_files
 from maestro_runtime.errors import DirectoryUnusable, GivenMissing
 from maestro_runtime.given import Given
 from maestro_runtime.session import SessionOrder
-from maestro_runtime.starting.directories import own_workspace, usable_input, usable_output
+from maestro_runtime.starting.directories import (
+    own_workspace,
+    require_makeable,
+    usable_input,
+    usable_output,
+)
 from maestro_runtime.workspace import Fingerprint, Glob, Manifest, Workspace, diff
 from maestro_storage import Store
 from maestro_storage.transition import Transition
@@ -74,6 +79,21 @@ def opening(
     )
 
 
+def require_openable(order: SessionOrder, session_id: str) -> None:
+    """Refuse a new session for what `opened` would refuse it for; nothing is made.
+
+    Raises:
+        PlanInvalid, PhaseNotReady, GivenMissing, DirectoryUnusable: As `opened`.
+    """
+    team, start_at = order.team, order.start_at
+    require_plan(team, order.plan, () if start_at is None else _before(team, start_at))
+    if start_at is not None:
+        _found(team, start_at, _source(order.given.files))
+    if order.input_dir is not None:
+        usable_input(order.input_dir)
+    require_makeable(order.output_dir or own_workspace(order.base_dir, session_id))
+
+
 def _before(team: Team, start_at: str) -> tuple[str, ...]:
     return plan_until(team, start_at)[0].phases[:-1]
 
@@ -86,14 +106,22 @@ def _taken(
     All phases before `start_at` are taken for done, with tokens 0. Their checks are not evaluated,
     so a contract that has some is only as good as its files alone.
     """
-    earlier = _before(team, start_at)
-    contracts = [item for item in team.contracts if item.phase in earlier]
     source = _source(given.files)
-    found = {item.id: source.manifest(item.globs) for item in contracts}
-    _require_whole(start_at, contracts, found)
-    kept = {item.id: _kept(item, found[item.id], now_ms) for item in contracts}
+    found = _found(team, start_at, source)
+    kept = {
+        item.id: _kept(item, found[item.id], now_ms) for item in team.contracts if item.id in found
+    }
     files = latest_files(kept)
     return kept, ((path, source.content(session_id, files[path])) for path in sorted(files))
+
+
+def _found(team: Team, start_at: str, source: "_Folder | _Contents") -> dict[str, Manifest]:
+    """Return what is given for each contract of an earlier phase; it must be all that it owes."""
+    earlier = _before(team, start_at)
+    contracts = [item for item in team.contracts if item.phase in earlier]
+    found = {item.id: source.manifest(item.globs) for item in contracts}
+    _require_whole(start_at, contracts, found)
+    return found
 
 
 def _require_whole(start_at: str, contracts: list[Contract], found: Mapping[str, Manifest]) -> None:

@@ -7,6 +7,7 @@ import lmdb
 import pytest
 
 from command_line import CommandLine
+from typed import typed
 
 
 @pytest.mark.parametrize(
@@ -178,3 +179,30 @@ def _raise_schema(state_dir: Path) -> None:
         meta = environment.open_db(b"meta")
         with environment.begin(write=True, db=meta) as txn:
             txn.put(b"schema", seal("meta", b"schema", META_VERSION, b"2"))
+
+
+@pytest.mark.parametrize(
+    ("persona", "arguments"),
+    [
+        ('engine = "gpt"', ""),
+        ('engine = "command"\ncommand = { argv = ["no-such-program"] }', ""),
+        ("", "--session a/b"),
+        ("", "--only nowhere"),
+        ("", "--from nowhere"),
+        ("", "--from check --given empty"),
+        ("", "--priority 1000"),
+        ("", "--input nowhere"),
+        ("", "--output team.toml"),
+        ("", "--output team.toml/below"),
+    ],
+)
+def test_a_refused_run_makes_neither_a_state_nor_a_workspace(
+    cli: CommandLine, persona: str, arguments: str
+) -> None:
+    team = cli.team(persona)
+    (cli.directory / "empty").mkdir()
+
+    result = typed(cli.directory, "run", team, *arguments.split())
+
+    assert result.code == 2, result.err
+    assert {path.name for path in cli.directory.glob("[!.]*")} == {"empty", "team.toml"}
