@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from maestro_actors.messages import Request
     from maestro_runtime.cli._patient_line import PatientLine
     from maestro_runtime.wire.line import Line
+    from maestro_runtime.wire.records import Asking
     from maestro_storage import Records, StoreInfo, VerifyReport
 
 ReplyT = TypeVar("ReplyT", bound="msgspec.Struct")
@@ -90,7 +91,9 @@ class Owner:
         """
         from maestro_runtime.wire.news import NEWS_ADDRESS, WhoRests
 
-        return self._asked(NEWS_ADDRESS, WhoRests(sessions=(session_id,))).left.get(session_id)
+        return _asked(self._line, NEWS_ADDRESS, WhoRests(sessions=(session_id,))).left.get(
+            session_id
+        )
 
     def carry_out(self, order: "Request[ReplyT]") -> "ReplyT":
         """Have an order carried out once; durable on return.
@@ -110,7 +113,7 @@ class Owner:
         if self.hosts and isinstance(self._line, Line):
             self._line = PatientLine(self._line)
         try:
-            return self._asked(SUPERVISOR_ADDRESS, identified(order))
+            return _asked(self._line, SUPERVISOR_ADDRESS, identified(order))
         except DaemonUnreachable:
             say("whether the order was carried out is not known: look before you give it again")
             raise
@@ -119,24 +122,33 @@ class Owner:
         """Return figures as of now."""
         from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
 
-        return self._asked(CUSTODIAN_ADDRESS, GetStateInfo())
+        return _asked(self._line, CUSTODIAN_ADDRESS, GetStateInfo())
 
     def verify(self) -> "VerifyReport":
-        """Check every value on record."""
-        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, VerifyState
+        """Check every value on record, however long that takes."""
+        from maestro_runtime.wire.state import VerifyState
 
-        return self._asked(CUSTODIAN_ADDRESS, VerifyState())
+        return self._waited_for(VerifyState())
 
     def backup(self, destination: Path) -> None:
-        """Have a copy written; raises as `StateView.backup`."""
-        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, BackUpState
+        """Have a copy written, however long that takes; raises as `StateView.backup`."""
+        from maestro_runtime.wire.state import BackUpState
 
-        self._asked(CUSTODIAN_ADDRESS, BackUpState(destination=str(destination.absolute())))
+        self._waited_for(BackUpState(destination=str(destination.absolute())))
 
-    def _asked(self, address: str, request: "Request[ReplyT]") -> "ReplyT":
-        import msgspec
+    def _waited_for(self, request: "Request[ReplyT]") -> "ReplyT":
+        """Ask about the state as a whole: a large one takes more than the minute of an answer."""
+        from maestro_runtime.wire.line import Line
+        from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 
-        from maestro_actors.messages import encode, reply_of
+        with Line(self.socket, is_patient=True) as line:
+            return _asked(line, CUSTODIAN_ADDRESS, request)
 
-        answer = self._line.ask(address, encode(request))
-        return msgspec.msgpack.decode(answer, type=reply_of(type(request)))
+
+def _asked(line: "Asking", address: str, request: "Request[ReplyT]") -> "ReplyT":
+    import msgspec
+
+    from maestro_actors.messages import encode, reply_of
+
+    answer = line.ask(address, encode(request))
+    return msgspec.msgpack.decode(answer, type=reply_of(type(request)))

@@ -95,16 +95,27 @@ def backup(destination: Path, state_dir: str | None, **options: Any) -> None:
 def compact(state_dir: str | None, **options: Any) -> None:
     """Rewrite the store without its free pages.
 
-    The old one stays until the new one is verified.
+    The old one stays until the new one is verified. Nobody may have the state open meanwhile, so a
+    daemon has to be stopped before (exit code 4).
     """
     from maestro_storage import compact as compact_state
+    from maestro_storage.errors import StateOwned
 
-    path = state_path(state_dir)
-    compact_state(path)
+    path = _place(state_dir)
+    try:
+        freed_bytes = compact_state(path)
+    except StateOwned:
+        say("stop whoever has it, then compact it; a compact copy can be had now: `state backup`")
+        raise
     if options["as_json"]:
-        print_json({"schema": "maestro.compact/1", "path": str(path)})
+        print_json({"schema": "maestro.compact/1", "path": str(path), "freed_bytes": freed_bytes})
     else:
-        say(f"compacted {path}")
+        say(f"compacted {path}: {freed_bytes:,} bytes are free again")
+
+
+def _place(state_dir: str | None) -> Path:
+    with open_named_owner(state_dir) as owner:
+        return state_path(state_dir) if owner is None else Path(owner.info().path)
 
 
 @command.command(

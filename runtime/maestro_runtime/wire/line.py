@@ -86,12 +86,17 @@ def connected(path: Path, timeout_seconds: float | None) -> tuple[socket.socket,
 class Line:
     """Asks a daemon, and waits. Any thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Connect; raises as `connected`."""
+    def __init__(self, path: Path, *, is_patient: bool = False) -> None:
+        """Connect; raises as `connected`.
+
+        Args:
+            path: Of the daemon's socket.
+            is_patient: An answer is waited for however long it takes.
+        """
         self.path: Final = path
         self._lock = threading.Lock()
         self._requests = 0
-        self._socket, self.welcome = connected(path, ANSWER_SECONDS)
+        self._socket, self.welcome = connected(path, None if is_patient else ANSWER_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +118,7 @@ class Line:
         """Return the encoded reply to an encoded message.
 
         Raises:
-            DaemonUnreachable: It has gone, or gives no answer within a minute.
+            DaemonUnreachable: It has gone, or gives no answer in time.
             Exception: What the actor raised.
         """
         with self._lock:

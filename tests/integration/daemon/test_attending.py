@@ -320,3 +320,16 @@ def test_a_socket_that_the_environment_names_is_asked_for_records_too(
     assert verified.returncode == 0, verified.stderr
     assert str(cli.state_dir) in verified.stderr
     assert not stranger.state_dir.exists()
+
+
+def test_a_state_beside_a_daemon_is_not_compacted_and_it_is_said_what_can_be_done(
+    cli: CommandLine, daemon: Popen[str]
+) -> None:
+    refused = cli("state", "compact")
+    named = cli("state", "backup", "copy")
+
+    assert refused.returncode == 4, refused.stderr
+    hint, error = refused.stderr.splitlines()
+    assert hint.endswith("a compact copy can be had now: `state backup`")
+    assert f"is owned by pid {daemon.pid} " in error
+    assert named.returncode == 0, named.stderr

@@ -93,14 +93,14 @@ ELSEWHERE: Final = {
     "metrics": "has more to say of a process than of records; see test_metrics",
     "serve": "is the daemon",
     "session watch": "waits for the end of a session that somebody runs; see test_attending",
-    "state compact": "wants a state that nobody owns, and exits 4",
+    "state compact": "wants a state that nobody owns; see test_attending",
     "state leave-safe-mode": "is about daemons only; see test_safe_mode",
     "top": "shows what goes on at the moment",
 }
 """Commands that are something else beside a daemon, and why."""
 
 VOLATILE: Final = re.compile(
-    r".*(_ms|_seconds|_bytes|_at|epoch|state_id|share|per_hour|digest|path|pid)$|seconds|at|created|value|values"
+    r".*(_ms|_seconds|_bytes|_at|epoch|state_id|share|per_hour|digest|path|pid)$|seconds|at|created|value|values|requests"
 )
 HEX: Final = re.compile(r"\b[0-9a-f]{12,}\b")
 INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?|\b1\d{12}\b")

@@ -1,8 +1,11 @@
 """What is on record reads the same through the socket as in the process that has it open."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Event, Thread
 
 import msgspec
 import pytest
@@ -14,6 +17,7 @@ from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon.errors import SocketInUse, SocketUnusable
 from maestro_runtime.wire import records
 from maestro_runtime.wire.errors import DaemonUnreachable, PeerRefused, RequestInvalid
+from maestro_runtime.wire.frames import PROTOCOL, Reply, Welcome, packed
 from maestro_runtime.wire.line import Line
 from maestro_runtime.wire.records import RECORDS_ADDRESS, LineRows
 from maestro_storage import Records
@@ -150,6 +154,35 @@ def test_a_file_in_place_of_the_socket_is_left_alone(tmp_path: Path, serve: Serv
         serve(tmp_path / "socket")
 
     assert (tmp_path / "socket").read_text() == "mine"
+
+
+def test_an_answer_is_waited_for_as_long_as_the_line_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maestro_runtime.wire.line.ANSWER_SECONDS", 0.01)
+    path = tmp_path / "socket"
+    told = Welcome(protocol=PROTOCOL, version="x", state_id="s", epoch=1, pid=1, quarantined={})
+    given_up = Event()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, ExitStack() as open_ones:
+        server.bind(str(path))
+        server.listen()
+
+        def answer() -> None:
+            """Welcome two, and answer the second one once the first has given up."""
+            for _ in range(2):
+                one = open_ones.enter_context(server.accept()[0])
+                one.sendall(packed(told))
+            assert given_up.wait(BOUND_SECONDS)
+            one.sendall(packed(Reply(id=1, body=b"late")))
+
+        answerer = Thread(target=answer)
+        answerer.start()
+        with Line(path) as hasty, Line(path, is_patient=True) as patient:
+            with pytest.raises(DaemonUnreachable, match="timed out"):
+                hasty.ask(RECORDS_ADDRESS, b"")
+            given_up.set()
+            assert patient.ask(RECORDS_ADDRESS, b"") == b"late"
+        answerer.join(BOUND_SECONDS)
 
 
 def test_a_daemon_that_is_gone_is_unreachable(tmp_path: Path, serve: Serve) -> None:
