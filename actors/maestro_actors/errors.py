@@ -2,6 +2,9 @@
 
 import datetime as dt
 
+from maestro_actors.ledger.amounts import Metric
+from maestro_actors.ledger.money import usd
+
 
 class ActorError(Exception):
     """Root of the errors of this package."""
@@ -38,9 +41,10 @@ class TokenBudgetExceeded(ActorError):
         need: int | None,
         budget_id: str = "",
         resets_at_ms: int | None = None,
+        metric: Metric = "total",
     ) -> None:
         """Name a budget by its id; an empty one is the token budget of the persona."""
-        super().__init__(persona_id, limit, spent, held, need, budget_id, resets_at_ms)
+        super().__init__(persona_id, limit, spent, held, need, budget_id, resets_at_ms, metric)
         self.persona_id = persona_id
         self.limit = limit
         self.spent = spent
@@ -49,6 +53,7 @@ class TokenBudgetExceeded(ActorError):
         self.budget_id = budget_id
         self.resets_at_ms = resets_at_ms
         """When the budget's next window begins (wall clock); None if it has no other."""
+        self.metric = metric
 
     def __str__(self) -> str:
         what = (
@@ -56,12 +61,16 @@ class TokenBudgetExceeded(ActorError):
             if self.budget_id
             else f"token budget of persona {self.persona_id!r} cannot pay for another call"
         )
-        need = "an unknown price" if self.need is None else self.need
-        figures = f"limit {self.limit}, spent {self.spent}, reserved {self.held}, needed {need}"
+        limit, spent, held = map(self._figure, (self.limit, self.spent, self.held))
+        need = "an unknown price" if self.need is None else self._figure(self.need)
+        figures = f"limit {limit}, spent {spent}, reserved {held}, needed {need}"
         if self.resets_at_ms is None:
             return f"{what}: {figures}"
         at = dt.datetime.fromtimestamp(self.resets_at_ms / 1000, dt.UTC)
         return f"{what}: {figures}; it begins anew at {at.isoformat(timespec='seconds')}"
+
+    def _figure(self, amount: int) -> str:
+        return f"{usd(amount)} USD" if self.metric == "money" else str(amount)
 
 
 class UsageInvalid(ActorError, ValueError):

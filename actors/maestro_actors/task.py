@@ -269,6 +269,7 @@ def unaffordable(
         denied.need,
         denied.budget_id,
         denied.resets_at_ms,
+        denied.metric,
     )
     failed = msgspec.structs.replace(
         before,

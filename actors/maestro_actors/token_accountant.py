@@ -217,6 +217,7 @@ class TokenAccountant(MessageActor):
             budget_id="" if persona_of(denied.key) else denied.budget.id,
             resets_at_ms=denied.resets_at_ms,
             park=park,
+            metric=denied.budget.metric,
         )
         self._ports.system.deliver(order.reply_to, message)
 

@@ -9,8 +9,8 @@ import msgspec
 from maestro_actors.errors import LimitInvalid
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.errors import BudgetInvalid
+from maestro_actors.ledger.money import usd
 from maestro_actors.limits import CallLimits, require_positive
-from maestro_runtime.statements.money import usd
 
 SESSIONS_QUEUED: Final = 1_000
 """Built-in bound of the queue of sessions."""

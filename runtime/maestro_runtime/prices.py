@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from maestro_actors.ledger.errors import PriceTableInvalid
-from maestro_actors.ledger.prices import NANO_PER_USD, TOKENS_PER_RATE, PriceBook, RateCard
+from maestro_actors.ledger.money import NANO_PER_USD
+from maestro_actors.ledger.prices import TOKENS_PER_RATE, PriceBook, RateCard
 
 PRICES_NAME: Final = "prices.toml"
 """The table of a state directory."""

@@ -15,7 +15,7 @@ from maestro_actors.identity import coordinator_address
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.ledger.ledger import Ledger
-from maestro_actors.ledger.prices import NANO_PER_USD
+from maestro_actors.ledger.money import NANO_PER_USD
 from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import HelpAnswered, RaiseLimit, ToppedUp, encode
 from maestro_actors.receipt import Receipt

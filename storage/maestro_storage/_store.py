@@ -131,8 +131,11 @@ class Store(StateView):
 
     @staticmethod
     def exists(path: str | Path) -> bool:
-        """Whether there is a state in a directory, sound or not; nothing is opened."""
-        return exists(Path(path))
+        """Whether a state can be seen in a directory, sound or not; nothing is opened."""
+        try:
+            return exists(Path(path))
+        except OSError:
+            return False
 
     @staticmethod
     def inspect(path: str | Path, *, map_bytes: int = MAP_BYTES_DEFAULT) -> StateView:

@@ -7,7 +7,6 @@ from maestro_actors.engine import Usage
 from maestro_actors.ledger.budget import DAY_MS
 
 TOKENS_PER_RATE: Final = 1_000_000
-NANO_PER_USD: Final = 1_000_000_000
 
 CostBasis = Literal["table", "list", "unpriced"]
 """Where a price comes from: an own table, a public price list, or nowhere."""

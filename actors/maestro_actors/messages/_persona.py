@@ -3,6 +3,7 @@
 import msgspec
 
 from maestro_actors.engine import Outcome, ProcessIdentity, Usage
+from maestro_actors.ledger.amounts import Metric
 from maestro_actors.messages._message import Message, Request
 from maestro_storage.records import TaskState, WaitsFor
 
@@ -87,6 +88,8 @@ class CallDenied(Message, frozen=True, kw_only=True):
     resets_at_ms: int | None
     park: bool
     """A person has to decide, even if the persona gives up on failure."""
+    metric: Metric = "total"
+    """Of the budget."""
 
 
 class BudgetFreed(Message, frozen=True, kw_only=True):

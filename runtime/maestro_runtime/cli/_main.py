@@ -3,6 +3,7 @@
 import importlib
 import io
 import os
+import re
 import sys
 from typing import Final
 
@@ -14,6 +15,9 @@ from maestro_runtime.cli._output import prepare_streams, say
 
 COMPLETE_VARIABLE: Final = "_MAESTRO_RUNTIME_COMPLETE"
 """By which a shell asks for completions; the name is the one that click derives."""
+
+_ENDLESS: Final = re.compile(r"[^\s/]{256,}")
+"""What cannot be a name, nor a part of a path: that has 255 bytes at most."""
 
 _COMMANDS: Final = {
     "breaker": ("breaker", "The circuit breakers of the engines: list, show, open, reset."),
@@ -98,12 +102,17 @@ def main() -> None:
     except click.ClickException as error:
         with io.StringIO() as text_of_error:
             error.show(file=text_of_error)
-            say(text_of_error.getvalue().rstrip())
+            say(_brief(text_of_error.getvalue().rstrip()))
         code = ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
         code, text = explain_error(error)
-        say(_without_secrets(text))
+        say(_brief(_without_secrets(text)))
     sys.exit(code or ExitCode.DONE)
+
+
+def _brief(text: str) -> str:
+    """Return what an error says with what is too long for a name cut short: it echoes values."""
+    return _ENDLESS.sub(lambda word: f"{word[0][:60]}... ({len(word[0])} characters)", text)
 
 
 def _without_secrets(text: str) -> str:

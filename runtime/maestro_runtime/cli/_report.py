@@ -31,7 +31,7 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
             reason = "; ".join(task.evidence) or "no evidence"
             say(printable(f"{task.task_id}: {task.failure}: {reason}"))
         if task.ticket is not None:
-            where = task.ticket.reference or "pending; it is sent at the next start"
+            where = task.ticket.reference or "pending; it is sent as soon as it can be"
             say(printable(f"{task.task_id}: ticket {where}"))
     kept = f" and {report.tokens_kept} kept" if report.tokens_kept else ""
     done = sum(task.state == "done" for task in report.tasks)

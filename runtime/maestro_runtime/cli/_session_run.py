@@ -24,11 +24,11 @@ from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._printed import printed
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
-from maestro_runtime.cli._sessions import find_session, to_go_on
+from maestro_runtime.cli._sessions import TO_LEAVE_SAFE_MODE, find_session, to_go_on
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
-from maestro_runtime.errors import SessionLeftAlone, TeamChanged
+from maestro_runtime.errors import SafeMode, TeamChanged
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport, session_report
@@ -162,8 +162,8 @@ def _interruptible() -> Iterator[_Reached]:
         except TeamChanged:
             say("nothing was run; to go on with a changed team, accept it: --accept-changes")
             raise
-        except SessionLeftAlone as left:
-            say(to_go_on(left.session_id))
+        except SafeMode:
+            say(TO_LEAVE_SAFE_MODE)
             raise
         except TimedOut:
             reached.say("it takes longer")

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 LAST: Final = "@last"
 """Stands for the session that was started last."""
 
+TO_LEAVE_SAFE_MODE: Final = "to have sessions run again: maestro-runtime state leave-safe-mode"
+"""What to type for a daemon that runs nothing."""
+
 CANDIDATES_NAMED: Final = 10
 """Most sessions that the message about an ambiguous prefix lists."""
 

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from maestro_actors.ledger.amounts import LOST_POLICIES, METRICS
 from maestro_actors.ledger.budget import ACTIONS, SCOPES, Budget
 from maestro_actors.ledger.errors import BudgetInvalid
-from maestro_actors.ledger.prices import NANO_PER_USD
+from maestro_actors.ledger.money import NANO_PER_USD
 from maestro_runtime.config._names import check_name, check_unique
 from maestro_runtime.config._problems import KeyPath, Problems, shown, unknown
 from maestro_runtime.config._tables import BudgetTable, TeamFile, given

@@ -1,16 +1,9 @@
 """Money in words: exact, and never zero when there is no price."""
 
-from maestro_actors.ledger.prices import NANO_PER_USD
+from maestro_actors.ledger.money import usd
 
 UNPRICED = "unpriced"
 """Stands where there is no price: nobody may take that for 0."""
-
-
-def usd(nano_usd: int) -> str:
-    """Return an amount of nano-USD (1e-9 USD) in USD: exact, with at least two decimals."""
-    whole, rest = divmod(abs(nano_usd), NANO_PER_USD)
-    decimals = f"{rest:09}".rstrip("0").ljust(2, "0")
-    return f"{'-' if nano_usd < 0 else ''}{whole}.{decimals}"
 
 
 def cost_text(nano_usd: int | None, unpriced_calls: int = 0) -> str:

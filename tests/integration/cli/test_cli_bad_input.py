@@ -206,3 +206,22 @@ def test_a_refused_run_makes_neither_a_state_nor_a_workspace(
 
     assert result.code == 2, result.err
     assert {path.name for path in cli.directory.glob("[!.]*")} == {"empty", "team.toml"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tokens top-up budget {} --reason more",
+        "run team.toml --session {}",
+        "run team.toml --{}",
+        "{}",
+    ],
+)
+def test_a_value_without_end_is_not_repeated_in_full(cli: CommandLine, line: str) -> None:
+    cli.team()
+
+    result = typed(cli.directory, *line.format("x" * 3000).split())
+
+    assert result.code in {2, 5}
+    assert "x... (3" in result.err
+    assert len(result.err) < 400

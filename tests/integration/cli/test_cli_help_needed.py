@@ -181,7 +181,7 @@ def test_a_sink_that_is_down_changes_no_exit_code_and_the_next_start_delivers(
     server.status = 503
     result = cli("run", cli.team(WAITS), "--session", "s1")
     assert result.returncode == 8
-    assert "note: ticket pending; it is sent at the next start" in result.stderr
+    assert "note: ticket pending; it is sent as soon as it can be" in result.stderr
     server.status = 0
 
     # The back-off of the first try is over after five seconds, whoever waits for it.

@@ -71,9 +71,14 @@ def test_who_waits_for_a_session_that_safe_mode_leaves_alone_hears_why(cli: Comm
 
     with serving(cli):
         watched = cli("session", "watch", "going")
+        resumed = cli("session", "resume", "going")
 
+    assert resumed.returncode == 6
+    assert resumed.stderr.splitlines()[0] == (
+        "to have sessions run again: maestro-runtime state leave-safe-mode"
+    )
     assert watched.returncode == 3, watched.stderr
-    assert "to go on: maestro-runtime session resume going" in watched.stderr
+    assert "to have sessions run again: maestro-runtime state leave-safe-mode" in watched.stderr
     assert watched.stderr.splitlines()[-1] == (
         "error: session 'going' does not go on until it is resumed: "
         "the daemon is in safe mode after crashes"

@@ -36,10 +36,11 @@ ERRORS = [
         ),
     ),
     (
-        TokenBudgetExceeded("dev", 9, 6, 1, None, "usd", 1_700_000_000_000),
+        TokenBudgetExceeded("dev", 9_000_000_000, 600, 1, None, "usd", 1_700_000_000_000, "money"),
         (
-            "budget 'usd' cannot pay for another call of persona 'dev': limit 9, spent 6, "
-            "reserved 1, needed an unknown price; it begins anew at 2023-11-14T22:13:20+00:00"
+            "budget 'usd' cannot pay for another call of persona 'dev': limit 9.00 USD, "
+            "spent 0.0000006 USD, reserved 0.000000001 USD, needed an unknown price; "
+            "it begins anew at 2023-11-14T22:13:20+00:00"
         ),
     ),
     (

@@ -1,6 +1,7 @@
 import pytest
 
-from maestro_runtime.statements.money import cost_text, figure, usd
+from maestro_actors.ledger.money import usd
+from maestro_runtime.statements.money import cost_text, figure
 
 
 @pytest.mark.parametrize(
