@@ -4,6 +4,7 @@ import datetime as dt
 import importlib
 import importlib.util
 import math
+import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +27,7 @@ def open_prices(state_dir: Path, named: Path | None = None) -> PriceBook:
     """Return the prices of the own table, and of the public list, if it is installed.
 
     Raises:
-        PriceTableInvalid, OSError: As `own_prices`.
+        PriceTableInvalid: As `own_prices`.
     """
     listed = importlib.util.find_spec("genai_prices") is not None
     return PriceBook(own_prices(state_dir, named), _listed_card if listed else None)
@@ -36,16 +37,17 @@ def own_prices(state_dir: Path, named: Path | None = None) -> dict[str, RateCard
     """Return the cards of the table that is named; else of that in the state directory, if any.
 
     Raises:
-        PriceTableInvalid: The table breaks its rules, or the one that is named cannot be read.
-        OSError: That of the state directory cannot be read.
+        PriceTableInvalid: The table breaks its rules, or cannot be read.
     """
-    if named is None:
-        path = state_dir / PRICES_NAME
-        return parse_prices(path.read_text()) if path.exists() else {}
+    path = named or state_dir / PRICES_NAME
+    # Unlike that of a path, it is False for a directory that cannot be looked into: who opens the
+    # state says why.
+    if named is None and not os.path.exists(path):  # noqa: PTH110 - see above
+        return {}
     try:
-        text = named.read_text()
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise PriceTableInvalid(str(named), "must be a readable text file", str(error)) from error
+        raise PriceTableInvalid(str(path), "must be a readable text file", str(error)) from error
     return parse_prices(text)
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from maestro_actors.ledger.amounts import used
 from maestro_actors.ledger.budget import DAY_MS
 from maestro_actors.ledger.errors import PriceTableInvalid
 from maestro_actors.ledger.prices import PriceBook, RateCard, cost_at_most, cost_of
-from maestro_runtime.prices import parse_prices
+from maestro_runtime.prices import own_prices, parse_prices
 
 CARD = RateCard(input=3, output=15, cache_read=1, cache_write=4, reasoning=15)
 
@@ -138,3 +140,14 @@ def test_fresh_tokens_are_those_that_no_cache_had() -> None:
     )
 
     assert used(usage, 5) == (110, 40, 10, 3, 5)
+
+
+def test_a_table_of_the_state_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").mkdir()
+
+    with pytest.raises(PriceTableInvalid, match=r"prices\.toml must be a readable text file"):
+        own_prices(tmp_path)
+
+
+def test_a_state_directory_that_cannot_be_looked_into_has_no_prices_yet() -> None:
+    assert own_prices(Path("x" * 300)) == {}
