@@ -1,11 +1,11 @@
 """What goes on in a state at a glance: what runs, what waits for what, what is nearly used up."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from maestro_runtime.lookout import Lookout, Sight
 from maestro_runtime.statements.counters import metric_of, running_counters, window_of
 from maestro_storage import Records
 from maestro_storage.records import (
@@ -27,8 +27,6 @@ ROWS_MAX: Final = 20
 
 BUDGET_PERMILLE: Final = 500
 """Share of its limit from which on a budget is shown."""
-
-MINUTE_MS: Final = 60_000
 
 
 class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +107,15 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """The most used ones first."""
 
 
-def overview(store: Records, now_ms: int) -> Overview:
-    """Look at a state; reads the record of every session, and more of those that have not ended."""
+def overview(store: Records, now_ms: int, lookout: Lookout | None = None) -> Overview:
+    """Look at a state; reads the record of every session, and more of those that have not ended.
+
+    Args:
+        store: Where to look.
+        now_ms: On the wall clock.
+        lookout: Who has looked before, and reads only what has changed since; None: nobody.
+    """
+    lookout = lookout or Lookout()
     sessions: Counter[SessionState] = Counter()
     tasks: Counter[TaskState] = Counter()
     waits: Counter[WaitsFor] = Counter()
@@ -120,12 +125,13 @@ def overview(store: Records, now_ms: int) -> Overview:
         sessions[session.state] += 1
         if session.state in SESSION_FINAL:
             continue
-        found = list(store.tasks.scan(session.session_id))
-        rows.append(_session_line(store, session, found, now_ms))
-        tasks.update(task.state for task in found)
-        begun = [task for task in found if _waits(task)]
+        found = lookout.sight(store, session, now_ms)
+        rows.append(_session_line(session, found))
+        tasks.update(task.state for task in found.tasks)
+        begun = [task for task in found.tasks if _waits(task)]
         waits.update(task.waits_for for task in begun)
         waiting += (_wait_line(task) for task in begun)
+    lookout.forget_others({row.session_id for row in rows})
     rows.sort(key=lambda row: (row.state != "running", -row.tokens_per_minute, -row.created_ms))
     waiting.sort(key=lambda line: (line.waits_for != "person", line.deadline_ms or 0))
     return Overview(
@@ -143,22 +149,15 @@ def overview(store: Records, now_ms: int) -> Overview:
     )
 
 
-def _session_line(
-    store: Records, session: SessionRecord, tasks: Sequence[TaskRecord], now_ms: int
-) -> SessionLine:
-    lately = sum(
-        call.input_tokens + call.output_tokens
-        for call in store.calls.scan(session.session_id)
-        if call.closed_ms is not None and call.closed_ms > now_ms - MINUTE_MS
-    )
+def _session_line(session: SessionRecord, found: Sight) -> SessionLine:
     return SessionLine(
         session_id=session.session_id,
         state=session.state,
         wish=session.wish,
         created_ms=session.created_ms,
-        tasks=dict(Counter(task.state for task in tasks)),
-        tokens_used=sum(task.tokens_used for task in tasks),
-        tokens_per_minute=lately,
+        tasks=dict(Counter(task.state for task in found.tasks)),
+        tokens_used=sum(task.tokens_used for task in found.tasks),
+        tokens_per_minute=found.tokens_per_minute,
     )
 
 

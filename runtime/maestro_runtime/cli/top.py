@@ -12,6 +12,7 @@ from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import can_draw, instant, print_json, print_lines, table_lines
 
 if TYPE_CHECKING:
+    from maestro_runtime.lookout import Lookout
     from maestro_runtime.overview import Overview
 
 REFRESH_SECONDS: Final = 2.0
@@ -48,10 +49,13 @@ def _draw(state_dir: str | None) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    from maestro_runtime.lookout import Lookout
+
+    lookout = Lookout()
     found = _look(state_dir)
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         while True:
-            for found in _looks(state_dir):
+            for found in _looks(state_dir, lookout):
                 live.update(Text("\n".join(_page(found, ""))), refresh=True)
                 time.sleep(REFRESH_SECONDS)
             page = _page(found, "  nobody runs sessions here")
@@ -59,7 +63,7 @@ def _draw(state_dir: str | None) -> None:
             time.sleep(REFRESH_SECONDS)
 
 
-def _looks(state_dir: str | None) -> "Iterator[Overview]":
+def _looks(state_dir: str | None, lookout: "Lookout") -> "Iterator[Overview]":
     """Yield what the owner of a state sees, as long as there is one."""
     from maestro_runtime.overview import overview
     from maestro_runtime.wire.errors import DaemonUnreachable
@@ -67,7 +71,7 @@ def _looks(state_dir: str | None) -> "Iterator[Overview]":
     try:
         with open_owner(state_dir) as owner:
             while owner is not None:
-                yield overview(owner.records, _now_ms())
+                yield overview(owner.records, _now_ms(), lookout)
     except DaemonUnreachable:
         return
 
