@@ -61,9 +61,11 @@ def recorded(store: Records, wanted: Wanted, seen: Seen) -> Iterator[EventRecord
 def passed_over(store: Records, wanted: Wanted) -> Seen:
     """Return what is taken for seen: what comes before a sequence, or else all there is."""
     sequence, now_ms = wanted.since.sequence, time.time_ns() // 1_000_000
+    counts = {name: store.events.count(name) for name in _sessions(store, wanted)}
     return {
-        session_id: (store.events.count(session_id) if sequence is None else sequence - 1, now_ms)
-        for session_id in _sessions(store, wanted)
+        # Not beyond the last one: who has seen more of a session has seen another one of its name.
+        name: (count if sequence is None else min(count, sequence - 1), now_ms)
+        for name, count in counts.items()
     }
 
 

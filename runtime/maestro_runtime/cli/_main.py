@@ -102,7 +102,7 @@ def main() -> None:
     except click.ClickException as error:
         with io.StringIO() as text_of_error:
             error.show(file=text_of_error)
-            say(_brief(text_of_error.getvalue().rstrip()))
+            say(_brief(text_of_error.getvalue().rstrip().expandtabs(4)))
         code = ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
         code, text = explain_error(error)

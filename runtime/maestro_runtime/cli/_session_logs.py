@@ -33,5 +33,9 @@ def command(
 
     with open_records(state_dir) as store:
         found = find_session(store, session_id)
+        if task_id is not None and store.tasks.get(found, task_id) is None:
+            from maestro_storage.errors import NotFound
+
+            raise NotFound("task", f"{found}/{task_id}")
     wanted = Wanted(session_id=found, task_id=task_id, since=since or Since())
     print_events(state_dir, wanted, follow=follow, from_now=False, as_json=as_json)

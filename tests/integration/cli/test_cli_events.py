@@ -82,6 +82,22 @@ def test_a_beginning_that_is_none_is_refused(two: CommandLine) -> None:
     assert "must be an instant like" in result.stderr
 
 
+def test_nothing_is_printed_from_an_event_on_that_is_not_there_yet(two: CommandLine) -> None:
+    listed = two("events", "--since", "9999")
+    logged = two("session", "logs", "@last", "--since", "9999")
+
+    assert (listed.returncode, listed.stdout) == (0, "")
+    assert (logged.returncode, logged.stdout) == (0, "")
+
+
+def test_the_log_of_a_task_that_is_not_there_is_not_an_empty_one(two: CommandLine) -> None:
+    result = two("session", "logs", "@last", "--task", "nowhere")
+
+    assert result.returncode == 5
+    assert "no such task: '" in result.stderr
+    assert "/nowhere'" in result.stderr
+
+
 def test_a_reader_that_goes_away_ends_the_command_quietly(two: CommandLine) -> None:
     reading, writing = os.pipe()
     os.close(reading)

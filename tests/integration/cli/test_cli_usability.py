@@ -99,6 +99,13 @@ def test_a_mistyped_name_exits_with_2_and_suggests_one(
     assert f"'{meant}'" in result.stderr
 
 
+def test_what_there_is_to_choose_from_is_legible(cli: CommandLine) -> None:
+    result = cli("completion")
+
+    assert result.returncode == 2
+    assert result.stderr.endswith("Choose from:\n    bash,\n    zsh,\n    fish\n")
+
+
 @pytest.mark.parametrize("command", NAMING)
 def test_a_unique_beginning_of_a_session_id_is_enough(past: CommandLine, command: str) -> None:
     whole = past(*command.split(), "note-done", "--json")
