@@ -78,8 +78,6 @@ def _looks(state_dir: str | None, lookout: "Lookout") -> "Iterator[Overview]":
 
 def _page(found: "Overview", note: str) -> list[str]:
     """Return one page as lines that are safe for a terminal."""
-    from maestro_runtime.statements.money import figure
-
     lines = [
         f"{instant(found.at_ms)} UTC  epoch {found.epoch}{note}",
         f"sessions: {_counts(found.sessions)}",
@@ -87,63 +85,71 @@ def _page(found: "Overview", note: str) -> list[str]:
         f"waiting for: {_counts(found.waits)}",
         f"tokens a minute: {found.tokens_per_minute:,}",
     ]
-    sections = (
-        (
-            ("SESSION", "STATE", "TASKS", "TOKENS", "PER MINUTE", "STARTED"),
-            [
-                (
-                    row.session_id,
-                    row.state if row.wish == "run" else f"{row.state}, to {row.wish}",
-                    _counts(row.tasks),
-                    row.tokens_used,
-                    row.tokens_per_minute,
-                    instant(row.created_ms),
-                )
-                for row in found.rows
-            ],
-        ),
-        (
-            ("SESSION", "CONTRACT", "WAITS FOR", "UNTIL", "ATTEMPT", "PERSONA", "ENGINE"),
-            [
-                (
-                    line.session_id,
-                    line.task_id,
-                    f"{line.waits_for} {line.detail}".strip(),
-                    instant(line.deadline_ms),
-                    f"{line.attempt} of round {line.round}",
-                    line.persona_id,
-                    line.engine,
-                )
-                for line in found.waiting
-            ],
-        ),
-        (
-            ("BREAKER", "STATE", "FAILURES", "NEXT PROBE"),
-            [
-                (line.name, line.state, line.failures, instant(line.next_probe_ms))
-                for line in found.breakers
-            ],
-        ),
-        (
-            ("BUDGET", "OF", "SESSION", "WINDOW", "METRIC", "LIMIT", "SPENT", "HELD", "SHARE"),
-            [
-                (
-                    line.budget_id,
-                    line.subject or "-",
-                    line.session_id or "-",
-                    line.window,
-                    line.metric,
-                    *(figure(n, line.metric) for n in (line.limit, line.spent, line.held)),
-                    f"{line.spent_permille / 10:g} %",
-                )
-                for line in found.budgets
-            ],
-        ),
-    )
-    for headers, rows in sections:
+    for headers, rows in (_sessions(found), _waits(found), _breakers(found), _budgets(found)):
         if rows:
             lines += ["", *table_lines(headers, rows)]
     return lines
+
+
+_Table = tuple[tuple[str, ...], list[tuple[object, ...]]]
+"""Headers and rows."""
+
+
+def _sessions(found: "Overview") -> _Table:
+    headers = ("SESSION", "STATE", "TASKS", "TOKENS", "PER MINUTE", "STARTED")
+    return headers, [
+        (
+            row.session_id,
+            row.state if row.wish == "run" else f"{row.state}, to {row.wish}",
+            _counts(row.tasks),
+            row.tokens_used,
+            row.tokens_per_minute,
+            instant(row.created_ms),
+        )
+        for row in found.rows
+    ]
+
+
+def _waits(found: "Overview") -> _Table:
+    headers = ("SESSION", "CONTRACT", "WAITS FOR", "UNTIL", "ATTEMPT", "PERSONA", "ENGINE")
+    return headers, [
+        (
+            line.session_id,
+            line.task_id,
+            f"{line.waits_for} {line.detail}".strip(),
+            instant(line.deadline_ms),
+            f"{line.attempt} of round {line.round}",
+            line.persona_id,
+            line.engine,
+        )
+        for line in found.waiting
+    ]
+
+
+def _breakers(found: "Overview") -> _Table:
+    headers = ("BREAKER", "STATE", "FAILURES", "NEXT PROBE")
+    return headers, [
+        (line.name, line.state, line.failures, instant(line.next_probe_ms))
+        for line in found.breakers
+    ]
+
+
+def _budgets(found: "Overview") -> _Table:
+    from maestro_runtime.statements.money import figure
+
+    headers = ("BUDGET", "OF", "SESSION", "WINDOW", "METRIC", "LIMIT", "SPENT", "HELD", "SHARE")
+    return headers, [
+        (
+            line.budget_id,
+            line.subject or "-",
+            line.session_id or "-",
+            line.window,
+            line.metric,
+            *(figure(n, line.metric) for n in (line.limit, line.spent, line.held)),
+            f"{line.spent_permille / 10:g} %",
+        )
+        for line in found.budgets
+    ]
 
 
 def _counts(counts: Mapping[Any, int]) -> str:
