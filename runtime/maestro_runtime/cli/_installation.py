@@ -15,7 +15,9 @@ from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean
 from maestro_runtime.daemon._taking_up import under_way
+from maestro_runtime.daemon._unpriced import unpriced
 from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
+from maestro_runtime.prices import open_prices
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.starting.readiness import require_ready
 from maestro_runtime.wire.errors import DaemonUnreachable, WireError
@@ -41,10 +43,11 @@ def examine_installation(settings: DaemonSettings) -> Iterator[Finding]:
         with Store.inspect(path) as view:
             yield Finding("daemon", "ok", "none runs")
             yield from _state(view, view.info(), 0)
+            yield from _prices(view, settings)
     except NotFound:
         yield Finding(RECORDS, "ok", "there is no state yet")
     except StateOwned as owned:
-        yield from _owned(path, settings.socket.value, owned)
+        yield from _owned(settings, owned)
     except StateDamaged as error:
         yield Finding(RECORDS, "failed", str(error))
     except StorageError as error:
@@ -58,8 +61,9 @@ def _socket(socket: Path, state_dir: Path) -> Finding:
     return Finding("socket", "failed", f"{socket} cannot be made: {directory} is not writable")
 
 
-def _owned(state_dir: Path, socket: Path, owned: StateOwned) -> Iterator[Finding]:
+def _owned(settings: DaemonSettings, owned: StateOwned) -> Iterator[Finding]:
     """Look at a state through the socket of its owner."""
+    state_dir, socket = settings.state_dir.value, settings.socket.value
     try:
         line = _line(state_dir, socket)
     except DaemonUnreachable:
@@ -81,6 +85,7 @@ def _owned(state_dir: Path, socket: Path, owned: StateOwned) -> Iterator[Finding
         rows = LineRows(line)
         records = Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
         yield from _state(records, info, 1 if welcome.hosts else 0)
+        yield from _prices(records, settings)
 
 
 def _line(state_dir: Path, socket: Path) -> Line:
@@ -111,6 +116,14 @@ def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]
     registry = EngineRegistry(builtin_engines(info.state_id))
     for record in under_way(records):
         yield _session(records, record, registry)
+
+
+def _prices(records: Records, settings: DaemonSettings) -> Iterator[Finding]:
+    """Look for sessions whose calls the budgets of the configuration would refuse."""
+    policy = settings.policy.value
+    prices = open_prices(settings.state_dir.value, policy.prices)
+    for session_id, why in unpriced(records, policy, prices, time.time_ns() // 1_000_000):
+        yield Finding(f"prices of {session_id}", "warning", why)
 
 
 def _room(info: StoreInfo) -> Finding:

@@ -27,9 +27,11 @@ from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.daemon._signals import Signals
 from maestro_runtime.daemon._starts import Starts
 from maestro_runtime.daemon._taking_up import TakenUp, take_up, under_way
+from maestro_runtime.daemon._unpriced import unpriced
 from maestro_runtime.daemon.errors import DaemonError
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
+from maestro_runtime.prices import open_prices
 from maestro_runtime.runtime import Runtime
 
 TICK_SECONDS: Final = 5.0
@@ -210,7 +212,14 @@ class Daemon:
             lines = (*changes(before, after), *changed)
             for line in lines or ("nothing has changed",):
                 _log.warning("configuration: %s", line)
+            for session_id, why in self._finished(lambda: self._unpriced(runtime)):
+                _log.warning("session %s: %s", session_id, why)
         self._notifier.tell(READY=1, STATUS=self._status)
+
+    def _unpriced(self, runtime: Runtime) -> list[tuple[str, str]]:
+        policy = self._settings.policy.value
+        prices = open_prices(self._settings.state_dir.value, policy.prices)
+        return list(unpriced(runtime.store, policy, prices, runtime.system.clock.now_ms()))
 
     def _drain(self, runtime: Runtime) -> None:
         """Let what is in flight end, for a while, or until it is to be now."""

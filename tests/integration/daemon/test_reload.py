@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_a_reload_says_what_has_changed_and_sessions_go_on(cli: CommandLine, con
     assert int(reloading["MONOTONIC_USEC"]) > 0
     assert done["READY"] == "1"
     assert process.returncode == 0
+
+
+def test_a_budget_that_would_refuse_what_runs_for_want_of_a_price_is_told(
+    cli: CommandLine, config: Path
+) -> None:
+    session_under_way(cli, "going")
+    (cli.directory / "prices.toml").write_text("[models.rehearsal]\ninput = 1\noutput = 1\n")
+    budget = '[[budgets]]\nid = "usd"\nmetric = "money"\nlimit = 5\nwindow = "day"\n'
+    says = "budget 'usd' counts money, and no price is known of rehearsal: such calls are refused"
+    with serving(cli, "--config", config) as process:
+        # Both of its calls have begun, and are let through.
+        wait_for_event(cli, "going", "attempt_started", count=2)
+        config.write_text(budget)
+        process.send_signal(signal.SIGHUP)
+        wait_for_line(process, f"session going: {says}")
+        found = cli("serve", "--check", "--config", config)
+        config.write_text(f'prices = "prices.toml"\n{budget}')
+        priced = cli("serve", "--check", "--config", config)
+
+    assert f"prices of going  warning  {says}" in re.sub("  +", "  ", found.stdout)
+    assert "counts money" not in priced.stdout
 
 
 @pytest.mark.parametrize(
