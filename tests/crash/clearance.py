@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import clearing
 import forked
 from belongings import belongings
-from invariants import Observed, check_sessions
+from invariants import Observed, check_books, check_sessions
 from maestro_storage import StateView, Store, verify
 from maestro_storage.bookings import CounterKey
 from mortal import Places
@@ -57,6 +57,8 @@ class Clearance:
             self._booked = _booked(store)
         self._begun: list[str] = []
         """Sessions of the lives, one of each."""
+        self._known = frozenset(self._left)
+        """All there have ever been."""
         self._removed: set[str] = set()
 
     def rage(self) -> Counter[str]:
@@ -79,6 +81,7 @@ class Clearance:
     def _lived(self, *, last: bool) -> bool:
         """Let a life clear up until it is through or killed; True if it was through."""
         self._begun.append(f"begun-{len(self._begun)}")
+        self._known |= {self._begun[-1]}
         when = "never" if last else self._chance.choice(("before", "after"))
         most = COMMITS_MAX + COMMITS_OF_A_SESSION * len(self._left)
         number, seed = self._chance.randint(1, most), self._chance.randrange(1 << 16)
@@ -95,7 +98,7 @@ class Clearance:
             self._check_words(store, seen)
             for name in self._left.keys() & there.keys():
                 assert there[name] == self._left[name], f"{name} is neither there nor gone"
-            assert there.keys() <= self._left.keys() | set(self._begun)
+            assert there.keys() <= self._known
             # What is gone once does not come back.
             self._left = {name: had for name, had in self._left.items() if name in there}
             self._observed.acknowledged = [
@@ -103,7 +106,9 @@ class Clearance:
                 for told in seen.told
                 if told.event is not None and told.event.session_id in there
             ]
+            self._observed.removed = self._known - there.keys()
             check_sessions(store, self._observed)
+            check_books(store, self._observed)
             self._check_usage(store, seen)
         assert {path: path.read_bytes() for path in self._files} == self._files
         self._check_postings(seen)
