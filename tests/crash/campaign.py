@@ -60,7 +60,8 @@ RECORDS: Final = (
 
 DRIVEN: Final = (
     "every session that was accepted has ended once, each of its tasks was done once, streams of "
-    f"events have no gap and no repeat; {RECORDS}"
+    "events have no gap and no repeat, what a program has removed is gone whole, what it used is "
+    f"booked; {RECORDS}"
 )
 
 FAULTS: Final[dict[str, Fault]] = {

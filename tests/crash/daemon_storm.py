@@ -1,12 +1,15 @@
 """A daemon killed, or restarted as for an upgrade, while programs in other processes drive it.
 
 Each program submits sessions and follows their events through one client, which comes back by
-itself. What it was told, and what the engine did, is in files outside the daemon.
+itself; some of them it removes on the way. What it was told, and what the engine did, is in files
+outside the daemon.
 """
 
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -23,14 +26,20 @@ from invariants import Observed, as_line, check_over
 from maestro_actors.team import RetryPolicy, Team
 from maestro_runtime import SessionOrder
 from maestro_runtime.cli._event_line import EventLine
-from maestro_runtime.client import connect
+from maestro_runtime.client import Client, connect
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.testing import end_of
 from maestro_storage import StateView, Store
+from maestro_storage.errors import NotFound
 
 PROGRAMS: Final = 3
 SESSIONS: Final = 8
 """Of each program."""
+REMOVED_ONE_OF: Final = 4
+"""Of so many sessions a program removes one."""
+REMOVED: Final = "removed"
+EVENTS_MAX: Final = 12
+"""Most events of a session before it is removed; it may have ended by then."""
 AT_ONCE: Final = 4
 """Sessions of a program that are under way at the same time."""
 LIFE_SECONDS_MAX: Final = 1.0
@@ -53,6 +62,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     session_id: str
     event: EventLine | None = None
     ended: str = ""
+    """State of the session, or that it is removed."""
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
@@ -63,7 +73,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     with DaemonProcess(CommandLine(directory)) as daemon:
         ours, theirs = Pipe()
         programs = [
-            forked.start(drive, theirs, str(team), str(daemon.socket), str(directory), number)
+            forked.start(drive, theirs, str(team), str(daemon.socket), number, seed)
             for number in range(PROGRAMS)
         ]
         try:
@@ -83,9 +93,12 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     return counted + _checked(directory)
 
 
-def drive(here: Connection, team_path: str, socket: str, directory: str, number: int) -> None:
+def drive(here: Connection, team_path: str, socket: str, number: int, seed: int) -> None:
     """Submit sessions, follow each to its end, and keep what was told: a program."""
     team = _patient(load_team(team_path, settings=resolve_settings(Flags(), {})).team)
+    directory = Path(team_path).parent
+    # One that has an alert on its way is removed later.
+    quiet = msgspec.structs.replace(team, budgets=())
     with (
         Path(directory, f"told-{number}.jsonl").open("ab", buffering=0) as log,
         connect(socket) as client,
@@ -98,13 +111,30 @@ def drive(here: Connection, team_path: str, socket: str, directory: str, number:
 
         def one(place: int) -> None:
             name = f"p{number}-{place}"
-            session = client.run(SessionOrder(team, name, Path(directory, "output", name)))
+            is_to_go = place % REMOVED_ONE_OF == 0
+            output = Path(directory, "output", name)
+            session = client.run(SessionOrder(quiet if is_to_go else team, name, output))
             tell(Told(name))
-            for event in session.events():
-                tell(Told(name, event=as_line(event)))
+            events = map(as_line, session.events())
+            if is_to_go:
+                chance = random.Random(f"{seed} {name}")  # noqa: S311 - not for secrets
+                for event in islice(events, chance.randint(0, EVENTS_MAX)):
+                    tell(Told(name, event=event))
+                _remove(client, name)
+                tell(Told(name, ended=REMOVED))
+                return
+            for event in events:
+                tell(Told(name, event=event))
             tell(Told(name, ended=session.result(BOUND_SECONDS).state))
 
         list(pool.map(one, range(SESSIONS)))
+
+
+def _remove(client: Client, session_id: str) -> None:
+    """Have a session removed, whatever it does; it is on return."""
+    with suppress(NotFound):
+        client.remove(session_id, cancel=True).result(BOUND_SECONDS)
+        raise RuntimeError(f"session {session_id} is removed, and is there")
 
 
 def _patient(team: Team) -> Team:
@@ -146,16 +176,26 @@ def _checked(directory: Path) -> Counter[str]:
     accepted = Counter(item.session_id for item in told if item.event is None and not item.ended)
     ended = {item.session_id: item.ended for item in told if item.ended}
     assert len(accepted) == PROGRAMS * SESSIONS
-    assert ended == dict.fromkeys(accepted, "done")
+    removed = frozenset(name for name, how in ended.items() if how == REMOVED)
+    left = accepted.keys() - removed
+    assert ended == dict.fromkeys(left, "done") | dict.fromkeys(removed, REMOVED)
     observed = Observed(
-        acknowledged=events, runs=engine_runs(directory), attempts_max=RETRY.max_attempts
+        acknowledged=[event for event in events if event.session_id in left],
+        runs=[run for run in engine_runs(directory) if run.workspace in left],
+        attempts_max=RETRY.max_attempts,
+        removed=removed,
     )
     states = check_over(directory / "state", observed, frozenset())
-    assert set(states) == set(accepted), "what was not asked for was run, or the reverse"
+    assert states.keys() == left, "what was not asked for was run, or the reverse"
     with Store.inspect(directory / "state") as store:
-        for session_id in accepted:
+        for session_id in left:
             _check_session(store, session_id, events)
-    return Counter(sessions=len(accepted), tasks=sum(map(len, states.values())), events=len(events))
+    return Counter(
+        sessions=len(accepted),
+        removed=len(removed),
+        tasks=sum(map(len, states.values())),
+        events=len(events),
+    )
 
 
 def _check_session(store: StateView, session_id: str, events: list[EventLine]) -> None:

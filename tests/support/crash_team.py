@@ -21,7 +21,12 @@ WORK = textwrap.dedent(
 
     def work(task):
         line = json.dumps(
-            {"call_id": task.call_id, "task_id": task.task_id, "ordinal": task.ordinal}
+            {
+                "call_id": task.call_id,
+                "task_id": task.task_id,
+                "ordinal": task.ordinal,
+                "workspace": Path(task.workspace).name,
+            }
         )
         log = os.open(task.options["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -44,6 +49,8 @@ class Run(msgspec.Struct, frozen=True):
     call_id: str
     task_id: str
     ordinal: int
+    workspace: str = ""
+    """Name of the directory it ran in, if it says so."""
 
 
 def write_team(directory: Path, tasks_per_phase: int = 2) -> Path:
