@@ -177,7 +177,8 @@ class Daemon:
         return self._stops > 0 or runtime.lost.is_done
 
     def _goes_on(self, taken: TakenUp) -> bool:
-        self._say(f"taking up sessions, {len(taken.resumed)} so far")
+        # Not told for each of thousands: it goes with the next request for time.
+        self._status = f"taking up sessions, {len(taken.resumed)} so far"
         return self._runtime is not None and not self._is_over(self._runtime)
 
     def _tell_ready(self, runtime: Runtime, taken: TakenUp) -> None:
@@ -256,7 +257,7 @@ class Daemon:
 
     def _ask_for_time(self) -> None:
         """Keep the service manager from losing patience with what takes longer than it allows."""
-        self._notifier.tell(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000)
+        self._notifier.tell(EXTEND_TIMEOUT_USEC=EXTEND_SECONDS * 1_000_000, STATUS=self._status)
 
     def _hear(self, timeout_seconds: float) -> None:
         """Wait for a signal, or for less, and do what it says."""

@@ -33,6 +33,9 @@ from served import (
     workspace_of,
 )
 
+SESSIONS_MANY = 30
+"""More than the messages that the kernel keeps for a service manager."""
+
 
 def test_a_daemon_makes_a_state_says_in_one_line_that_it_is_ready_and_ends_with_0(
     cli: CommandLine,
@@ -146,8 +149,21 @@ def test_the_service_manager_hears_each_step(cli: CommandLine, place: str) -> No
     assert any("EXTEND_TIMEOUT_USEC" in message for message in before)
     assert before[-2] == {"STATUS": "sessions under way: 0"}
     statuses = [message["STATUS"] for message in after if "STATUS" in message]
-    assert statuses == ["draining for at most 30 s", "closing the state"]
+    # With each request for time it is said again.
+    assert [*dict.fromkeys(statuses)] == ["draining for at most 30 s", "closing the state"]
     assert {"STOPPING": "1"} in after
+
+
+def test_how_many_sessions_are_taken_up_is_not_told_for_each(cli: CommandLine) -> None:
+    for number in range(SESSIONS_MANY):
+        session_under_way(cli, f"s{number}")
+    with ServiceManager(str(cli.directory / "notify")) as manager:
+        cli.environment["NOTIFY_SOCKET"] = manager.address
+        with serving(cli):
+            said = manager.until("READY")
+
+    assert said[-2] == {"STATUS": f"sessions under way: {SESSIONS_MANY}"}
+    assert len(said) < SESSIONS_MANY
 
 
 def test_a_second_daemon_is_refused_and_the_first_does_not_notice(cli: CommandLine) -> None:
