@@ -24,7 +24,6 @@ from maestro_storage.records import (
     OutboxRecord,
     SessionRecord,
     TaskRecord,
-    UsageRecord,
 )
 from maestro_storage.transition import Transition
 
@@ -62,9 +61,6 @@ class Memory(Protocol):
 
     def counted_until_ms(self) -> int:
         """Return when a counter that belongs to no session changed last, 0 if there is none."""
-
-    def usage_since(self, at_ms: int) -> list[UsageRecord]:
-        """Return what was used in hours that begin at an instant or later."""
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""

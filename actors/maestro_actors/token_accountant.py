@@ -18,7 +18,7 @@ from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import Amounts, reserved, used
 from maestro_actors.ledger.answer import Clamp, Deny, Grant, Wait
-from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Change, Ledger
@@ -87,8 +87,7 @@ class TokenAccountant(MessageActor):
         super().__init__()
         self._ports = ports
         self._ledger = Ledger(loader(ports.memory.counter), ports.memory.counted_until_ms())
-        now_ms = ports.now_ms()
-        self._history = History(ports.memory.usage_since(now_ms - now_ms % HOUR_MS))
+        self._history = History()
         self._open: dict[bytes, CallRecord] = {}
         self._parked = ParkingLot(lambda address: ports.system.ref(address) is not None)
         self._attendant = Attendant(ports, self._parked, self._ledger.standing)

@@ -13,7 +13,6 @@ from maestro_storage.records import (
     OutboxRecord,
     SessionRecord,
     TaskRecord,
-    UsageRecord,
 )
 
 
@@ -67,10 +66,6 @@ class StoreMemory:
     def counted_until_ms(self) -> int:
         """Return when a counter that belongs to no session changed last, 0 if there is none."""
         return max((row.updated_ms for row in self._store.counters.scan("")), default=0)
-
-    def usage_since(self, at_ms: int) -> list[UsageRecord]:
-        """Return what was used in hours that begin at an instant or later."""
-        return list(self._store.usage.scan("", after=at_ms - 1 if at_ms else None))
 
     def breaker(self, engine: str) -> BreakerRecord | None:
         """Return the breaker of an engine, or None if it never moved."""

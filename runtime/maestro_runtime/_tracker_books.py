@@ -27,9 +27,6 @@ class Books(Protocol):
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""
 
-    def usage_since(self, at_ms: int) -> list[UsageRecord]:
-        """Return what all sessions have used in hours that begin at an instant or later."""
-
     def book(self, call: CallRecord, budget: BudgetRecord, cell: UsageRecord) -> "Future[None]":
         """Write a call with counter and cell after it together; the future is set once durable."""
 
@@ -57,17 +54,13 @@ class MemoryBooks:
         """Return the personas that have made a call, sorted."""
         return sorted(self._budgets)
 
-    def usage_since(self, at_ms: int) -> list[UsageRecord]:  # noqa: ARG002 - protocol
-        """Return nothing: nobody can look at the history of these books."""
-        return []
-
     def book(
         self,
         call: CallRecord,
         budget: BudgetRecord,
         cell: UsageRecord,  # noqa: ARG002 - protocol
     ) -> "Future[None]":
-        """Keep call and counter; the future is set."""
+        """Keep call and counter; the future is set. Nobody can look at the history."""
         self._calls[call.call_id] = call
         self._budgets[budget.persona_id] = budget
         written: Future[None] = Future()
@@ -97,10 +90,6 @@ class StoreBooks:
     def personas(self) -> list[str]:
         """Return the personas that have made a call, sorted."""
         return [row.persona_id for row in self._store.budgets.scan(self._session_id)]
-
-    def usage_since(self, at_ms: int) -> list[UsageRecord]:
-        """Return what all sessions have used in hours that begin at an instant or later."""
-        return StoreMemory(self._store).usage_since(at_ms)
 
     def book(self, call: CallRecord, budget: BudgetRecord, cell: UsageRecord) -> "Future[None]":
         """Hand all to the journal in one transition."""

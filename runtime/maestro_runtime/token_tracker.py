@@ -14,7 +14,7 @@ import msgspec
 from maestro_actors.engine import Usage
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.ledger.amounts import Amounts, used
-from maestro_actors.ledger.budget import HOUR_MS, Budget, Caller
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.ledger.history import History
@@ -80,8 +80,7 @@ class TokenTracker:
             MemoryBooks() if state_dir is None else StoreBooks(state_dir, session_id)
         )
         self._ledger = Ledger(loader(self._books.counter))
-        start_ms = now_ms()
-        self._history = History(self._books.usage_since(start_ms - start_ms % HOUR_MS))
+        self._history = History()
         self._in_flight: dict[bytes, tuple[CallRecord, Future[None]]] = {}
         """Calls that are booked and not durable yet: the books do not show them."""
 

@@ -153,7 +153,7 @@ def _add_to_day(txn: Transaction, databases: Databases, cell: UsageRecord) -> No
     """Move what a cell has into that of its day."""
     database = databases[UsageRecord.DATABASE]
     day = msgspec.structs.replace(
-        cell, hour_ms=cell.hour_ms - cell.hour_ms % DAY_MS, hours=24, correction=""
+        cell, hour_ms=cell.hour_ms - cell.hour_ms % DAY_MS, hours=24, correction="", part=0
     )
     key = day.key
     sealed = txn.get(key, db=database)

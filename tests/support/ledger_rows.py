@@ -49,7 +49,7 @@ def write(store: Store, *records: Record) -> None:
 
 def book(store: Store, calls: Iterable[CallRecord]) -> None:
     """Make closed calls durable, with the history that the accountant would write."""
-    history = History([])
+    history = History()
     rows: list[Record] = []
     for row in calls:
         rows += [row, history.add(row, store.epoch)]

@@ -1,6 +1,6 @@
 """What was used, by the hour: one cell for all calls of an hour that nothing tells apart."""
 
-from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -8,25 +8,34 @@ from maestro_actors.ledger.budget import HOUR_MS
 from maestro_actors.ledger.rows import figures_of
 from maestro_storage.records import CallRecord, UsageRecord
 
+CELLS_MAX: Final = 1024
+"""Cells after which those that were not needed since as many were begun are forgotten."""
+
 
 class History:
-    """The cells of the running hour."""
+    """The cells of the running hour that were needed last.
 
-    def __init__(self, cells: Iterable[UsageRecord]) -> None:
-        """Go on from the cells of the running hour, or of later ones if the clock stepped back."""
-        known = [cell for cell in cells if cell.hours == 1 and not cell.correction]
-        self._hour_ms = max((cell.hour_ms for cell in known), default=0)
-        self._cells = {_names_of(cell): cell for cell in known if cell.hour_ms == self._hour_ms}
+    A cell that was forgotten is not read again, because it may not be durable yet: what comes to be
+    known later is another part of it, under a key of its own. So no row is written by two starts,
+    and nothing has to be read, neither at the start nor when there are many tasks.
+    """
+
+    def __init__(self) -> None:
+        self._hour_ms = 0
+        self._part = 1
+        self._cells: dict[tuple[str, ...], UsageRecord] = {}
+        self._older: dict[tuple[str, ...], UsageRecord] = {}
+        """The next to be forgotten, but for those that are needed before."""
 
     def add(self, call: CallRecord, epoch: int) -> UsageRecord:
         """Return the cell of a closed call, with the call added to it."""
         closed_ms = call.closed_ms or call.opened_ms
-        # A clock that steps back adds to the newest hour: older cells may not be durable yet.
+        # A clock that steps back adds to the newest hour: the cells of the others are forgotten.
         hour_ms = max(self._hour_ms, closed_ms - closed_ms % HOUR_MS)
         if hour_ms != self._hour_ms:
-            self._hour_ms, self._cells = hour_ms, {}
+            self._hour_ms, self._cells, self._older = hour_ms, {}, {}
         names = _names_of(call)
-        cell = self._cells.get(names) or _empty(hour_ms, names)
+        cell = self._cells.get(names) or self._older.get(names) or self._begun(names)
         cell = msgspec.structs.replace(
             cell,
             calls=cell.calls + 1,
@@ -43,7 +52,13 @@ class History:
             epoch=epoch,
         )
         self._cells[names] = cell
+        if len(self._cells) >= CELLS_MAX:
+            self._older, self._cells = self._cells, {}
+            self._part += 1
         return cell
+
+    def _begun(self, names: tuple[str, ...]) -> UsageRecord:
+        return msgspec.structs.replace(_empty(self._hour_ms, names), part=self._part)
 
 
 def adjustment(before: CallRecord, after: CallRecord, epoch: int) -> UsageRecord:

@@ -141,8 +141,9 @@ class AlertRecord(Record, frozen=True, kw_only=True):
 class UsageRecord(Record, frozen=True, kw_only=True):
     """What like calls that ended in the same hour have used together; outlives its session.
 
-    After some days the cells of a day become one. A correction has a cell of its own, in the hour
-    of its call, with the difference: its figures may be negative, so only sums mean something.
+    There may be several parts of a cell, and a correction has a cell of its own, in the hour of its
+    call, with the difference, whose figures may be negative: only sums mean something. After some
+    days the cells of a day become one.
     """
 
     DATABASE: ClassVar[str] = "usage"
@@ -187,10 +188,16 @@ class UsageRecord(Record, frozen=True, kw_only=True):
     """How many it covers: 1, or 24."""
     correction: str = ""
     """Of which call, and its id; empty for a cell of calls."""
+    part: int = 0
+    """1-based number of the cell among those with the same names that its start (`epoch`) has
+    written; 0: of a day, a correction, or from before there were parts."""
 
     @property
     def key(self) -> bytes:
-        """By hour, under no session; then by everything that tells the calls apart."""
+        """By hour, under no session; then by everything that tells the calls apart, and the part.
+
+        Names have no zero byte, and each kind of cell another number of parts.
+        """
         names: tuple[str, ...] = (
             self.session_id,
             self.phase,
@@ -203,6 +210,8 @@ class UsageRecord(Record, frozen=True, kw_only=True):
         if self.hours > 1 or self.correction:
             # Only then: the cells of calls keep the keys they have always had.
             names += (str(self.hours), self.correction)
+        elif self.part:
+            names += (f"{self.epoch}.{self.part}",)
         # A digest: so many names could be longer than a key.
         digest = hashlib.blake2b("\0".join(names).encode(), digest_size=16).digest()
         return names_key("") + self.hour_ms.to_bytes(8, "big") + digest

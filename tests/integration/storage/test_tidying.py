@@ -23,7 +23,7 @@ OPTIONS = StoreOptions(map_bytes=1 << 28, ballast_bytes=64 << 10)
 FIGURES = [
     name
     for name, kind in UsageRecord.__annotations__.items()
-    if kind is int and name not in ("hour_ms", "epoch", "hours")
+    if kind is int and name not in ("hour_ms", "epoch", "hours", "part")
 ]
 
 CELLS = st.builds(
@@ -42,6 +42,8 @@ CELLS = st.builds(
     cost_nano_usd=st.integers(-50, 1 << 40),
     lost_calls=st.integers(-1, 1),
     correction=st.sampled_from(["", "", "ab/bill"]),
+    epoch=st.integers(1, 2),
+    part=st.integers(0, 2),
 )
 
 
@@ -94,6 +96,7 @@ def test_adding_up_hours_changes_no_sum_whenever_cells_come(
 
 def cell(hour_ms: int, **changes: object) -> UsageRecord:
     blank = UsageRecord(
+        part=1,
         hour_ms=hour_ms,
         session_id="s",
         phase="build",
@@ -129,7 +132,7 @@ def test_a_step_is_bounded_and_the_next_one_goes_on(open_store: Callable[..., St
     assert store._tidying.reached_ms == day_ms
     store.tidy_all(NOW_MS + DAY_MS)
 
-    assert {row.hours for row in store.usage.scan("")} == {24}
+    assert {(row.hours, row.part) for row in store.usage.scan("")} == {(24, 0)}
     assert sum(row.calls for row in store.usage.scan("")) == ROWS_MAX + 9
 
 
