@@ -15,6 +15,9 @@ from maestro_storage._tidying import Tidying, tidy
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
 from maestro_storage.transition import Change, Event, Transition
 
+SEQUENCES_MAX: Final = 8192
+"""Sessions whose last event is kept in mind; of others it is looked up."""
+
 _EVENTS: Final = EventRecord.DATABASE
 _SESSIONS: Final = SessionRecord.DATABASE
 
@@ -48,7 +51,7 @@ class Writer:
         self._observer = observer
         self._commit_count = 0
         self._sequences: dict[str, int] = {}
-        """Last durable event of each session that has been written to."""
+        """Last durable event of sessions that have been written to of late."""
 
     def write(self, batch: Sequence[Work]) -> list[EventRecord]:
         """Write a batch durably and return its events; or raise, and leave no trace of it.
@@ -131,6 +134,8 @@ class Writer:
         known = self._sequences.get(session_id)
         if known is not None:
             return known
+        if len(self._sequences) >= SEQUENCES_MAX:
+            self._sequences.clear()
         cursor = txn.cursor(db=self._environment.databases[_EVENTS])
         beyond = cursor.set_range(key_of(session_id, (1 << 64) - 1))
         found = cursor.prev() if beyond else cursor.last()

@@ -69,6 +69,9 @@ ABANDON_SECONDS: Final = 30.0
 """How long an engine may take to stop, beside what its programs were given; then the call ends
 without it."""
 
+SETTLED_MAX: Final = 1024
+"""Workspaces that are known to be settled; if there are more, all are looked at again."""
+
 KILL_SECONDS: Final = 1.0
 """How long it may take to stop once it is killed."""
 
@@ -122,15 +125,17 @@ class Call:
         if self._task is not None:
             self._task.cancel()
             patience_seconds = ABANDON_SECONDS + (grace_seconds or 0.0)
-            asyncio.get_running_loop().call_later(
-                patience_seconds, self._abandon, f"within {patience_seconds:g} s"
-            )
+            self._abandon_after(patience_seconds, f"within {patience_seconds:g} s")
 
     def kill(self) -> None:
         """Stop at once: no grace for programs, no patience with an engine that does not end."""
         self.stop("cancelled", 0.0)
         self._context.on_kill()
-        asyncio.get_running_loop().call_later(KILL_SECONDS, self._abandon, "when it was to")
+        self._abandon_after(KILL_SECONDS, "when it was to")
+
+    def _abandon_after(self, seconds: float, when: str) -> None:
+        """Wait so long for the end, and for nothing else: its time limit is of no account now."""
+        self._workshop.deadlines.set(self, seconds, partial(self._abandon, when))
 
     def _abandon(self, when: str) -> None:
         """Wait no longer for an engine that does not stop."""
@@ -165,6 +170,8 @@ class Call:
             )
         except Exception as error:  # noqa: BLE001 - every call is answered, also if we are wrong
             outcome = failed(error, self._context.usage)
+        finally:
+            self._workshop.deadlines.drop(self)
         return msgspec.structs.replace(
             outcome,
             evidence=outcome.evidence + self._notes,
@@ -199,7 +206,10 @@ class Call:
         workspace = Workspace(self._order.workspace)
         if has_journal(workspace):
             self._notes = await asyncio.to_thread(roll_forward, workspace)
-        self._workshop.settled.add(self._order.workspace)
+        settled = self._workshop.settled
+        if len(settled) >= SETTLED_MAX:
+            settled.clear()
+        settled.add(self._order.workspace)
 
     async def _examined(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
         """Add what is on disk, and if the engine ended well, what the checks say to it."""

@@ -41,5 +41,8 @@ class Deadlines:
         due = [key for key, (end, _) in self._ends.items() if end <= now]
         for ring in [self._ends.pop(key)[1] for key in due]:
             ring()
-        if self._ends and self._alarm is None:
-            self._set_alarm(asyncio.get_running_loop(), min(end for end, _ in self._ends.values()))
+        if self._ends:
+            first = min(end for end, _ in self._ends.values())
+            # What has rung may have set a later one.
+            if self._alarm is None or first < self._alarm.when():
+                self._set_alarm(asyncio.get_running_loop(), first)

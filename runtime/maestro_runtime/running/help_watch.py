@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from maestro_storage.records import EventRecord, OutboxRecord
@@ -14,11 +14,12 @@ _KINDS: Final = frozenset(
 
 
 class HelpWatch:
-    """Counts answers and wakes who waits for them, by the events that tell of them. Any thread."""
+    """Wakes who waits for answers and deliveries, by the events that tell of them. Any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._answers: Counter[tuple[str, str]] = Counter()
+        self._awaited: dict[tuple[str, str], bool] = {}
+        """Tasks of which an answer is waited for, and whether it has come."""
         self._failure: BaseException | None = None
 
     def note(self, events: Iterable[EventRecord]) -> None:
@@ -26,8 +27,9 @@ class HelpWatch:
         for event in events:
             if event.kind in _KINDS:
                 with self._changed:
-                    answered = event.kind == "task_answered"
-                    self._answers[event.session_id, event.task_id] += answered
+                    task = event.session_id, event.task_id
+                    if event.kind == "task_answered" and task in self._awaited:
+                        self._awaited[task] = True
                     self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -36,26 +38,29 @@ class HelpWatch:
             self._failure = self._failure or error
             self._changed.notify_all()
 
-    def answers(self, session_id: str, task_id: str) -> int:
-        """Return how often a task was answered in this start."""
-        return self._answers[session_id, task_id]
+    @contextmanager
+    def expecting(self, session_id: str, task_id: str) -> Iterator[Callable[[float], bool]]:
+        """Lend what waits, so many seconds at most, until a task was answered since this call.
 
-    def wait_for_answer(
-        self, session_id: str, task_id: str, before: int, timeout_seconds: float
-    ) -> bool:
-        """Wait until a task was answered more than `before` times; False: it was not in time.
-
-        Raises the error that `fail` was told, if it was not answered before.
+        It returns False if that was not in time, and raises the error that `fail` was told, if the
+        task was not answered before. One caller at a time for each task.
         """
+        task = session_id, task_id
+        self._awaited[task] = False
 
-        def answered() -> bool:
-            return self.answers(session_id, task_id) > before
+        def answered(timeout_seconds: float) -> bool:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._awaited[task] or self._failure, timeout_seconds
+                )
+                if self._failure is not None and not self._awaited[task]:
+                    raise self._failure
+                return self._awaited[task]
 
-        with self._changed:
-            self._changed.wait_for(lambda: answered() or self._failure, timeout_seconds)
-            if self._failure is not None and not answered():
-                raise self._failure
-            return answered()
+        try:
+            yield answered
+        finally:
+            del self._awaited[task]
 
     def settle(
         self,

@@ -1,6 +1,7 @@
 """Whether an order is that of a session on record: by its name, or by its idempotency key."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,9 @@ from maestro_storage.records import SessionRecord
 
 KEY: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
 """Form of an idempotency key."""
+
+KEYS_GONE_MAX: Final = 1024
+"""So many keys of sessions that are gone may be kept, and as many as there are sessions."""
 
 PRIORITY_MAX: Final = 100
 """Highest priority of a session; the lowest is as far below 0."""
@@ -92,10 +96,20 @@ class Admission:
             priority=order.priority,
         )
 
-    def admitted(self, order: SessionOrder, session_id: str) -> None:
-        """Note a session that an order has started."""
-        if self._sessions_by_key is not None and order.idempotency_key is not None:
-            self._sessions_by_key[order.idempotency_key] = session_id
+    def admitted(
+        self, order: SessionOrder, session_id: str, is_under_way: Callable[[str], bool]
+    ) -> None:
+        """Note a session that an order has started; `is_under_way` knows those not durable yet."""
+        known, key = self._sessions_by_key, order.idempotency_key
+        if known is None or key is None:
+            return
+        sessions = self._store.sessions
+        if len(known) > KEYS_GONE_MAX + 2 * sessions.count():
+            there = {record.session_id for record in sessions.scan()}
+            known = self._sessions_by_key = {
+                key: name for key, name in known.items() if name in there or is_under_way(name)
+            }
+        known[key] = session_id
 
     def _with_key(self, key: str | None) -> SessionRecord | None:
         if key is None:

@@ -109,6 +109,10 @@ class Openings:
         self._under_way.update(dict.fromkeys(names, opening))
         return opening
 
+    def holds(self, name: str) -> bool:
+        """Whether a session of some name is under way. Under the lock."""
+        return name in self._under_way
+
     def finish(self, opening: Opening) -> None:
         """Have a session run that is durable, unless somebody has done so."""
         with self._lock:

@@ -40,11 +40,11 @@ class HelpVerbs:
             if carried_out(self._base.store, receipt):
                 return
             self._base.store.require_session(session_id)
-            before = self._watch.answers(session_id, task_id)
-            taken = self._base.help_desk.answer(session_id, task_id, answer, receipt)
-            taken.get(timeout=DURABLE_SECONDS)
-            if not self._watch.wait_for_answer(session_id, task_id, before, DURABLE_SECONDS):
-                raise pykka.Timeout(f"the answer was not durable after {DURABLE_SECONDS:g} s")
+            with self._watch.expecting(session_id, task_id) as answered:
+                taken = self._base.help_desk.answer(session_id, task_id, answer, receipt)
+                taken.get(timeout=DURABLE_SECONDS)
+                if not answered(DURABLE_SECONDS):
+                    raise pykka.Timeout(f"the answer was not durable after {DURABLE_SECONDS:g} s")
 
     def settle_tickets(self, session_id: str, timeout_seconds: float) -> bool:
         """Wait until all tickets and alerts of a session are delivered, or have to wait for longer.

@@ -134,7 +134,7 @@ class StartVerbs:
         except BaseException:
             queue.end(session_id)
             raise
-        self._admission.admitted(order, session_id)
+        self._admission.admitted(order, session_id, self._base.starting.holds)
         begin = partial(self._sessions.start, team=order.team) if run else self._sessions.as_it_is
         return self._base.starting.add(
             names_of(order, session_id), durable, partial(begin, session_id)

@@ -167,8 +167,8 @@ def test_an_answer_that_can_no_longer_become_durable_is_not_waited_for() -> None
     watch = HelpWatch()
     watch.fail(StoreFailed("/state", "broken disk"))
 
-    with pytest.raises(StoreFailed):
-        watch.wait_for_answer("s1", "note", 0, 3 * BOUND_SECONDS)
+    with watch.expecting("s1", "note") as answered, pytest.raises(StoreFailed):
+        answered(3 * BOUND_SECONDS)
 
 
 def _pending(directory: Path) -> bool:

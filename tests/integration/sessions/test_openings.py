@@ -12,6 +12,7 @@ from held_commits import BOUND_SECONDS, HeldCommits
 from maestro_runtime import Runtime, RuntimeOptions, RuntimePolicy, SessionOrder, open_runtime
 from maestro_runtime.errors import AdmissionRefused, RuntimeStopped, SessionConflict
 from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS
+from maestro_runtime.starting import admission
 from maestro_runtime.starting.openings import Opening
 from maestro_runtime.testing import ScriptedEngine, simple_team
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, Accepted
@@ -142,6 +143,34 @@ def test_the_same_order_twice_is_one_session(
 
     assert [each.get(timeout=BOUND_SECONDS).session_id for each in asked] == ["s1", "s1"]
     assert [row.kind for row in runtime.store.events.scan("s1")].count("session_started") == 1
+
+
+def test_keys_are_forgotten_with_their_sessions_but_not_of_those_under_way(
+    runtime: Runtime,
+    commits: HeldCommits,
+    ask: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # So that each order with a key looks which of the others are still wanted.
+    monkeypatch.setattr(admission, "KEYS_GONE_MAX", -100)
+    for name in ("kept", "removed"):
+        ask(name, idempotency_key=f"key-{name}").get(timeout=BOUND_SECONDS)
+        runtime.ended(name).get(timeout=BOUND_SECONDS)
+    runtime.remove("removed")
+    commits.hold()
+    started = [ask(name, idempotency_key=f"key-{name}") for name in ("one", "two")]
+    commits.wait_for_one()
+    all_taken(runtime)
+    commits.let_go()
+    for each in started:
+        each.get(timeout=BOUND_SECONDS)
+
+    for name in ("kept", "one", "two"):
+        order = SessionOrder(TEAM, output_dir=tmp_path / name, idempotency_key=f"key-{name}")
+        assert runtime.run(order).session_id == name
+    again = SessionOrder(TEAM, "again", tmp_path / "again", idempotency_key="key-removed")
+    assert runtime.run(again).session_id == "again"
 
 
 def test_another_order_of_the_same_name_is_a_conflict_with_the_one_under_way(

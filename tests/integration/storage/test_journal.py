@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import lmdb
 import pytest
 
-from maestro_storage import RECORD_BYTES_MAX, Store, _journal
+from maestro_storage import RECORD_BYTES_MAX, Store, _journal, _writer
 from maestro_storage._environment import _put_meta
 from maestro_storage.errors import (
     OwnerFenced,
@@ -170,6 +170,25 @@ def test_histories_are_gapless_under_concurrent_appenders_and_across_restarts(
         "b": [*range(1, 801)],
         "ab": [*range(1, 801)],
     }
+
+
+def test_histories_of_sessions_that_were_written_to_long_ago_go_on_without_a_gap(
+    open_store: Callable[..., Store],
+    make_session: Callable[..., Transition],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_writer, "SEQUENCES_MAX", 2)
+    store = open_store()
+    names = [f"s-{number}" for number in range(5)]
+    for name in names * 3:
+        store.journal.commit(make_session(name, "done", finished_ms=1)).result(WAIT_SECONDS)
+    removed = store.journal.remove("s-0")
+    again = store.journal.commit(make_session("s-0"))
+
+    removed.result(WAIT_SECONDS)
+    again.result(WAIT_SECONDS)
+    sequences = {name: [event.sequence for event in store.events.scan(name)] for name in names}
+    assert sequences == {"s-0": [1]} | {key: [1, 2, 3] for key in names[1:]}
 
 
 def test_an_aborted_batch_leaves_no_gap_and_no_record(

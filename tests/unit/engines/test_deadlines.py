@@ -49,3 +49,15 @@ def test_whoever_is_rung_may_set_the_next_deadline() -> None:
         return count
 
     assert asyncio.run(rung()) == 3
+
+
+def test_a_late_deadline_that_is_set_by_one_that_rings_hides_no_earlier_one() -> None:
+    async def rung() -> list[str]:
+        deadlines, heard, last = Deadlines(), list[str](), asyncio.Event()
+        deadlines.set("first", 0.01, partial(deadlines.set, "late", BOUND_SECONDS, last.set))
+        deadlines.set("second", 0.02, partial(heard.append, "second"))
+        deadlines.set("third", 0.03, last.set)
+        await asyncio.wait_for(last.wait(), BOUND_SECONDS / 2)
+        return heard
+
+    assert asyncio.run(rung()) == ["second"]
