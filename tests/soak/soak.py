@@ -2,8 +2,8 @@
 
 `make soak MINUTES=2`, or `HOURS=8`: sessions run, are paused, cancelled and removed, engines are
 killed, the configuration is read again, clients come and go, and the daemon is restarted. In each
-life of the daemon what it holds after the last cycle is compared with what it held after the first
-few. The test-suite makes a few seconds of it, and lets daemons leak on purpose.
+life of the daemon what it holds after the last cycle is compared with what it held after a quarter
+of its time. The test-suite makes a few seconds of it, and lets daemons leak on purpose.
 """
 
 import argparse
@@ -31,7 +31,9 @@ from procfs import private_bytes
 LIFE_SECONDS: Final = 600.0
 """Longest life of one daemon; there are at least two."""
 WARM_CYCLES: Final = 3
-"""After so many all threads, caches and pages are there that there will be."""
+"""After so many all threads and pages are there that there will be."""
+WARM_SHARE: Final = 0.25
+"""Share of a life after which it is: what is remembered of the last thousands of sessions fills."""
 CONFIGURATIONS: Final = ("[limits]\nattempts = 8\n", "drain_timeout_seconds = 9\n")
 
 Metrics = dict[str, float]
@@ -124,7 +126,8 @@ def soak(
     number = 0
     with daemon:
         for life in range(1, lives + 1):
-            until = time.monotonic() + seconds / lives
+            begun = time.monotonic()
+            warm, until = begun + seconds / lives * WARM_SHARE, begun + seconds / lives
             was: Metrics = {}
             done = sessions = 0
             while done < WARM_CYCLES + cycles_min or time.monotonic() < until:
@@ -132,7 +135,7 @@ def soak(
                 sessions += cycle.run(number)
                 configuration.write_text(CONFIGURATIONS[number % len(CONFIGURATIONS)])
                 daemon.reload()
-                if done == WARM_CYCLES:
+                if not was and done >= WARM_CYCLES and time.monotonic() >= warm:
                     was = metrics(daemon.socket)
             found = metrics(daemon.socket)
             say(f"life {life}: {done} cycles, {sessions} sessions, {done} engines killed")
