@@ -37,6 +37,7 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.token_accountant import TokenAccountant
+from maestro_runtime._lane_journal import LaneJournal
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import Store, StorePorts
 from maestro_storage.transition import Transition
@@ -225,7 +226,8 @@ def _drive(directory: Path, at_once: int, each: int) -> float:
     system = ActorSystem(lane, SystemClock(lane))
     with Store.open(directory / "state", ports=StorePorts(deliver=system.deliver)) as store:
         # An accountant starts no engine, so there are none.
-        ports = Ports(system, store.journal, StoreMemory(store), None, store.epoch)  # type: ignore[arg-type]
+        journal = LaneJournal(store.journal, lane)
+        ports = Ports(system, journal, StoreMemory(store), None, store.epoch)  # type: ignore[arg-type]
         system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)
         proxy = AccountantProxy(LocalChannel(system))
         tally = _Tally(at_once)

@@ -4,9 +4,9 @@ The writer thread takes whatever is queued, writes it in one LMDB transaction, a
 commit has returned lets out what depends on it. There is no timer: under load, batches grow while
 a commit is under way.
 
-Where nothing else is to do, handing a transition to another thread and waiting for it costs as much
-as a commit. So whoever has handed one in and would rest now may write it itself, in place of the
-thread (`write_here`).
+Handing a transition to another thread and waiting for it costs as much as a commit, and two threads
+that both have work only take the interpreter from each other. So whoever has handed transitions in
+and would rest now may write them itself, in place of the thread (`write_here`).
 """
 
 import threading
@@ -35,8 +35,8 @@ QUEUE_TRANSITIONS_MAX: Final = 100_000
 QUEUE_BYTES_MAX: Final = 256 << 20
 
 QUICK_SECONDS: Final = 0.002
-"""A commit that has taken longer is followed by one on the writer thread: the disk may be slow, and
-who writes in place of the thread is deaf meanwhile."""
+"""Where the disk took longer, the writer thread makes the next commit: who writes in its place is
+deaf meanwhile."""
 
 _Entry = tuple[Work, Future[None] | None, int]
 """Work, who waits for it, and its size in bytes."""
@@ -65,7 +65,7 @@ class Journal:
         self._stand_in: int | None = None
         """The thread that writes in place of the writer thread."""
         self._quick = False
-        """The last batch was a single transition, and quickly durable."""
+        """The disk was, at the last commit."""
         self._closing = False
         self._failure: StorageError | None = None
         self._lock = threading.Lock()
@@ -83,8 +83,8 @@ class Journal:
 
         Args:
             transition: What is to become durable.
-            wake: Whether a writer thread that waits is woken for it. If not, and nothing else is
-                handed in, it lies there until the caller calls `write_here`.
+            wake: Whether a writer thread that waits is woken for it. If not, it may lie there until
+                the caller calls `write_here` or `wake`.
 
         Raises:
             KeyTooLong, RecordTooLarge: It can never be stored; nothing was queued.
@@ -94,20 +94,35 @@ class Journal:
         """
         self._submit(transition, None, checked_bytes(transition), wake=wake)
 
-    def write_here(self) -> None:
-        """Have written what nobody was woken for; on the calling thread, if that takes not long.
+    @property
+    def is_quick(self) -> bool:
+        """Whether the last commit took the disk so little time that another one may be waited for.
 
-        That is so for a single transition after another one that was quick. Then it is durable on
-        return, delivered and told, unless the journal has failed. Never raises what the writer
+        False before the first one.
+        """
+        return self._quick
+
+    def wake(self) -> None:
+        """Have the writer thread write what it was not woken for. Any thread; does not wait."""
+        with self._lock:
+            if self._queue:
+                self._wake_thread()
+
+    def write_here(self) -> None:
+        """Write what is queued, one batch, on the calling thread; or wake the writer thread.
+
+        It is woken if the disk was not quick, and for what is left then. On return the batch is
+        durable, delivered and told, unless the journal has failed; nothing is done while the writer
+        thread is at work, which goes on with all that is queued. Never raises what the writer
         thread would not.
         """
         with self._lock:
             if not self._idle or not self._queue:
                 return
-            self._idle = False
-            if not self._quick or len(self._queue) > 1:
-                self._arrived.notify()
+            if not self._quick:
+                self._wake_thread()
                 return
+            self._idle = False
             self._stand_in = threading.get_ident()
             batch = self._next_batch()
         try:
@@ -184,6 +199,8 @@ class Journal:
         self._environment.check_usable()
         with self._lock:
             while self._is_crowded(size):
+                # Perhaps nobody was woken for what is queued.
+                self._wake_thread()
                 self._drained.wait()
             if self._failure is not None:
                 # Without its traceback, which would grow with every caller that is told.
@@ -192,10 +209,14 @@ class Journal:
                 raise StoreClosed(str(self._environment.path), "it is being closed")
             self._queue.append((work, future, size))
             self._queue_bytes += size
-            # The second one wakes it in any case: two are a batch, which is worth a thread.
-            if self._idle and (wake or len(self._queue) > 1):
-                self._idle = False
-                self._arrived.notify()
+            if wake:
+                self._wake_thread()
+
+    def _wake_thread(self) -> None:
+        """Have the thread go to work, if it waits and nobody writes. Under the lock."""
+        if self._idle:
+            self._idle = False
+            self._arrived.notify()
 
     def _is_crowded(self, size: int) -> bool:
         """Whether the caller must wait for room in the queue."""
@@ -221,9 +242,8 @@ class Journal:
             works = [entry[0] for entry in batch]
             begun_seconds = time.monotonic()
             events = self._ballast.spend_if_full(partial(self._writer.write, works))
-            seconds = time.monotonic() - begun_seconds
-            self.figures.note(len(works), seconds)
-            self._quick = len(works) == 1 and seconds <= QUICK_SECONDS
+            self.figures.note(len(works), time.monotonic() - begun_seconds)
+            self._quick = self._writer.sync_seconds <= QUICK_SECONDS
             self._let_out(batch, events)
         except Exception as error:  # noqa: BLE001 - a writer that dies unseen strands everybody
             self._fail(error, batch)
@@ -237,6 +257,8 @@ class Journal:
                         return []
                     self._idle = True
                 self._arrived.wait()
+            # Woken by the close, it may find what nobody was woken for.
+            self._idle = False
             return self._next_batch()
 
     def _next_batch(self) -> list[_Entry]:

@@ -1,5 +1,6 @@
 """Writing a batch: many transitions, one LMDB transaction."""
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
@@ -50,6 +51,8 @@ class Writer:
         self._epoch = epoch
         self._observer = observer
         self._commit_count = 0
+        self.sync_seconds = 0.0
+        """How long the last commit took to become durable, once all was written."""
         self._sequences: dict[str, int] = {}
         """Last durable event of sessions that have been written to of late."""
 
@@ -88,6 +91,8 @@ class Writer:
             self._put(txn, rows)
             if observer is not None:
                 observer.before_commit(number)
+            written_seconds = time.monotonic()
+        self.sync_seconds = time.monotonic() - written_seconds
         # Only now: an aborted transaction must not leave a gap in a history.
         self._sequences.update(sequences)
         self._commit_count = number

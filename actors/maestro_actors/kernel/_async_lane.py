@@ -43,8 +43,9 @@ class AsyncLane(Lane):
         self._bell = -1
         """An eventfd that wakes the loop for `_pump`, with half of the system calls that
         `call_soon_threadsafe` makes."""
-        self._acts: list[Callable[[], None]] = []
-        """What is to be done before the lane rests; only touched on the loop."""
+        self._acts: dict[Callable[[], None], bool] = {}
+        """What is to be done before the lane rests, and whether it is slow; only touched on the
+        loop."""
         self._closed = False
         self._tasks: dict[asyncio.Task[Any], Mailbox] = {}
         """Only touched on the loop."""
@@ -69,12 +70,11 @@ class AsyncLane(Lane):
         with self._lock:
             self._running_loop().call_soon_threadsafe(callback, *args)
 
-    def before_rest(self, act: Callable[[], None]) -> bool:
+    def before_rest(self, act: Callable[[], None], *, slow: bool = False) -> bool:
         """See `Lane.before_rest`."""
         if here.lane is not self:
             return False
-        if act not in self._acts:
-            self._acts.append(act)
+        self._acts[act] = slow
         if self._resting:
             try:
                 self._wake()
@@ -200,7 +200,7 @@ class AsyncLane(Lane):
         now = time.monotonic()
         until = now + SLICE_SECONDS
         while now <= until:
-            if not self._ready and self._acts:
+            while not self._ready and self._acts:
                 self._act()
             if not self._ready:
                 # From here on, whoever submits wakes the loop.
@@ -215,8 +215,8 @@ class AsyncLane(Lane):
 
     def _act(self) -> None:
         """Do what was to be done before the lane rests."""
-        acts, self._acts = self._acts, []
-        for act in acts:
+        acts, self._acts = self._acts, {}
+        for act in sorted(acts, key=acts.__getitem__):
             try:
                 act()
             except Exception:  # noqa: BLE001 - logged; the loop has others to serve

@@ -43,13 +43,13 @@ class Lane(abc.ABC):
         """
         return nullcontext()
 
-    def before_rest(self, act: Callable[[], None]) -> bool:  # noqa: ARG002 - of those that can
+    def before_rest(self, act: Callable[[], None], *, slow: bool = False) -> bool:  # noqa: ARG002 - of those that can
         """Call `act` once, when no actor waits for a turn any more, or after a slice.
 
         For what is better done once for all turns before it, such as waking another thread, which
         would only wait for the interpreter meanwhile. An act that waits already is not called
-        twice. False, and nothing is called, on any other thread than that of a lane with one
-        loop, and if the lane is closed.
+        twice; one that is `slow` is called after all others. False, and nothing is called, on any
+        other thread than that of a lane with one loop, and if the lane is closed.
         """
         return False
 

@@ -106,21 +106,73 @@ def test_what_is_written_here_is_durable_delivered_and_told_on_return(
     assert store.journal.is_idle
 
 
-def test_a_second_transition_wakes_the_writer_thread(
+def test_all_that_is_queued_is_written_here_in_one_commit(
     opened: Callable[..., Store], make_task: Callable[..., Transition], threads: Threads
 ) -> None:
-    store = opened()
-    threads.held = 2
+    delivered: list[str] = []
+    store = opened(deliver=lambda _, message: delivered.append(message.decode()))
+    for number in range(1, 6):
+        store.journal.append(delivering(make_task(number), str(number)), wake=False)
 
-    store.journal.append(make_task(1), wake=False)
-    store.journal.append(make_task(2), wake=False)
-
-    assert threads.reached.wait(WAIT_SECONDS)
     store.journal.write_here()
-    threads.released.set()
+
+    assert delivered == ["1", "2", "3", "4", "5"]
+    assert threads.names == ["maestro-journal", threading.current_thread().name]
+    assert store.tasks.count() == 6
+
+
+def test_what_does_not_go_into_the_batch_is_written_by_the_thread(
+    opened: Callable[..., Store],
+    make_task: Callable[..., Transition],
+    threads: Threads,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_journal, "BATCH_TRANSITIONS_MAX", 2)
+    store = opened()
+    for number in range(1, 4):
+        store.journal.append(make_task(number), wake=False)
+
+    store.journal.write_here()
+
     store.journal.settle(WAIT_SECONDS)
-    assert set(threads.names) == {"maestro-journal"}
-    assert store.tasks.count() == 3
+    assert threads.names[1:3] == [threading.current_thread().name, "maestro-journal"]
+    assert store.tasks.count() == 4
+
+
+def test_what_nobody_was_woken_for_may_be_left_to_the_thread_after_all(
+    opened: Callable[..., Store], make_task: Callable[..., Transition], threads: Threads
+) -> None:
+    delivered = threading.Event()
+    store = opened(deliver=lambda _address, _message: delivered.set())
+    store.journal.append(delivering(make_task(1), "one"), wake=False)
+
+    store.journal.wake()
+
+    assert delivered.wait(WAIT_SECONDS)
+    assert threads.names == ["maestro-journal"] * 2
+
+
+def test_nobody_is_woken_for_nothing(opened: Callable[..., Store]) -> None:
+    store = opened()
+
+    store.journal.wake()
+
+    assert store.journal.is_idle
+
+
+def test_who_finds_the_queue_full_of_what_nobody_was_woken_for_wakes_the_thread(
+    opened: Callable[..., Store],
+    make_task: Callable[..., Transition],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_journal, "QUEUE_TRANSITIONS_MAX", 2)
+    store = opened()
+
+    for number in range(1, 9):
+        store.journal.append(make_task(number), wake=False)
+
+    store.journal.settle(WAIT_SECONDS)
+    assert store.tasks.count() == 9
 
 
 def test_after_a_slow_commit_the_writer_thread_writes(
@@ -138,27 +190,19 @@ def test_after_a_slow_commit_the_writer_thread_writes(
     store.journal.settle(WAIT_SECONDS)
     assert set(threads.names) == {"maestro-journal"}
     assert store.tasks.count() == 2
+    assert not store.journal.is_quick
 
 
-def test_after_a_batch_the_writer_thread_writes(
-    opened: Callable[..., Store], make_task: Callable[..., Transition], threads: Threads
+def test_the_disk_is_not_taken_for_quick_before_the_first_commit(
+    open_store: Callable[..., Store], make_task: Callable[..., Transition]
 ) -> None:
-    store = opened()
-    threads.held = 2
-    store.journal.append(make_task(1))
-    assert threads.reached.wait(WAIT_SECONDS)
-    # They gather while a commit is under way.
-    store.journal.append(make_task(2))
-    last = store.journal.commit(make_task(3))
-    threads.released.set()
-    last.result(WAIT_SECONDS)
+    store = open_store()
+    before = store.journal.is_quick
 
-    store.journal.append(make_task(4), wake=False)
-    store.journal.write_here()
+    store.journal.commit(make_task(1)).result(WAIT_SECONDS)
 
-    store.journal.settle(WAIT_SECONDS)
-    assert set(threads.names) == {"maestro-journal"}
-    assert store.tasks.count() == 5
+    assert not before
+    assert store.journal.is_quick
 
 
 def test_nothing_to_write_is_no_commit(opened: Callable[..., Store], threads: Threads) -> None:
@@ -226,14 +270,28 @@ def test_a_close_waits_for_a_stand_in_and_writes_what_is_queued_behind_it(
 
 
 def test_what_nobody_was_woken_for_is_written_by_the_close(
-    opened: Callable[..., Store], make_task: Callable[..., Transition]
+    opened: Callable[..., Store],
+    make_task: Callable[..., Transition],
+    threads: Threads,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_journal, "BATCH_TRANSITIONS_MAX", 1)
     store = opened()
+    threads.held = 2
     store.journal.append(make_task(1), wake=False)
+    store.journal.append(make_task(2), wake=False)
+    with ThreadPoolExecutor(1, "other") as pool:
+        closed = pool.submit(store.journal.close)
+        assert threads.reached.wait(WAIT_SECONDS)
 
-    store.journal.close()
+        # The thread is at it: nobody else is to begin.
+        store.journal.write_here()
 
-    assert store.tasks.count() == 2
+        threads.released.set()
+        closed.result(WAIT_SECONDS)
+
+    assert set(threads.names) == {"maestro-journal"}
+    assert store.tasks.count() == 3
 
 
 def test_a_failure_of_a_stand_in_stops_the_journal_for_all(

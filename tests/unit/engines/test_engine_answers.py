@@ -93,7 +93,7 @@ def test_a_call_that_nobody_has_rung_for_is_answered_at_the_close(order: CallOrd
     rung = threading.Event()
 
     class Busy(ThreadLane):
-        def before_rest(self, _act: Callable[[], None]) -> bool:
+        def before_rest(self, _act: Callable[[], None], *, slow: bool = False) -> bool:
             """Have no time for it before the host is closed."""
             rung.set()
             return True

@@ -391,6 +391,37 @@ def test_an_act_is_done_by_a_lane_that_never_rests(
     assert acted.wait(5)
 
 
+def test_what_is_slow_is_done_after_all_else_before_the_rest(async_lane: AsyncLane) -> None:
+    done: list[str] = []
+    over = threading.Event()
+    ref = _doer(async_lane)
+
+    def slow() -> None:
+        done.append("slow")
+        over.set()
+
+    def turn() -> None:
+        async_lane.before_rest(slow, slow=True)
+        async_lane.before_rest(lambda: done.append("quick"))
+
+    ref.tell(turn)
+
+    assert over.wait(5)
+    assert done == ["quick", "slow"]
+
+
+def test_an_act_before_the_rest_may_ask_for_another_one(async_lane: AsyncLane) -> None:
+    over = threading.Event()
+    ref = _doer(async_lane)
+
+    def act() -> None:
+        async_lane.before_rest(over.set)
+
+    ref.tell(lambda: async_lane.before_rest(act))
+
+    assert over.wait(5)
+
+
 def test_nothing_is_promised_before_the_rest_of_another_lane(async_lane: AsyncLane) -> None:
     assert not async_lane.before_rest(lambda: None)
 
