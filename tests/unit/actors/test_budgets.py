@@ -171,8 +171,8 @@ def test_a_call_without_a_price_is_denied_by_a_money_budget_and_never_booked_as_
 
     assert stage.task().evidence == (
         (
-            "budget 'usd' cannot pay for another call of persona 'dev': limit 1000000000, spent 0, "
-            "reserved 0, needed an unknown price"
+            "budget 'usd' cannot pay for another call of persona 'dev': limit 1.00 USD, "
+            "spent 0.00 USD, reserved 0.00 USD, needed an unknown price"
         ),
     )
 
