@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,8 @@ def main() -> None:
         parser.error(f"benchmark must be one of {', '.join(NAMES)}, got {unknown[0]!r}")
     scale = FAST_SCALE if arguments.fast else arguments.scale
     options = Options(arguments.dir, scale, with_peers=not arguments.no_peers)
+    # What is told to end ends the servers that it has started.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # As the commands that run sessions do; those of the peers that are measured here gain, too.
     collect_seldom()
     line = environment(options.directory)
