@@ -73,12 +73,15 @@ def test_all_four_hooks_may_be_async(diary_class: type[Diary]) -> None:
 
 
 def test_async_failure_of_a_tell_stops_the_actor_and_answers_the_rest(
-    diary_class: type[Diary],
+    diary_class: type[Diary], async_lane: AsyncLane
 ) -> None:
     entries: list[Any] = []
     ref = diary_class.start(entries)
+    both_sent = threading.Event()
+    async_lane.call_soon(both_sent.wait, 5)
     ref.tell(ValueError("bad"))
     late = ref.ask(1, block=False)
+    both_sent.set()
 
     with pytest.raises(pykka.ActorDeadError, match="stopped before handling the message"):
         late.get(timeout=5)
