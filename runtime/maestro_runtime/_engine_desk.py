@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from maestro_actors.engine import (
     FIGURE_MAX,
@@ -33,6 +32,9 @@ from maestro_runtime.engines.registry import EngineRegistry, builtin_engines
 from maestro_runtime.healing import BUILT_IN, FileMender
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.redaction import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FINISHED_BYTES_MAX: Final = MESSAGE_BYTES_MAX // 2
 """Largest outcome that is passed on, as a message (2 MiB): it has to be kept until it is judged."""
@@ -68,38 +70,38 @@ class EngineDesk:
 
     def start(self, order: CallOrder, reply_to: str) -> None:
         """Run one call; its processes are recorded before their output is read."""
-        call_id = bytes.fromhex(order.call_id)
+        call = _Call(self, order.call_id, reply_to)
         self._in_flight[order.call_id] = None
-
-        def finished(outcome: Outcome) -> None:
-            with self._lock:
-                tell = self._in_flight.pop(order.call_id)
-            sound = _bounded(cleaned(outcome, self._redactor))
-            self._system.deliver(reply_to, EngineFinished(call_id=call_id, outcome=sound))
-            if tell is not None:
-                tell(sound.usage)
-
         try:
-            self.host.submit(order, finished, self._started(order.call_id, reply_to))
+            self.host.submit(order, call.finished, call.started)
         except HostClosed as error:
             # The runtime stops between the opening of a call and its start: nothing was used.
-            finished(Outcome(failure="interrupted", evidence=(str(error),)))
+            call.finished(Outcome(failure="interrupted", evidence=(str(error),)))
         except RuntimeError as error:
             # There is no memory for the thread of the engines: an attempt that failed, no bug.
-            finished(Outcome(failure="transient", evidence=(f"engine not started: {error}",)))
+            evidence = (f"engine not started: {error}",)
+            call.finished(Outcome(failure="transient", evidence=evidence))
 
-    def _started(self, call_id: str, reply_to: str) -> Callable[[ProcessIdentity], Awaitable[None]]:
-        async def started(process: ProcessIdentity) -> None:
-            recorded = asyncio.Event()
-            self._unrecorded[call_id] = (asyncio.get_running_loop(), recorded)
-            message = EngineStarted(call_id=bytes.fromhex(call_id), process=process)
-            self._system.deliver(reply_to, message)
-            try:
-                await recorded.wait()
-            finally:
-                del self._unrecorded[call_id]
+    def finished(self, call_id: str, reply_to: str, outcome: Outcome) -> None:
+        """Pass on what a call came to, without secrets."""
+        with self._lock:
+            tell = self._in_flight.pop(call_id)
+        sound = _bounded(cleaned(outcome, self._redactor))
+        message = EngineFinished(call_id=bytes.fromhex(call_id), outcome=sound)
+        self._system.deliver(reply_to, message)
+        if tell is not None:
+            tell(sound.usage)
 
-        return started
+    async def started(self, call_id: str, reply_to: str, process: ProcessIdentity) -> None:
+        """Return once the process of a call is on record."""
+        recorded = asyncio.Event()
+        self._unrecorded[call_id] = (asyncio.get_running_loop(), recorded)
+        message = EngineStarted(call_id=bytes.fromhex(call_id), process=process)
+        self._system.deliver(reply_to, message)
+        try:
+            await recorded.wait()
+        finally:
+            del self._unrecorded[call_id]
 
     def process_recorded(self, call_id: bytes) -> None:
         """Let the engine that waits for this go on; it may have been cancelled meanwhile."""
@@ -141,6 +143,23 @@ class EngineDesk:
     def kill(self, call_id: bytes) -> None:
         """Wait for the call no longer, if it is in flight."""
         self.host.kill(call_id.hex())
+
+
+class _Call:
+    """What an engine's host tells of one call; takes a third of the room of two closures."""
+
+    __slots__ = ("_call_id", "_desk", "_reply_to")
+
+    def __init__(self, desk: EngineDesk, call_id: str, reply_to: str) -> None:
+        self._desk = desk
+        self._call_id = call_id
+        self._reply_to = reply_to
+
+    def finished(self, outcome: Outcome) -> None:
+        self._desk.finished(self._call_id, self._reply_to, outcome)
+
+    async def started(self, process: ProcessIdentity) -> None:
+        await self._desk.started(self._call_id, self._reply_to, process)
 
 
 def _bounded(outcome: Outcome) -> Outcome:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -85,29 +84,28 @@ class Workshop:
     registry: EngineRegistry
     checker: Checker | None
     mender: Mender | None
+    abandoned: "Callable[[Call, asyncio.Task[Any], Outcome], None]"
+    """Gets task and outcome of a call whose engine does not stop."""
     settled: set[str] = field(default_factory=set)
     """Workspaces where no plan of a dead process is left to finish: looking costs each call."""
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: "Deadlines[Call]" = field(
+        default_factory=lambda: Deadlines[Call](lambda call: call.late())
+    )
 
 
 class Call:
     """One use of an engine. Belongs to the host's event loop."""
 
-    def __init__(
-        self,
-        order: CallOrder,
-        context: EngineContext,
-        workshop: Workshop,
-        abandoned: Callable[[asyncio.Task[Any], Outcome], None],
-    ) -> None:
-        """Prepare a call; `abandoned` gets its task and outcome if the engine does not stop."""
+    def __init__(self, order: CallOrder, context: EngineContext, workshop: Workshop) -> None:
+        """Prepare a call."""
         self._order = order
         self._context = context
         self._workshop = workshop
-        self._abandoned = abandoned
         self._reason: StopReason | None = None
         self._task: asyncio.Task[Any] | None = None
         """What a stop cancels: the call's own task, while engine or checks run in it."""
+        self._patience = ""
+        """How long it may take to stop, in words."""
         self._left_behind = False
         """Its outcome has been told already: nobody waits for the rest."""
         self._notes: tuple[str, ...] = ()
@@ -135,15 +133,28 @@ class Call:
 
     def _abandon_after(self, seconds: float, when: str) -> None:
         """Wait so long for the end, and for nothing else: its time limit is of no account now."""
-        self._workshop.deadlines.set(self, seconds, partial(self._abandon, when))
+        self._patience = when
+        self._workshop.deadlines.set(self, seconds)
 
-    def _abandon(self, when: str) -> None:
+    def late(self) -> None:
+        """Stop, as the time limit has come; or, being stopped already, be waited for no longer."""
+        if self._reason is None:
+            self.stop("timeout")
+        else:
+            self._abandon()
+
+    def _abandon(self) -> None:
         """Wait no longer for an engine that does not stop."""
         if self._task is not None and not self._left_behind:
             self._left_behind = True
-            notes = (f"engine did not stop {when}",)
+            notes = (f"engine did not stop {self._patience}",)
             stopped = self._stopped(self._context.usage, notes)
-            self._abandoned(self._task, countable(stopped, self._order))
+            self._workshop.abandoned(self, self._task, countable(stopped, self._order))
+
+    @property
+    def call_id(self) -> str:
+        """32 hex digits, see `CallOrder`."""
+        return self._order.call_id
 
     def whereabouts(self) -> Whereabouts:
         """Say which call this is."""
@@ -181,11 +192,11 @@ class Call:
     async def _observed(self) -> Outcome:
         """Run the engine between two looks at the disk; none without deliverables or checks."""
         contract = self._order.contract
-        owed = contract.owed_checks
         if self._order.workspace not in self._workshop.settled:
             await self._roll_forward()
-        if not contract.globs and not owed:
+        if not contract.deliverables and not contract.checks:
             return await self._worked()
+        owed = contract.owed_checks
         workspace = Workspace(self._order.workspace)
         compared = [globs for check, globs in owed if isinstance(check, ChangedSinceStart)]
         looked_at = tuple(dict.fromkeys(chain(contract.globs, *compared)))
@@ -320,7 +331,7 @@ class Call:
         except EngineError as error:
             return failed(error, Usage())
         limit_seconds = _limit_seconds(self._order.persona)
-        self._workshop.deadlines.set(self, limit_seconds, partial(self.stop, "timeout"))
+        self._workshop.deadlines.set(self, limit_seconds)
         ended: EngineResult | BaseException
         try:
             ended = await self._stoppable(_run(engine, self._order, self._context))

@@ -53,7 +53,7 @@ class EngineHost:
         mender: Mender | None = None,
         lane: Lane | None = None,
     ) -> None:
-        self._workshop = Workshop(registry, checker, mender)
+        self._workshop = Workshop(registry, checker, mender, self._leave_behind)
         self._lock = threading.Lock()
         self._calls: dict[str, tuple[Call, Reply]] = {}
         self._unanswered: set[str] = set()
@@ -85,12 +85,11 @@ class EngineHost:
             CallInFlight: A call with this id has been submitted and is not answered yet.
         """
         call_id = order.call_id
-        context = EngineContext(started)
-        call = Call(order, context, self._workshop, partial(self._leave_behind, call_id))
+        call = Call(order, EngineContext(started), self._workshop)
         with self._lock:
             if call_id in self._calls:
                 raise CallInFlight(call_id)
-            self._post(lambda: self._keep(self._serve(call_id, call)))
+            self._post(partial(self._begin, call))
             self._calls[call_id] = (call, reply)
             self._unanswered.add(call_id)
 
@@ -246,13 +245,20 @@ class EngineHost:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_seconds)
 
-    async def _serve(self, call_id: str, call: Call) -> None:
-        """Run one call and answer it."""
+    def _begin(self, call: Call) -> None:
+        """Serve one call. No task fails in it that somebody would have to watch."""
+        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(call)))
+
+    async def _serve(self, call: Call) -> None:
+        """Run one call to its end, and have it answered with the others of this pass."""
         stand(call.whereabouts)
-        outcome = await call.outcome()
-        if not self._ended:
-            asyncio.get_running_loop().call_soon(self._answer_ended)
-        self._ended.append((call_id, outcome))
+        try:
+            outcome = await call.outcome()
+            if not self._ended:
+                asyncio.get_running_loop().call_soon(self._answer_ended)
+            self._ended.append((call.call_id, outcome))
+        finally:
+            self._tasks.discard(asyncio.current_task())
 
     def _answer_ended(self) -> None:
         """Answer the calls that have ended in one pass of the loop."""
@@ -273,10 +279,10 @@ class EngineHost:
             self._unanswered.discard(call_id)
             self._told.pop(call_id, None)
 
-    def _leave_behind(self, call_id: str, task: asyncio.Task[Any], outcome: Outcome) -> None:
+    def _leave_behind(self, call: Call, task: asyncio.Task[Any], outcome: Outcome) -> None:
         """Answer a call whose engine does not stop, and wait for it no longer."""
         self._tasks.discard(task)
-        self._answer(call_id, outcome)
+        self._answer(call.call_id, outcome)
 
     async def _recover(self, order: CallOrder, reply: Callable[[Usage | None], None]) -> None:
         """Ask one engine; an engine that fails cannot tell."""
