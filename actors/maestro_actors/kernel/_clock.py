@@ -18,6 +18,9 @@ jump of the wall clock is noticed."""
 
 Ring = Callable[[], None]
 
+_wall_ns: Final = time.time_ns
+_steady_ns: Final = time.monotonic_ns
+
 
 class Clock(Protocol):
     """Tells the time and rings. Any thread may call it."""
@@ -81,14 +84,6 @@ class SystemClock:
     def _ring(self, ring: Ring) -> None:
         del self._handles[ring]
         ring()
-
-
-def _wall_ns() -> int:
-    return time.time_ns()
-
-
-def _steady_ns() -> int:
-    return time.monotonic_ns()
 
 
 class VirtualClock:

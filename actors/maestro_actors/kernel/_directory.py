@@ -20,10 +20,6 @@ class Directory:
         # Without the lock: one look-up in a dict is atomic, and this is the way of each message.
         self.get: Final = self._mailboxes.get
         """Return the mailbox at an address, None if nobody lives there."""
-        self._watchers: dict[str, list[tuple[str, object]]] = {}
-        """By watched address: who is to be sent which message."""
-        self._watched: dict[str, set[str]] = {}
-        """By watcher: whom it watches, to drop it from there when it ends first."""
 
     def add(self, mailbox: Mailbox) -> None:
         """Let `mailbox` be found under its address.
@@ -54,26 +50,24 @@ class Directory:
             any more is not noted either.
         """
         with self._lock:
-            if address not in self._mailboxes:
+            watched = self._mailboxes.get(address)
+            if watched is None:
                 return False
-            if watcher in self._mailboxes:
-                self._watchers.setdefault(address, []).append((watcher, message))
-                self._watched.setdefault(watcher, set()).add(address)
+            by = self._mailboxes.get(watcher)
+            if by is not None:
+                # The mailbox and not its address, where somebody else may live by then.
+                others = [pair for pair in watched.watchers if self._lives(pair[0])]
+                watched.watchers = (*others, (by, message))
             return True
 
     def remove(self, address: str) -> list[tuple[str, object]]:
         """Forget `address`; return who has to be sent which message now."""
         with self._lock:
-            self._mailboxes.pop(address, None)
-            for watched in self._watched.pop(address, ()):
-                others = [pair for pair in self._watchers.pop(watched, ()) if pair[0] != address]
-                if others:
-                    self._watchers[watched] = others
-            told = self._watchers.pop(address, [])
-            for watcher, _ in told:
-                watched_by = self._watched.get(watcher)
-                if watched_by is not None:
-                    watched_by.discard(address)
-                    if not watched_by:
-                        del self._watched[watcher]
-            return told
+            mailbox = self._mailboxes.pop(address, None)
+            if mailbox is None:
+                return []
+            watchers, mailbox.watchers = mailbox.watchers, ()
+            return [(by.address, message) for by, message in watchers if self._lives(by)]
+
+    def _lives(self, mailbox: Mailbox) -> bool:
+        return self._mailboxes.get(mailbox.address) is mailbox

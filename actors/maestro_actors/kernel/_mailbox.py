@@ -77,6 +77,7 @@ class Mailbox:
         "suspended",
         "task",
         "waiting_on",
+        "watchers",
     )
 
     def __init__(
@@ -97,6 +98,8 @@ class Mailbox:
         self.suspended = False
         self.task: asyncio.Task[None] | None = None
         self.waiting_on: Mailbox | None = None
+        self.watchers: tuple[tuple[Mailbox, object], ...] = ()
+        """Who is to be sent which message at the end; belongs to the directory."""
         self._lock = threading.Lock()
         self._incoming: list[Letter] = []
         """Never replaced, as a sender may be about to append to it; 56 bytes while empty."""
