@@ -88,6 +88,8 @@ class Counter:
         if rule != self._told_by:
             self._told_by = rule
             told = min(told, limit * self._told_permille())
+        if told >= reached:
+            return []
         return [
             alert
             for permille in self.alert_permille

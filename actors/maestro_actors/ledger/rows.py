@@ -182,7 +182,7 @@ def persona_row_of(counter: Counter, epoch: int) -> BudgetRecord:
     """Return the row that holds the counter of a persona's budget."""
     return BudgetRecord(
         session_id=counter.key.session_id,
-        persona_id=persona_of(counter.key),
+        persona_id=counter.key.subject,
         limit_tokens=counter.limit,
         spent_tokens=counter.spent,
         held_tokens=counter.held,
