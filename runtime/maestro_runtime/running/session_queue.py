@@ -98,6 +98,18 @@ class SessionQueue:
             waiting = self._waiting.pop(session_id, None) or self._called.pop(session_id, None)
         return claimed if waiting is None else waiting.claimed
 
+    def give_back(self, session_id: str) -> None:
+        """Give back the room of a session that was let in and has not claimed it.
+
+        One that has may have ended since, and wait again: it keeps its place.
+        """
+        with self._lock:
+            if self._called.pop(session_id, None) is None:
+                return
+            self._running.discard(session_id)
+        if self._waiting:
+            self._look()
+
     def next(self) -> str | None:
         """Return the session that may run now; None if there is none, or no room."""
         with self._lock:
@@ -169,9 +181,6 @@ class Sessions(Protocol):
 
     queue: SessionQueue
 
-    def is_running(self, session_id: str) -> bool:
-        """Whether a session has a coordinator."""
-
     def lose(self, session_id: str, error: BaseException) -> None:
         """Tell who waits for a session that it cannot begin."""
 
@@ -207,7 +216,6 @@ class Doorkeeper(LaneActor):
             if isinstance(begun, Opening):
                 begun.when_durable(lambda: self._host.system.deliver(self.actor_urn, begun))
                 return True
-        if not self._sessions.is_running(session_id):
-            # It cannot begin, or somebody has paused it just before.
-            self._sessions.queue.end(session_id)
+        # It cannot begin, or somebody has paused it just before.
+        self._sessions.queue.give_back(session_id)
         return True

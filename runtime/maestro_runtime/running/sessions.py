@@ -206,12 +206,16 @@ class RunningSessions:
                 self._commit(ports, queued(session, now_ms, ports.epoch))
             return ended
         claimed = self.queue.claim(session_id, claimed)
-        if session.state == "queued" and session.wish == "run":
-            self._commit(ports, admitted(session, now_ms, ports.epoch))
-        self._guard(ports, team)
-        self._system.spawn(
-            Coordinator, ports, session_id, team, claimed, address=coordinator_address(session_id)
-        )
+        try:
+            if session.state == "queued" and session.wish == "run":
+                self._commit(ports, admitted(session, now_ms, ports.epoch))
+            self._guard(ports, team)
+            address = coordinator_address(session_id)
+            self._system.spawn(Coordinator, ports, session_id, team, claimed, address=address)
+        except BaseException:
+            # Nobody runs it, so others may.
+            self.queue.end(session_id)
+            raise
         return ended
 
     def _guard(self, ports: Ports, team: Team) -> None:

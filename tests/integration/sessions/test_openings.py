@@ -274,3 +274,42 @@ def test_sessions_that_leave_the_queue_together_share_commits(
     assert [handle.result(BOUND_SECONDS).state for handle in handles] == ["done"] * 9
     assert len(batches) == 8
     assert len(set(batches)) <= 2
+
+
+@pytest.mark.parametrize("policy", [RuntimePolicy(sessions_running=1, sessions_queued=9)])
+def test_a_session_that_waits_again_keeps_its_place_when_its_way_out_is_seen_to_late(
+    runtime: Runtime, gate: ScriptedEngine, tmp_path: Path
+) -> None:
+    handles = [runtime.run(SessionOrder(TEAM, name, tmp_path / name)) for name in ("s0", "s1")]
+    gate.wait_for_calls(1)
+    opening = runtime.admit("s1")
+    assert isinstance(opening, Opening)
+    # There is no room, as if it had been paused and resumed since it was let out.
+    assert opening.result().session_id == "s1"
+    doorkeeper = runtime.system.ref(DOORKEEPER_ADDRESS)
+    assert doorkeeper is not None
+
+    doorkeeper.ask(opening, timeout=BOUND_SECONDS)
+
+    assert runtime._running.queue.holds("s1")
+    gate.release()
+    gate.wait_for_calls(2)
+    gate.release()
+    assert [handle.result(BOUND_SECONDS).state for handle in handles] == ["done", "done"]
+
+
+@pytest.mark.parametrize("policy", [RuntimePolicy(sessions_running=1, sessions_queued=9)])
+def test_a_session_that_cannot_begin_leaves_its_room_to_others(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(runtime._running, "_guard", fail)
+        with pytest.raises(MemoryError):
+            runtime.run(SessionOrder(TEAM, "s0", tmp_path / "s0"))
+
+    handle = runtime.run(SessionOrder(TEAM, "s1", tmp_path / "s1"))
+
+    assert handle.result(BOUND_SECONDS).state == "done"
