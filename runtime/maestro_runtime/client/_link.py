@@ -46,6 +46,9 @@ RETRY_SECONDS: Final = 0.1
 FRAME_SECONDS: Final = 30.0
 """How long a frame may take, once it has begun."""
 
+SILENCE_SECONDS_MAX: Final = 1e6
+"""As good as for ever, and not too much for `poll`."""
+
 _PING: Final = encoded(WhoRests(sessions=()))
 
 _GOING: Final = frozenset({"RuntimeDraining", "RuntimeStopped", "StoreClosed"})
@@ -196,7 +199,7 @@ class Link:
         reason = "it closed the connection"
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        silence_seconds = self._patience.silence_seconds
+        silence_seconds = min(self._patience.silence_seconds, SILENCE_SECONDS_MAX)
         pinged = False
         try:
             while self._up:

@@ -20,7 +20,8 @@ class Patience:
     """Longest pause."""
     silence_seconds: float = 15.0
     """How long a daemon of which something is asked may say nothing before it is asked for a sign
-    of life, and then how long that may take until the connection counts as broken."""
+    of life, and then how long that may take until the connection counts as broken. `math.inf`: for
+    ever, as for one in a debugger."""
     now: Callable[[], float] = time.monotonic
     fraction: Callable[[], float] = random.random
     """A number in [0, 1) that takes up to half from each pause: clients that lost the same daemon

@@ -1,6 +1,7 @@
 """A client comes back after its daemon does, and nobody who waits has to know."""
 
 import asyncio
+import math
 import signal
 import socket
 import threading
@@ -394,6 +395,15 @@ def test_a_daemon_that_stands_still_is_given_up_and_found_again_and_nothing_is_d
         ended.get(timeout=BOUND_SECONDS)
         names = [record.phase for record in patient.store.checkpoints.scan("slow")]
         assert names.count("mine") == 1
+
+
+def test_a_client_may_wait_for_ever_for_a_sign_of_life(hosted: Hosted) -> None:
+    options = ClientOptions(patience=Patience(seconds=BOUND_SECONDS, silence_seconds=math.inf))
+
+    with connect(hosted.socket, options=options) as client:
+        answer = client.supervisor.keep_values(values={"a": b"1"})
+
+        assert answer.get(timeout=BOUND_SECONDS) is not None
 
 
 def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connection(
