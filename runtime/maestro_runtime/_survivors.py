@@ -6,6 +6,15 @@ from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL
 
 
+def name_of(store: Store) -> str:
+    """Return a name of the state directory that stays when it is moved, and that no copy has.
+
+    A backup has the same records, and its owner must not touch what works for the original.
+    """
+    place = store.path.stat()
+    return f"{store.state_id}.{place.st_dev:x}.{place.st_ino:x}"
+
+
 def kill_recorded(store: Store) -> None:
     """Kill what engines of an earlier start left running, before their tasks run again."""
     processes = [
@@ -15,4 +24,4 @@ def kill_recorded(store: Store) -> None:
         for call in store.calls.scan(session.session_id)
         if call.state == "open" and call.pid
     ]
-    kill_survivors(store.state_id, processes)
+    kill_survivors(name_of(store), processes)

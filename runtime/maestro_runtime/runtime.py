@@ -30,7 +30,7 @@ from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._engine_desk import engine_desk
 from maestro_runtime._lane_journal import LaneJournal
 from maestro_runtime._memory import StoreMemory
-from maestro_runtime._survivors import kill_recorded
+from maestro_runtime._survivors import kill_recorded, name_of
 from maestro_runtime.control import put_away
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import ActorFailed
@@ -151,7 +151,7 @@ class Runtime(Proxies):
             resources.callback(self._starting.give_up, self._grace_seconds)
             self.store = resources.enter_context(closing(self._opened(state_dir, options)))
             resources.callback(self.system.stop_all, timeout_seconds=self._grace_seconds)
-            self._engines = engine_desk(self.system, self.store.state_id, self._redactor, options)
+            self._engines = engine_desk(self.system, name_of(self.store), self._redactor, options)
             ports = self._ports(options, prices)
             kill_recorded(self.store)
             self.system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)

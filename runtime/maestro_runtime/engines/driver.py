@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import os
 import secrets
 import subprocess
@@ -31,6 +32,8 @@ PASSED_VARIABLES: Final = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "US
 CALL_VARIABLE: Final = "MAESTRO_CALL_ID"
 GUARD_VARIABLE: Final = "MAESTRO_GUARD_ID"
 """Marks the processes of one start of the runtime: its guard must not touch the next one's."""
+TREE_VARIABLE: Final = "MAESTRO_TREE_ID"
+"""Marks the processes of one program. Calls of two states may well have the same id."""
 
 UNAVAILABLE_ERRNOS: Final = frozenset(
     {errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP}
@@ -67,7 +70,8 @@ class Driver:
     Belongs to one event loop, whose thread must live as long as the runtime.
 
     Args:
-        state_id: Name of the state directory; marks the processes for `kill_survivors`.
+        state_id: Name of the state directory that no copy of it has; marks the processes for
+            `kill_survivors`.
         grace_seconds: Between SIGTERM and SIGKILL when a call is stopped that names no other.
         redactor: Takes secrets out of what programs say, before anybody cuts it.
     """
@@ -82,6 +86,7 @@ class Driver:
         self._grace_seconds = grace_seconds
         self._redactor = redactor or Redactor()
         self._guard = _Guard()
+        self._numbers = itertools.count(1)
         self._trees: set[ProcessTree] = set()
 
     async def run(
@@ -106,7 +111,8 @@ class Driver:
             EngineCrashed: A process of the tree does not die.
         """
         self._guard.start()
-        tree = _watched(self._spawn(invocation), invocation.call_id)
+        tree_id = f"{self._guard.guard_id}.{next(self._numbers)}"
+        tree = _watched(self._spawn(invocation, tree_id), tree_id)
         self._trees.add(tree)
         context.on_kill = tree.kill_leader
         try:
@@ -142,7 +148,7 @@ class Driver:
             await asyncio.wait(ends, timeout=CLOSE_SECONDS_MAX)
         await asyncio.to_thread(self._guard.close)
 
-    def _spawn(self, invocation: Invocation) -> subprocess.Popen[bytes]:
+    def _spawn(self, invocation: Invocation, tree_id: str) -> subprocess.Popen[bytes]:
         """Start the leader of a tree in a session of its own."""
         program = invocation.argv[0]
         try:
@@ -152,7 +158,7 @@ class Driver:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=invocation.folder,
-                env=self._environment(invocation),
+                env=self._environment(invocation, tree_id),
                 close_fds=True,
                 start_new_session=True,
                 bufsize=0,
@@ -167,7 +173,7 @@ class Driver:
         except ValueError as error:
             raise Permanent(f"cannot start {program!r}: {error}") from error
 
-    def _environment(self, invocation: Invocation) -> dict[str, str]:
+    def _environment(self, invocation: Invocation, tree_id: str) -> dict[str, str]:
         """Return what the program sees: allowed, then declared, then the driver's own."""
         inherited = {
             name: value
@@ -179,15 +185,12 @@ class Driver:
             STATE_VARIABLE: self._state_id,
             CALL_VARIABLE: invocation.call_id,
             GUARD_VARIABLE: self._guard.guard_id,
+            TREE_VARIABLE: tree_id,
         }
         return inherited | invocation.environment | marks
 
 
-def _marker_of(call_id: str) -> bytes:
-    return f"{CALL_VARIABLE}={call_id}".encode()
-
-
-def _watched(process: subprocess.Popen[bytes], call_id: str) -> ProcessTree:
+def _watched(process: subprocess.Popen[bytes], tree_id: str) -> ProcessTree:
     """Return the tree of a process that was just started; it does not outlive a failure here."""
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise ValueError("process must be started with pipes for all three streams")
@@ -199,7 +202,7 @@ def _watched(process: subprocess.Popen[bytes], call_id: str) -> ProcessTree:
         reap=process.poll,
     )
     try:
-        return ProcessTree(leader, _marker_of(call_id))
+        return ProcessTree(leader, f"{TREE_VARIABLE}={tree_id}".encode())
     except BaseException:
         with process:
             process.kill()

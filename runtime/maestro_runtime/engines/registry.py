@@ -67,7 +67,8 @@ def builtin_engines(state_id: str, redactor: Redactor | None = None) -> tuple[En
     """Return new `rehearsal`, `python` and `command` engines.
 
     Args:
-        state_id: Name of the state directory; marks the processes that work for it.
+        state_id: Name of the state directory that no copy of it has; marks the processes that
+            work for it.
         redactor: Takes secrets out of what programs say.
     """
     driver = Driver(state_id, redactor=redactor)

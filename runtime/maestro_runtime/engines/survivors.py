@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maestro_actors.engine import ProcessIdentity
-from maestro_runtime.engines.guard import kill_processes, process_stat
+from maestro_runtime.engines.guard import PROC, kill_processes, process_stat
 
 STATE_VARIABLE = "MAESTRO_STATE_ID"
 """In the environment of every process that works for a state directory."""
@@ -34,9 +34,11 @@ def kill_survivors(state_id: str, processes: Iterable[ProcessIdentity]) -> tuple
     the processes are gone, a few seconds at most.
 
     Args:
-        state_id: Processes that carry it in their environment are killed.
+        state_id: Processes that carry it in their environment are killed; a name that no copy
+            of the directory has.
         processes: Leaders recorded by `EngineContext.started`; one that is still the same
-            process is killed with its whole session.
+            process is killed with its whole session, unless it works for another directory: the
+            records may be a copy.
 
     Returns:
         The pids that were killed, in order.
@@ -48,6 +50,19 @@ def kill_survivors(state_id: str, processes: Iterable[ProcessIdentity]) -> tuple
         if process.boot_id == boot
         and (stat := process_stat(process.pid)) is not None
         and stat.start_ticks == process.start_ticks
+        and _state_of(process.pid) in {None, state_id}
     }
     sweep = kill_processes(sessions, f"{STATE_VARIABLE}={state_id}".encode())
     return tuple(sorted(sweep.killed))
+
+
+def _state_of(pid: int) -> str | None:
+    """Return the name of the state directory that a process works for; None if it says none."""
+    try:
+        environment = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return None
+    name = f"{STATE_VARIABLE}=".encode()
+    values = (entry for entry in environment.split(b"\0") if entry.startswith(name))
+    found = next(values, None)
+    return None if found is None else found.removeprefix(name).decode(errors="replace")

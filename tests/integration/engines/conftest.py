@@ -103,8 +103,8 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
 def make_bench(tmp_path: Path) -> Iterator[Callable[..., CommandBench]]:
     benches = []
 
-    def make(grace_seconds: float = 5.0) -> CommandBench:
-        state_id = f"{tmp_path.name}-{os.getpid()}"
+    def make(grace_seconds: float = 5.0, state: str = "state") -> CommandBench:
+        state_id = f"{tmp_path.name}-{os.getpid()}-{state}"
         benches.append(CommandBench(tmp_path / "workspace", state_id, grace_seconds))
         return benches[-1]
 

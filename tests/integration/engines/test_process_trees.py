@@ -242,6 +242,39 @@ def test_a_runtime_without_its_guard_leaves_survivors_for_the_next_start_to_kill
         assert kill_survivors(commands.state_id, [leader]) == ()
 
 
+def test_the_end_of_a_call_leaves_one_of_the_same_id_in_another_state_alone(
+    make_bench: Callable[..., Commands], lifeline: Lifeline
+) -> None:
+    """Sessions of the same name make calls of the same ids."""
+    here, elsewhere = make_bench(state="here"), make_bench(state="elsewhere")
+    order = here.order("sh", "-c", f"exec 3> {lifeline.path}; echo ready >&3; exec sleep 1000")
+    here.submit(order)
+    assert lifeline.read() == b"ready\n"
+
+    command = msgspec.structs.replace(order.persona.command, argv=("true",))
+    persona = msgspec.structs.replace(order.persona, command=command)
+    assert elsewhere.serve(msgspec.structs.replace(order, persona=persona)).failure is None
+
+    assert Path(f"/proc/{here.processes.get(timeout=20).pid}").exists()
+    here.host.cancel(order.call_id)
+    assert here.answer().failure == "interrupted"
+
+
+def test_a_survivor_on_record_that_works_for_another_state_is_left_alone(
+    commands: Commands, lifeline: Lifeline
+) -> None:
+    script = f"exec 3> {lifeline.path}; echo ready >&3; exec sleep 1000"
+    order = commands.order("sh", "-c", script)
+    commands.submit(order)
+    assert lifeline.read() == b"ready\n"
+    leader = commands.processes.get(timeout=20)
+
+    assert kill_survivors("a copy of the state", [leader]) == ()
+
+    commands.host.cancel(order.call_id)
+    assert commands.answer().failure == "interrupted"
+
+
 def _kill_guard_of(runtime_pid: int) -> None:
     """Kill the child of the runtime that runs the guard's file."""
     children = Path(f"/proc/{runtime_pid}/task")

@@ -99,6 +99,26 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
     assert not Path(f"/proc/{call.pid}").exists()
 
 
+def test_whoever_opens_a_copy_of_the_state_leaves_the_programs_of_the_original_alone(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    program = 'echo $$ > "$0"; exec sleep 1000'
+    team = gated_team(
+        engine="command", command=CommandSpec(argv=("/bin/sh", "-c", program, str(begun)))
+    )
+    runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+    pid = int(begun.read_text())
+    runtime.store.backup(tmp_path / "copy")
+
+    open_runtime(tmp_path / "copy").close()
+
+    # A zombie has no descriptors any more.
+    assert list(Path(f"/proc/{pid}/fd").iterdir())
+    assert runtime.cancel("s-1", deadline_seconds=0.2).result(4.0).state == "cancelled"
+
+
 POLITE = """
 import json, os, signal, sys, time
 def end(*_):
