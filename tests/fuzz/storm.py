@@ -155,7 +155,11 @@ def main() -> None:
     allow_descriptors()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        counted = storm(Path(directory), options.seed, options.rounds)
+        try:
+            counted = storm(Path(directory), options.seed, options.rounds)
+        except Finding as finding:
+            again = f"make fuzz ROUNDS={options.rounds} SEED={options.seed}"
+            sys.exit(f"{finding}\nto see it again: {again}")
     for what, count in sorted(counted.items()):
         print(f"{count:8} {what}")  # noqa: T201 - a command line
     seconds = time.monotonic() - started
