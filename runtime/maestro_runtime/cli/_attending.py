@@ -34,10 +34,13 @@ class Attendance:
         self._session_id = accepted.session_id
         self._rests = accepted.rests
 
-    def to_the_end(self, *, known: int, as_json: bool, deadline: Deadline) -> SessionReport:
+    def to_the_end(
+        self, opening: str, *, known: int, as_json: bool, deadline: Deadline
+    ) -> SessionReport:
         """Show progress until nothing more can run in the session.
 
         Args:
+            opening: What is said of the session at first.
             known: Events that were on record before; they are not printed.
             as_json: One JSON object for each event, instead of text.
             deadline: When it is waited for no longer.
@@ -52,10 +55,7 @@ class Attendance:
         report, is_over = self._first_sight(deadline)
         if is_over:
             return report
-        say(
-            f"session {session_id} {'resumed' if known else 'started'}; "
-            f"workspace {report.output_dir}"
-        )
+        say(f"session {session_id} {opening}; workspace {report.output_dir}")
         ended_at: float | None = None
         with progress(report, lambda event: event.sequence > known, as_json=as_json) as listener:
             for owner, events in followed(self._owner.socket, session_id):

@@ -37,13 +37,21 @@ from maestro_runtime.session import Session
 from maestro_runtime.starting.first_order import require_startable
 from maestro_runtime.supervisor import SessionRequest, session_of
 from maestro_runtime.tickets import configured_sink
-from maestro_runtime.wire.orders import Accepted, StartSession
+from maestro_runtime.wire.orders import (
+    Accepted,
+    CancelSession,
+    PauseSession,
+    RemoveSession,
+    StartSession,
+)
 from maestro_storage import Records, Store
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionState
 
 SIGNAL_SECONDS: Final = 0.2
 """Longest delay of Ctrl-C and SIGTERM."""
+
+_STARTED: Final = "started"
 
 OrderOf = Callable[[Records], SessionRequest]
 """Makes the order when it is known what is on record."""
@@ -102,7 +110,9 @@ def watch_session(state_dir: str | None, given: str, *, as_json: bool) -> NoRetu
                 accepted = Accepted(session_id=session_id, rests=False)
                 reached.session_id, reached.owner_pid = session_id, owner.pid
                 attendance = Attendance(state_path(state_dir), owner, accepted)
-                report = attendance.to_the_end(known=0, as_json=as_json, deadline=Deadline(None))
+                report = attendance.to_the_end(
+                    _STARTED, known=0, as_json=as_json, deadline=Deadline(None)
+                )
     if report.state == "running":
         say(f"no process runs it; {to_go_on(report.session_id)}")
     print_report(report, as_json=as_json)
@@ -195,7 +205,8 @@ def _brought_to_end(
                 # Another one was looked at: that of a fork, and one that a key names, begin there.
                 known = 0
             attendance = Attendance(path, owner, accepted)
-            return attendance.to_the_end(known=known, as_json=as_json, deadline=deadline)
+            opening = _opening(order, is_new=not known)
+            return attendance.to_the_end(opening, known=known, as_json=as_json, deadline=deadline)
     if isinstance(order_of, StartSession):
         order = order_of
     else:
@@ -203,6 +214,17 @@ def _brought_to_end(
         with AtRest(path) as desk:
             order = order_of(desk.records)
     return _run_here(path, order, reached, deadline, as_json=as_json)
+
+
+def _opening(order: SessionRequest, *, is_new: bool) -> str:
+    """Return what is said of a session at first, before its events."""
+    match order:
+        case PauseSession():
+            return "is to pause"
+        case CancelSession() | RemoveSession():
+            return "is to be cancelled"
+        case _:
+            return _STARTED if is_new else "resumed"
 
 
 def _known_events(owner: Owner, order: SessionRequest) -> int:
@@ -248,11 +270,17 @@ def _run_here(
         runtime.subscribe(feed)
         session = session_of(runtime, order)
         reached.session_id = session.session_id
-        return _watch(runtime, session, feed, deadline, as_json=as_json)
+        return _watch(runtime, session, feed, order, deadline, as_json=as_json)
 
 
 def _watch(
-    runtime: Runtime, session: Session, feed: Feed, deadline: Deadline, *, as_json: bool
+    runtime: Runtime,
+    session: Session,
+    feed: Feed,
+    order: SessionRequest,
+    deadline: Deadline,
+    *,
+    as_json: bool,
 ) -> SessionReport:
     """Show progress until nothing more can run in the session."""
     report = session.report()
@@ -267,8 +295,8 @@ def _watch(
     epoch = runtime.store.epoch
     first = next(runtime.store.events.scan(session.session_id, limit=1))
     # Not "has attempts": a new session may have begun some by now.
-    verb = "started" if first.epoch == epoch else "resumed"
-    say(f"session {session.session_id} {verb}; workspace {report.output_dir}")
+    opening = _opening(order, is_new=first.epoch == epoch)
+    say(f"session {session.session_id} {opening}; workspace {report.output_dir}")
     with progress(report, lambda event: event.epoch == epoch, as_json=as_json) as listener:
         feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
         _wait(session, deadline)

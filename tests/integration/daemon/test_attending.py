@@ -1,5 +1,6 @@
 """Sessions that a daemon runs for the command line, and a command line that may go."""
 
+import os
 import signal
 from collections.abc import Iterator
 from itertools import islice
@@ -152,6 +153,8 @@ def test_who_attends_a_daemon_that_stands_still_leaves_it_and_finds_it_again(
     assert owner is not None
 
     daemon.send_signal(signal.SIGSTOP)
+    # Its threads stop one after the other: until the last has, it may answer.
+    os.waitid(os.P_PID, daemon.pid, os.WSTOPPED)
     try:
         with pytest.raises(DaemonUnreachable, match="timed out"):
             owner.why_left("hello")
@@ -192,6 +195,7 @@ def test_who_attends_a_foreground_run_sees_its_end_though_its_process_goes_with_
     running.communicate(timeout=BOUND_SECONDS)
 
     assert cancelled.returncode == 0, cancelled.stderr
+    assert "is to be cancelled" in cancelled.stderr
     assert attending.returncode == 1
     assert "session hello is cancelled" in said
     assert "cancelled" in out
@@ -247,7 +251,7 @@ def test_whoever_comes_when_the_daemon_dies_is_shown_what_the_next_one_does(
             attendance = Attendance(cli.state_dir, owner, accepted)
             with serving(cli):
                 report = attendance.to_the_end(
-                    known=0, as_json=False, deadline=Deadline(BOUND_SECONDS)
+                    "started", known=0, as_json=False, deadline=Deadline(BOUND_SECONDS)
                 )
 
     assert report.state == "done"
