@@ -114,8 +114,15 @@ def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]
     detail = f"starts of the daemon within 10 minutes that ended in one: {crashes}"
     yield Finding("crashes", "warning" if crashes else "ok", detail)
     registry = EngineRegistry(builtin_engines(info.state_id))
+    sound = 0
     for record in under_way(records):
-        yield _session(records, record, registry)
+        why_not = _keeps_from_going_on(records, record, registry)
+        if why_not:
+            yield Finding(f"session {record.session_id}", "warning", f"cannot go on: {why_not}")
+        else:
+            sound += 1
+    # A busy daemon has hundreds: only those are named that somebody has to look at.
+    yield Finding("sessions", "ok", f"under way that can go on: {sound}")
 
 
 def _prices(records: Records, settings: DaemonSettings) -> Iterator[Finding]:
@@ -135,14 +142,15 @@ def _room(info: StoreInfo) -> Finding:
     return Finding("room for records", "ok" if share < FULL_SHARE else "warning", detail)
 
 
-def _session(records: Records, record: SessionRecord, registry: EngineRegistry) -> Finding:
-    """Look for what a session needs to go on; nothing is made for it."""
-    name = f"session {record.session_id}"
+def _keeps_from_going_on(
+    records: Records, record: SessionRecord, registry: EngineRegistry
+) -> str | None:
+    """Look for what a session needs, make nothing for it, and return what is missing."""
     try:
         require_ready(recorded_team(records, record), registry)
     except Exception as error:  # noqa: BLE001 - foreign engines may raise whatever they want
-        return Finding(name, "warning", f"cannot go on: {str(error) or type(error).__name__}")
+        return str(error) or type(error).__name__
     output = Path(record.output_dir)
     if output.exists() and not output.is_dir():
-        return Finding(name, "warning", f"cannot go on: {output} is not a directory")
-    return Finding(name, "ok", "can go on")
+        return f"{output} is not a directory"
+    return None

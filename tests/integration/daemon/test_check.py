@@ -42,7 +42,8 @@ def test_a_check_tells_which_sessions_could_go_on_and_changes_nothing(cli: Comma
 
     found = findings_of(cli)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert found["session good"] == ("ok", "can go on")
+    assert found["sessions"] == ("ok", "under way that can go on: 1")
+    assert "session good" not in found
     assert found["session bad"] == ("warning", f"cannot go on: {workspace} is not a directory")
     assert found["daemon"] == ("ok", "none runs")
     after = snapshot(cli.directory)
@@ -98,7 +99,7 @@ def test_a_daemon_is_looked_at_beside_it_and_its_crashes_afterwards(cli: Command
 
     assert beside["daemon"] == ("ok", f"pid {process.pid}, sessions under way: 1")
     assert beside["crashes"][0] == "ok"
-    assert beside["session going"] == ("ok", "can go on")
+    assert beside["sessions"] == ("ok", "under way that can go on: 1")
     assert beside["records"][1].endswith("all sound")
     assert beside["room for records"][0] == "ok"
     assert doctor.returncode == 0, doctor.stdout
