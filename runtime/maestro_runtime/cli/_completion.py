@@ -94,6 +94,12 @@ def _breakers(store: "Records", ctx: click.Context) -> list[str]:
     return [report.name for report in breaker_reports(store)]
 
 
+def _budgets(store: "Records", _ctx: click.Context) -> list[str]:
+    named = {row.counter.budget_id for row in store.counters.scan()}
+    personas = {f"persona/{row.persona_id}" for row in store.budgets.scan()}
+    return sorted(named | personas)
+
+
 def _session_of(store: "Records", ctx: click.Context) -> str:
     # Behind an option that has no value yet, click has not told arguments apart.
     given = ctx.params.get("session_id") or next(iter(ctx.args))
@@ -105,5 +111,6 @@ _LOOKS: Final[dict[str, Look]] = {
     "CONTRACT": _contracts,
     "PHASE": _phases,
     "NAME": _breakers,
+    "BUDGET": _budgets,
 }
 """By what the help calls the parameter."""

@@ -13,8 +13,8 @@ import click
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-_AGE: Final = re.compile(r"(\d{1,6})([mhd])")
-_AGE_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGE: Final = re.compile(r"(\d{1,6})([smhd])")
+_AGE_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def state_dir_option(function: FunctionT) -> FunctionT:
@@ -86,7 +86,7 @@ class InstantType(click.ParamType[int]):
         except (ValueError, OverflowError):
             at_ms = -1
         if at_ms < 0:
-            rule = "2026-11-21, 2026-11-21T10:00, or an age such as 90m, 24h or 7d"
+            rule = "2026-11-21, 2026-11-21T10:00, or an age such as 30s, 90m, 24h or 7d"
             self.fail(f"must be an instant like {rule}, got {value!r}", param, ctx)
         return at_ms
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
@@ -34,6 +35,15 @@ class StateType(click.ParamType[str]):
         if value not in known:
             self.fail(f"must be one of {', '.join(known)}, got {value!r}", param, ctx)
         return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Return the states that begin like this."""
+        from maestro_storage.records import SessionState
+
+        known = get_args(SessionState)
+        return [CompletionItem(state) for state in known if state.startswith(incomplete)]
 
 
 class UsdType(click.ParamType[int]):

@@ -61,6 +61,8 @@ def test_commands_and_options_are_offered(past: CommandLine) -> None:
         (("session", "retry", "@last", "r"), ["review"]),
         (("session", "rerun", "first", "--from", ""), ["write", "check", "init"]),
         (("breaker", "show", ""), ["rehearsal"]),
+        (("tokens", "top-up", "per"), ["persona/reviewer", "persona/writer"]),
+        (("session", "list", "--state", "pa"), ["paused"]),
         (("session", "retry", "no-such-session", ""), []),
     ],
 )

@@ -52,6 +52,7 @@ def test_events_can_be_chosen_by_session_kind_and_beginning(two: CommandLine) ->
     by_session = lines(two("events", "--session", "s2", "--json"))
     from_third = lines(two("events", "--since", "3", "--json"))
     from_now = lines(two("events", "--since", "2100-01-01", "--json"))
+    lately = lines(two("events", "--since", "86400s", "--json"))
     of_task = lines(two("session", "logs", "s1", "--task", "note", "--json"))
 
     assert {event["kind"] for event in by_kind} == {
@@ -63,6 +64,7 @@ def test_events_can_be_chosen_by_session_kind_and_beginning(two: CommandLine) ->
     assert by_session == [event for event in everything if event["session_id"] == "s2"]
     assert from_third == [event for event in everything if int(str(event["sequence"])) >= 3]
     assert from_now == []
+    assert lately == everything
     assert of_task == [
         event for event in everything if (event["session_id"], event["task_id"]) == ("s1", "note")
     ]
