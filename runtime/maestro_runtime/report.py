@@ -300,6 +300,8 @@ def _blocker(session: SessionRecord, record: TaskRecord, epoch: int) -> str:
     text = waits_for_text(record)
     if record.state in TASK_FINAL:
         return text
+    if session.state == "queued" and record.waits_for == "slot":
+        text = "other sessions to end"
     if record.state == "running" and record.epoch != epoch:
         text = f"recovery of {text.removesuffix(', in flight')}"
     if session.state == "paused":

@@ -83,6 +83,7 @@ def test_sessions_wait_for_others_and_begin_by_themselves_in_their_turn(
 
     assert [state(runtime, name) for name in names] == ["running", "queued", "queued"]
     assert places(runtime, *names) == [0, 2, 1]
+    assert sessions[1].report().tasks[0].detail == "other sessions to end"
 
     gate.otherwise = Work()
     gate.release()
