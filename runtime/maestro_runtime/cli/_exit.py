@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     CANNOT_START = 3
     """The state directory cannot be used: not writable, of a newer schema, on a network disk.
 
-    Or who has it does not go on with the session.
+    Or who has it does not run the session, in safe mode, say.
     """
     OWNED = 4
     """Another process owns the state directory, or has taken it over."""
@@ -88,6 +88,7 @@ _ERRORS: Final[dict[ExitCode, tuple[str, ...]]] = {
         "ProtocolMismatch",
         "PeerRefused",
         "RuntimeDraining",
+        "SafeMode",
         "SessionLeftAlone",
         "SocketInUse",
         "SocketUnusable",
@@ -102,7 +103,6 @@ _ERRORS: Final[dict[ExitCode, tuple[str, ...]]] = {
         "SessionConflict",
         "SessionExists",
         "SessionBusy",
-        "SafeMode",
         "IdempotencyConflict",
         "HelpNotAwaited",
         "TeamChangeRefused",

@@ -127,7 +127,7 @@ def _rests(owner: Owner, report: SessionReport) -> bool:
 def detached(state_dir: str | None, start: StartSession, *, as_json: bool) -> None:
     """Have a daemon run a session, print its id, and leave it alone."""
     path = state_path(state_dir)
-    with open_owner(state_dir) as owner:
+    with _interruptible(), open_owner(state_dir) as owner:
         if owner is None:
             say(
                 f"error: no daemon has the state directory {path}; "

@@ -72,8 +72,10 @@ def test_who_waits_for_a_session_that_safe_mode_leaves_alone_hears_why(cli: Comm
     with serving(cli):
         watched = cli("session", "watch", "going")
         resumed = cli("session", "resume", "going")
+        detached = cli("run", cli.team(), "--session", "new", "--detach")
 
-    assert resumed.returncode == 6
+    assert detached.returncode == resumed.returncode == 3
+    assert "maestro-runtime state leave-safe-mode" in detached.stderr
     assert resumed.stderr.splitlines()[0] == (
         "to have sessions run again: maestro-runtime state leave-safe-mode"
     )
