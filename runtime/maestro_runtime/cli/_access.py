@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from maestro_runtime.cli._options import named_socket, state_path
 from maestro_runtime.cli._output import say
 from maestro_runtime.cli._owner import Owner
-from maestro_runtime.cli._sessions import TO_LEAVE_SAFE_MODE
+from maestro_runtime.cli._sessions import to_leave_safe_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def _through_socket(state_dir: str | None, owned: "StateOwned") -> "Iterator[Own
             # An owner without a socket, such as a backup.
             raise owned
         if owner.in_safe_mode:
-            say(f"the daemon is in safe mode, nothing runs; {TO_LEAVE_SAFE_MODE}")
+            say(f"the daemon is in safe mode, nothing runs; {to_leave_safe_mode()}")
         yield owner
 
 

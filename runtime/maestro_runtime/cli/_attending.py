@@ -11,7 +11,7 @@ from maestro_runtime.cli._following import followed
 from maestro_runtime.cli._output import say
 from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._progress import progress
-from maestro_runtime.cli._sessions import TO_LEAVE_SAFE_MODE, to_go_on
+from maestro_runtime.cli._sessions import to_go_on, to_leave_safe_mode
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
 from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.report import SessionReport, session_report
@@ -119,7 +119,7 @@ class Attendance:
         with suppress(DaemonUnreachable):
             reason = owner.why_left(self._session_id)
             if reason is not None:
-                say(TO_LEAVE_SAFE_MODE if owner.in_safe_mode else to_go_on(self._session_id))
+                say(to_leave_safe_mode() if owner.in_safe_mode else to_go_on(self._session_id))
                 raise SessionLeftAlone(self._session_id, reason)
 
     def _ended(self, owner: Owner, for_seconds: float) -> SessionReport | None:

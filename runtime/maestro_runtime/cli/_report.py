@@ -2,6 +2,7 @@
 
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._output import print_json, print_table, printable, say
+from maestro_runtime.cli._sessions import to_go_on, to_type
 from maestro_runtime.report import SessionReport
 
 
@@ -48,9 +49,9 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         say(f"it waits for other sessions to end, at place {report.queue_place}")
     if report.state == "paused":
         say(printable(f"paused: {report.pause_reason}"))
-        say(f"to go on: maestro-runtime session resume {report.session_id}")
+        say(to_go_on(report.session_id))
     if any(task.state == "help_needed" for task in report.tasks):
-        say(f"to see what to answer: maestro-runtime help-needed list {report.session_id}")
+        say(f"to see what to answer: {to_type(f'help-needed list {report.session_id}')}")
 
 
 def exit_code(report: SessionReport) -> ExitCode:

@@ -24,7 +24,7 @@ from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._printed import printed
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
-from maestro_runtime.cli._sessions import TO_LEAVE_SAFE_MODE, find_session, to_go_on
+from maestro_runtime.cli._sessions import find_session, to_go_on, to_leave_safe_mode, to_type
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
@@ -139,7 +139,7 @@ def detached(state_dir: str | None, start: StartSession, *, as_json: bool) -> No
         print_json({"schema": "maestro.detached/1", "session_id": session_id})
     else:
         print_lines([session_id])
-    say(f"detached; to come back: maestro-runtime session watch {session_id}")
+    say(f"detached; to come back: {to_type(f'session watch {session_id}')}")
 
 
 class _Reached:
@@ -155,7 +155,7 @@ class _Reached:
         if not self.session_id:
             return
         if self.owner_pid:
-            back = f"maestro-runtime session watch {self.session_id}"
+            back = to_type(f"session watch {self.session_id}")
             goes_on = f"session {self.session_id} goes on in process {self.owner_pid}"
             say(f"{what}; detached: {goes_on}; to come back: {back}")
         else:
@@ -173,7 +173,7 @@ def _interruptible() -> Iterator[_Reached]:
             say("nothing was run; to go on with a changed team, accept it: --accept-changes")
             raise
         except SafeMode:
-            say(TO_LEAVE_SAFE_MODE)
+            say(to_leave_safe_mode())
             raise
         except TimedOut:
             reached.say("it takes longer")

@@ -1,5 +1,6 @@
 """Which session a user means: an id, the beginning of one, or `@last`."""
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -9,9 +10,6 @@ if TYPE_CHECKING:
 
 LAST: Final = "@last"
 """Stands for the session that was started last."""
-
-TO_LEAVE_SAFE_MODE: Final = "to have sessions run again: maestro-runtime state leave-safe-mode"
-"""What to type for a daemon that runs nothing."""
 
 CANDIDATES_NAMED: Final = 10
 """Most sessions that the message about an ambiguous prefix lists."""
@@ -48,7 +46,20 @@ def find_session(store: "Records", given: str) -> str:
 
 def to_go_on(session_id: str) -> str:
     """Return what to type for a session that rests."""
-    return f"to go on: maestro-runtime session resume {session_id}"
+    return f"to go on: {to_type(f'session resume {session_id}')}"
+
+
+def to_leave_safe_mode() -> str:
+    """Return what to type for a daemon that runs nothing."""
+    return f"to have sessions run again: {to_type('state leave-safe-mode')}"
+
+
+def to_type(command: str) -> str:
+    """Return a command about the state of this one: the flag that names it must be given again."""
+    context = click.get_current_context(silent=True)
+    state_dir = None if context is None else context.params.get("state_dir")
+    flag = "" if state_dir is None else f" --state-dir {shlex.quote(state_dir)}"
+    return f"maestro-runtime {command}{flag}"
 
 
 def _ambiguous(given: str, candidates: list[str]) -> str:

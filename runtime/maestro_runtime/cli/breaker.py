@@ -7,6 +7,7 @@ import click
 from maestro_runtime.cli._access import open_desk, open_records
 from maestro_runtime.cli._options import json_option, state_dir_option, user_name
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._sessions import to_type
 
 if TYPE_CHECKING:
     from maestro_runtime.breakers import BreakerReport
@@ -100,7 +101,7 @@ def open_breaker(name: str, state_dir: str | None, **options: Any) -> None:
     if options["as_json"]:
         _print_json(report)
     until = instant(report.next_probe_ms)
-    say(f"breaker {name} is open until {until}; to close it: maestro-runtime breaker reset {name}")
+    say(f"breaker {name} is open until {until}; to close it: {to_type(f'breaker reset {name}')}")
 
 
 @command.command("reset", epilog="Example: maestro-runtime breaker reset command")

@@ -10,7 +10,7 @@ from maestro_runtime.cli._access import open_desk, open_records
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import instant, print_json, print_table, say
-from maestro_runtime.cli._sessions import find_session
+from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
     from maestro_runtime.checkpoints import CheckpointReport
@@ -266,7 +266,7 @@ def import_checkpoint(
     say(
         f"session {imported.session_id} imported: {imported.tasks_kept} of {imported.tasks} tasks "
         f"and {imported.files} files kept, {imported.tokens_kept} tokens of them booked elsewhere; "
-        f"to go on: maestro-runtime session resume {imported.session_id}"
+        f"{to_go_on(imported.session_id)}"
     )
 
 

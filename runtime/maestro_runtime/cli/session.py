@@ -25,7 +25,7 @@ from maestro_runtime.cli._options import (
     timeout_option,
 )
 from maestro_runtime.cli._output import instant, print_table, say
-from maestro_runtime.cli._sessions import find_session
+from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
     from maestro_runtime.report import SessionReport
@@ -65,8 +65,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     if report.state in ("queued", "running") and unowned:
         # Looking took the ownership, so nobody else has it.
         wish = "" if report.wish == "run" else f", and it is to {report.wish}"
-        resume = f"maestro-runtime session resume {report.session_id}"
-        say(f"no process runs it{wish}; to go on: {resume}")
+        say(f"no process runs it{wish}; {to_go_on(report.session_id)}")
     for alarm in alarms:
         say(f"{instant(alarm.at_ms)} {alarm.data['reason']}")
     _print_attempts(report)
