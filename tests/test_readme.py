@@ -12,7 +12,7 @@ from console import blocks_of, commands_of, not_printed
 from maestro_runtime import RuntimeOptions, open_runtime
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.daemon import reachable
-from maestro_storage import StoreOptions
+from maestro_storage import RetentionPolicy, StoreOptions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -90,6 +90,15 @@ def test_every_exit_code_is_in_the_readme() -> None:
     codes = {int(code) for code in re.findall(r"\| (\d+) \|", README)}
 
     assert {int(code) for code in ExitCode} <= codes
+
+
+def test_the_readme_says_how_long_sessions_are_kept() -> None:
+    kept = RetentionPolicy()
+
+    assert (
+        f"kept for {kept.age_days} days, the newest {kept.sessions_max:,} of them, "
+        f"and at most {kept.bytes_max >> 30} GiB" in README
+    )
 
 
 def test_the_make_targets_exist() -> None:
