@@ -185,6 +185,10 @@ class RunningSessions:
         self._require_open(session_id)
         session = ports.memory.session(session_id)
         before = self._ended.get(session_id)
+        running = self.is_running(session_id)
+        if before is not None and not (before.is_done or running or self.queue.holds(session_id)):
+            # Its end is durable, and about to be told: that must not be taken for the next one.
+            self._settle_journal(ORDER_SECONDS)
         if (before is None or before.is_done) and self.is_running(session_id):
             # Its coordinator is on its way out, and the next one needs the address.
             gone = self._system.stop(coordinator_address(session_id))

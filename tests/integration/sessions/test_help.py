@@ -1,6 +1,7 @@
 """Help needed by a program that embeds the runtime."""
 
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from maestro_runtime.errors import HelpNeeded
 from maestro_runtime.help import answer_at_rest
 from maestro_runtime.running.help_watch import HelpWatch
 from maestro_runtime.tickets import TicketNotDelivered
-from maestro_storage import Store
+from maestro_storage import Store, _journal
 from maestro_storage.errors import NotFound, StoreFailed
+from maestro_storage.records import EventRecord
 from maestro_storage.transition import Transition
 from note_team import note_team
 
@@ -122,6 +124,39 @@ def test_an_answer_that_cannot_be_is_refused(tmp_path: Path, order: SessionOrder
             runtime.answer("s1", "note", Answer(decision="retry"))
         with pytest.raises(NotFound):
             runtime.answer("s9", "note", Answer(decision="retry"))
+
+
+def test_an_end_that_is_told_late_is_not_that_of_the_next_start(
+    tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the thread of the journal tells it, and the coordinator can go meanwhile.
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
+    told, go_on, asked = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(event: EventRecord) -> None:
+        if event.kind == "session_help_needed" and not told.is_set():
+            told.set()
+            assert go_on.wait(BOUND_SECONDS)
+
+    with open_runtime(tmp_path / "state") as runtime, ThreadPoolExecutor(1) as pool:
+        runtime.subscribe(hold)
+        settle = runtime.store.journal.settle
+
+        def note_and_settle(timeout_seconds: float) -> None:
+            asked.set()
+            settle(timeout_seconds)
+
+        runtime.run(order)
+        assert told.wait(BOUND_SECONDS)
+        runtime.system.stop(coordinator_address("s1")).get(timeout=BOUND_SECONDS)
+        monkeypatch.setattr(runtime.store.journal, "settle", note_and_settle)
+
+        resumed = pool.submit(runtime.resume, "s1")
+        waits = asked.wait(5) and not resumed.done()
+        go_on.set()
+
+        assert resumed.result(BOUND_SECONDS).result(BOUND_SECONDS).state == "help_needed"
+        assert waits
 
 
 @pytest.mark.parametrize("sink", [DownSink(), BrokenSink()], ids=["down", "broken"])
