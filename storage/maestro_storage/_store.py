@@ -1,6 +1,7 @@
 """The store: a state directory that is owned, verified, and written by this process."""
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -173,17 +174,10 @@ class Store(StateView):
         if self.degraded:
             self._ballast.restore()
 
-    def retain(self, now_ms: int) -> list[str]:
-        """Delete the finished sessions that the retention policy does not keep.
+    def expired(self, now_ms: int) -> list[str]:
+        """Return the finished sessions that the retention policy does not keep, oldest first.
 
-        Sessions that are quarantined or still have something to send are kept. What is deleted is
-        durably so on return.
-
-        Returns:
-            The sessions deleted, oldest first.
-
-        Raises:
-            StorageError: As `Journal.remove`.
+        Sessions that are quarantined or still have something to send are kept.
         """
         policy = self._options.retention
         sending = {row.session_id for row in self.outbox.scan() if row.state != "done"}
@@ -199,10 +193,25 @@ class Store(StateView):
                 with self._environment.read() as txn:
                     databases = self._environment.databases
                     sizes_bytes[record.session_id] = size_bytes(txn, databases, record.session_id)
-        planned = expired(finished, sizes_bytes, policy, now_ms)
-        for future in [self.journal.remove(session_id) for session_id in planned]:
+        return expired(finished, sizes_bytes, policy, now_ms)
+
+    def drop(self, session_ids: Iterable[str]) -> list[str]:
+        """Delete those of some sessions that are final by then; durable on return.
+
+        Returns:
+            The sessions deleted, in the order given.
+
+        Raises:
+            StorageError: As `Journal.remove`.
+        """
+        removals = [(session_id, self.journal.remove(session_id)) for session_id in session_ids]
+        for _, future in removals:
             future.result()
-        return [session_id for session_id in planned if self.sessions.get(session_id) is None]
+        return [session_id for session_id, _ in removals if self.sessions.get(session_id) is None]
+
+    def retain(self, now_ms: int) -> list[str]:
+        """Delete what is `expired`, as `drop` does; return the sessions deleted, oldest first."""
+        return self.drop(self.expired(now_ms))
 
     def tidy(self, now_ms: int) -> "Future[None] | None":
         """Begin to add up or delete what has got old, unless that was done in this hour.

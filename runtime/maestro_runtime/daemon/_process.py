@@ -37,6 +37,9 @@ from maestro_runtime.runtime import Runtime
 TICK_SECONDS: Final = 5.0
 """How often the service manager hears of something that takes its time."""
 
+RETENTION_SECONDS: Final = 600.0
+"""Between two looks for sessions that are not to be kept any more."""
+
 EXTEND_SECONDS: Final = 30
 """How much more time is asked of the service manager each time."""
 
@@ -149,6 +152,7 @@ class Daemon:
         taken = TakenUp() if runtime.hosting.held else self._take_up(runtime)
         if not self._is_over(runtime):
             self._tell_ready(runtime, taken)
+        next_look = time.monotonic() + RETENTION_SECONDS
         while not self._is_over(runtime):
             self._say(_doing(runtime))
             self._hear(self._tick_seconds)
@@ -157,6 +161,9 @@ class Daemon:
             if self._is_released:
                 self._is_released = False
                 self._take_up(runtime)
+            if time.monotonic() >= next_look:
+                self._retain(runtime)
+                next_look = time.monotonic() + RETENTION_SECONDS
         if not runtime.lost.is_done:
             self._drain(runtime)
         if runtime.lost.is_done:
@@ -164,6 +171,12 @@ class Daemon:
 
     def _take_up(self, runtime: Runtime) -> TakenUp:
         return self._finished(partial(take_up, runtime, self._goes_on))
+
+    def _retain(self, runtime: Runtime) -> None:
+        """Delete old sessions, as each start does."""
+        gone = self._finished(partial(runtime.hosting.retain, lambda: not self._is_over(runtime)))
+        if gone:
+            _log.info("%d sessions that had ended are deleted", len(gone))
 
     def _leave_safe_mode(self) -> None:
         """Forget the crashes and go on; on the thread of whoever orders it."""

@@ -1,12 +1,17 @@
 """What is for the process that hosts a runtime: safe mode, the ends of sessions, its own end."""
 
 from collections.abc import Callable
+from itertools import islice
+from typing import Final
 
 from maestro_actors.kernel import LaneActor, LaneFuture
 from maestro_runtime.running.news import EndNews
 from maestro_runtime.verbs._foundation import Foundation
 
 FAREWELL_ADDRESS = "urn:maestro:farewell"
+
+DROPPED_AT_ONCE: Final = 64
+"""Sessions that are deleted under one lock of all starts."""
 
 
 class Hosting:
@@ -62,6 +67,31 @@ class Hosting:
     def why_left(self, session_id: str) -> str | None:
         """Return why nobody goes on with a session; None if it goes on, or that was not said."""
         return self._base.running.why_left(session_id)
+
+    def retain(self, goes_on: Callable[[], bool] = lambda: True) -> list[str]:
+        """Delete the sessions that have ended and that the retention policy does not keep.
+
+        As at each start, for processes that start seldom. What is deleted is durably so on return.
+        Not from a listener.
+
+        Args:
+            goes_on: Asked before each few of them; once it says no, the others are left for later.
+
+        Returns:
+            The sessions deleted, oldest first.
+
+        Raises:
+            StorageError: They cannot be deleted.
+        """
+        store, running = self._base.store, self._base.running
+        planned = iter(store.expired(self._base.now_ms()))
+        dropped: list[str] = []
+        while goes_on() and (some := list(islice(planned, DROPPED_AT_ONCE))):
+            # Nobody must go on with one that is about to go; who starts another waits for a commit.
+            with self._base.starting:
+                # Of one that is under way the end is still to be told.
+                dropped += store.drop(name for name in some if not running.is_under_way(name))
+        return dropped
 
     def drain(self) -> LaneFuture[None]:
         """Take no more, begin nothing more, and let attempts that are in flight come to their end.
