@@ -42,6 +42,8 @@ from row import Row, Target
 SESSIONS: Final = 10_000
 SHARE: Final = 100
 FORKS: Final = 1_000
+FORKS_LEAST: Final = 20
+"""The store grows by whole pages: a few forks may find room in those that there are."""
 PAGE_SESSIONS: Final = 20
 REMOVALS: Final = 50
 TEAM_BYTES: Final = 100_000
@@ -93,7 +95,7 @@ def _compared(many: list[Figures], few: list[Figures], count: int, few_count: in
 
 def _bytes(samples: list[Figures], options: Options) -> Iterator[Row]:
     yield Row(
-        question=f"bytes of each of {options.count(FORKS, least=2):,} forks",
+        question=f"bytes of each of {options.count(FORKS, least=FORKS_LEAST):,} forks",
         unit="bytes",
         ours=[sample["fork_bytes"] for sample in samples],
         beside="its original",
@@ -113,7 +115,7 @@ def _starts(samples: list[dict[str, Any]], count: int) -> Iterator[Row]:
 
 def _measured(directory: Path, options: Options) -> Callable[[], Figures]:
     """Add the session that is forked; return what opens the state and takes all figures once."""
-    forks = options.count(FORKS, least=2)
+    forks = options.count(FORKS, least=FORKS_LEAST)
     numbers = itertools.count()
     large = msgspec.structs.replace(team_of(1, 1), requirement="x" * TEAM_BYTES)
     order = SessionOrder(large, ORIGINAL, directory / ORIGINAL, idempotency_key="key")
