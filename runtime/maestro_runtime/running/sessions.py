@@ -180,25 +180,29 @@ class RunningSessions:
 
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
+            NotFound: It was removed since the caller has looked.
         """
         # What is durable only now may find the store closed.
         self._require_open(session_id)
-        session = ports.memory.session(session_id)
         before = self._ended.get(session_id)
-        running = self.is_running(session_id)
-        if before is not None and not (before.is_done or running or self.queue.holds(session_id)):
-            # Its end is durable, and about to be told: that must not be taken for the next one.
-            self._settle_journal(ORDER_SECONDS)
-        if (before is None or before.is_done) and self.is_running(session_id):
+        is_told = before is None or before.is_done
+        # Looked at once: a coordinator may go at any moment, and none can come.
+        if self.is_running(session_id):
+            if before is not None and not is_told:
+                self._left.pop(session_id, None)
+                return before
             # Its coordinator is on its way out, and the next one needs the address.
             gone = self._system.stop(coordinator_address(session_id))
             gone.get(timeout=self._grace_seconds)
+        elif not (is_told or self.queue.holds(session_id)):
+            # Its end is durable, and about to be told: that must not be taken for the next one. It
+            # may be its removal as well.
+            self._settle_journal(ORDER_SECONDS)
+        session = ports.memory.session(session_id)
         with self._lock:
             self._require_open(session_id)
             ended = self._ended.get(session_id)
             self._left.pop(session_id, None)
-            if ended is not None and self.is_running(session_id):
-                return ended
             if ended is None or ended.is_done:
                 ended = self._ended[session_id] = LaneFuture()
         if self._failure is not None:
