@@ -2,6 +2,9 @@
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,12 +15,16 @@ from held_work import BOUND_SECONDS, called, gated_team, kinds, states
 from maestro_actors.answer import Answer
 from maestro_actors.checks import Command
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
+from maestro_actors.identity import coordinator_address
 from maestro_actors.team import CommandSpec, RetryPolicy
 from maestro_actors.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.engines.driver import Driver
-from maestro_runtime.testing import Hold, ScriptedEngine
-from maestro_storage import Store
+from maestro_runtime.testing import Hold, ScriptedEngine, Work
+from maestro_runtime.verbs import SessionVerbs
+from maestro_storage import Store, _journal
+from maestro_storage.errors import NotFound
+from maestro_storage.records import EventRecord
 
 STUBBORN = """
 import json, os, signal, sys
@@ -97,6 +104,36 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
     (call,) = runtime.store.calls.scan("s-1")
     assert (call.state, call.input_tokens, call.output_tokens) == ("settled", 70, 5)
     assert not Path(f"/proc/{call.pid}").exists()
+
+
+def test_a_session_that_is_removed_while_somebody_goes_on_with_it_is_gone_and_no_other(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the thread of the journal tells the end, and the coordinator can go meanwhile.
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
+    told, go_on = threading.Event(), threading.Event()
+
+    def hold(event: EventRecord) -> None:
+        if event.kind == "session_cancelled":
+            told.set()
+            assert go_on.wait(BOUND_SECONDS)
+
+    runtime.subscribe(hold)
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    with ThreadPoolExecutor(1) as pool:
+        runtime.remove("s-1", cancel=True)
+        assert told.wait(BOUND_SECONDS)
+        runtime.system.stop(coordinator_address("s-1")).get(timeout=BOUND_SECONDS)
+        # As one who has looked at its record before that was final.
+        started = pool.submit(runtime.part(SessionVerbs).start, "s-1", gated.team)
+        go_on.set()
+        error = started.exception(BOUND_SECONDS)
+
+    assert isinstance(error, NotFound)
+    gate.otherwise = Work()
+    again = runtime.run(replace(gated, session_id="s-2"))
+    assert again.result(BOUND_SECONDS).state == "done"
 
 
 def test_whoever_opens_a_copy_of_the_state_leaves_the_programs_of_the_original_alone(
