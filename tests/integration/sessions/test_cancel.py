@@ -157,9 +157,9 @@ def test_whoever_opens_a_copy_of_the_state_leaves_the_programs_of_the_original_a
 
 
 POLITE = """
-import json, os, signal, sys, time
+import json, os, signal, sys
 def end(*_):
-    time.sleep(0.3)
+    open(sys.argv[2]).close()
     with open(os.environ["MAESTRO_RESULT"], "w") as file:
         json.dump({"usage": {"input_tokens": 70}}, file)
     sys.exit()
@@ -170,10 +170,10 @@ while True:
 """
 
 CHECKING = """
-import os, signal, sys, time
+import os, signal, sys
 def end(*_):
-    time.sleep(0.3)
-    open(sys.argv[2], "w").close()
+    open(sys.argv[2]).close()
+    open(sys.argv[3], "w").close()
     sys.exit()
 signal.signal(signal.SIGTERM, end)
 with open(sys.argv[1], "w") as begun:
@@ -191,15 +191,19 @@ def test_a_program_has_until_the_deadline_to_come_to_its_own_end(
     monkeypatch.setattr("maestro_runtime.engines.registry.Driver", partial(Driver, grace_seconds=0))
     program = tmp_path / "polite.py"
     program.write_text(POLITE)
-    begun = tmp_path / "begun"
+    begun, may_end = tmp_path / "begun", tmp_path / "may_end"
     os.mkfifo(begun)
-    command = CommandSpec(argv=(sys.executable, str(program), str(begun)))
+    os.mkfifo(may_end)
+    command = CommandSpec(argv=(sys.executable, str(program), str(begun), str(may_end)))
     team = gated_team(engine="command", command=command)
 
     with open_runtime(tmp_path / "state") as runtime:
         runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
         begun.read_bytes()
-        report = runtime.cancel("s-1", deadline_seconds=deadline_seconds).result(BOUND_SECONDS)
+        session = runtime.cancel("s-1", deadline_seconds=deadline_seconds)
+        if ends:
+            may_end.write_bytes(b"")
+        report = session.result(BOUND_SECONDS)
         (call,) = runtime.store.calls.scan("s-1")
 
     assert report.state == "cancelled"
@@ -213,16 +217,20 @@ def test_the_program_of_a_check_has_until_the_deadline_too(
 ) -> None:
     program = tmp_path / "check.py"
     program.write_text(CHECKING)
-    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    begun, may_end, ended = (tmp_path / name for name in ("begun", "may_end", "ended"))
     os.mkfifo(begun)
-    check = Command(argv=(sys.executable, str(program), str(begun), str(ended)))
+    os.mkfifo(may_end)
+    check = Command(argv=(sys.executable, str(program), *map(str, (begun, may_end, ended))))
     team = gated_team()
     contracts = tuple(msgspec.structs.replace(item, checks=(check,)) for item in team.contracts)
     team = msgspec.structs.replace(team, contracts=contracts)
     runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
     pid = int(begun.read_text())
 
-    report = runtime.cancel("s-1", deadline_seconds=deadline_seconds).result(BOUND_SECONDS)
+    session = runtime.cancel("s-1", deadline_seconds=deadline_seconds)
+    if ends:
+        may_end.write_bytes(b"")
+    report = session.result(BOUND_SECONDS)
 
     assert report.state == "cancelled"
     assert not Path(f"/proc/{pid}").exists()
