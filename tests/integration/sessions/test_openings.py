@@ -234,6 +234,8 @@ def test_who_waits_when_the_runtime_closes_is_told_and_the_session_is_kept(
     order = SessionOrder(TEAM, "s1", tmp_path / "s1")
     asked = runtime.supervisor.carry_out(start_of(order))
     commits.wait_for_one()
+    # That may be one of what a runtime writes when it begins.
+    all_taken(runtime)
     closing = threading.Thread(target=runtime.close)
     closing.start()
     assert supervisor.actor_stopped.wait(BOUND_SECONDS)
