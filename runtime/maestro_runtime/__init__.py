@@ -11,6 +11,7 @@ from maestro_runtime._version import __version__
 if TYPE_CHECKING:
     from maestro_runtime.checkpoints import ForkOrder
     from maestro_runtime.client import AsyncClient, Client, connect, connect_async
+    from maestro_runtime.config import load_team
     from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.policy import RuntimePolicy
@@ -34,6 +35,7 @@ _HOMES = {
     "connect": "client",
     "connect_async": "client",
     "list_sessions": "listing",
+    "load_team": "config",
     "open_runtime": "runtime",
 }
 """Public names, and the module each is loaded from."""
@@ -55,6 +57,7 @@ __all__ = [
     "connect",
     "connect_async",
     "list_sessions",
+    "load_team",
     "open_runtime",
 ]
 

@@ -1,6 +1,6 @@
 """The team file: TOML in, a validated `Team` out, or every mistake at once."""
 
-import os.path
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -38,7 +38,7 @@ from maestro_runtime.config._toml import read_toml
 from maestro_runtime.config.context import RunContext
 from maestro_runtime.config.errors import TeamFileInvalid, TeamFileUnreadable
 from maestro_runtime.config.requirement import requirement_fault
-from maestro_runtime.config.settings import BUILT_IN, Settings
+from maestro_runtime.config.settings import BUILT_IN, Flags, Settings, resolve_settings
 
 RETRY_KEYS: Final = frozenset(RetryPolicy.__struct_fields__)
 
@@ -63,7 +63,7 @@ def load_team(
     path: str | Path,
     *,
     requirement: str | None = None,
-    settings: Settings,
+    settings: Settings | None = None,
     context: RunContext = _NO_CONTEXT,
 ) -> LoadedTeam:
     """Read a team file, check it as a whole, and apply what overrides it.
@@ -77,12 +77,13 @@ def load_team(
         path: The team file.
         requirement: Text that replaces `team.requirement`; see `read_requirement`.
         settings: What a flag or the environment sets replaces that of every persona and breaker,
-            `lost_policy` that of the team.
+            `lost_policy` that of the team. None: the environment of this process.
         context: Replaces both.
 
     Raises:
         TeamFileUnreadable: There is no such file, or it cannot be read.
         TeamFileInvalid: It is not TOML, or breaks rules; the error has all of them.
+        SettingInvalid: A variable of the environment breaks its rule.
     """
     origin = _Origin(str(path), f"team file {path}", Path(path).absolute().parent)
     document = read_toml(path, TeamFileUnreadable, TeamFileInvalid)
@@ -93,7 +94,7 @@ def team_of(
     document: Mapping[str, Any],
     *,
     base_dir: Path,
-    settings: Settings,
+    settings: Settings | None = None,
     context: RunContext = _NO_CONTEXT,
 ) -> LoadedTeam:
     """Check the team that a program gives, and apply what overrides it; otherwise as `load_team`.
@@ -106,6 +107,7 @@ def team_of(
 
     Raises:
         TeamFileInvalid: It breaks rules; the error has all of them.
+        SettingInvalid: A variable of the environment breaks its rule.
     """
     origin = _Origin("given team", "program", base_dir)
     return _checked(plain(document), origin, None, settings, context)
@@ -125,7 +127,7 @@ def _checked(
     document: Any,
     origin: _Origin,
     requirement: str | None,
-    settings: Settings,
+    settings: Settings | None,
     context: RunContext,
 ) -> LoadedTeam:
     """Check the tables of a team as a whole, and convert them."""
@@ -139,7 +141,8 @@ def _checked(
     _check_requirement(file, requirement, problems)
     if found := problems.listed():
         raise TeamFileInvalid(origin.name, found)
-    return _loaded(file, origin, requirement, settings, context)
+    in_force = resolve_settings(Flags(), os.environ) if settings is None else settings
+    return _loaded(file, origin, requirement, in_force, context)
 
 
 def _check_requirement(file: TeamFile, requirement: str | None, problems: Problems) -> None:

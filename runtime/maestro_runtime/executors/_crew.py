@@ -8,11 +8,9 @@ from typing import Any, Final
 
 from maestro_runtime.config import (
     ExecutionContext,
-    Flags,
     Problem,
     TeamFileInvalid,
     read_execution_context,
-    resolve_settings,
     team_of,
 )
 from maestro_runtime.session import SessionOrder
@@ -61,7 +59,6 @@ class Crew:
         loaded = team_of(
             self._document(requirement, tables, checked),
             base_dir=(self.base_dir or Path()).absolute(),
-            settings=resolve_settings(Flags(), os.environ),
             context=checked.run,
         )
         return SessionOrder(loaded.team, checked.session_id, self.output_dir, checked.input_dir)

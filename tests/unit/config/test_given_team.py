@@ -49,6 +49,17 @@ def test_a_given_team_is_read_as_a_team_file_with_tuples_for_lists() -> None:
     assert loaded.sources["personas.writer.engine"] == "program"
 
 
+def test_without_settings_the_environment_of_the_process_is_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MAESTRO_MAX_ATTEMPTS", "7")
+
+    loaded = team_of(document(max_attempts=2), base_dir=BASE)
+
+    assert loaded.team.personas["writer"].retry.max_attempts == 7
+    assert loaded.sources["personas.writer.max_attempts"] == "environment MAESTRO_MAX_ATTEMPTS"
+
+
 def test_a_given_team_tells_all_that_is_wrong_with_it() -> None:
     given = document(max_attempts=0)
     given["contracts"][0]["phase"] = "wrote"
