@@ -1,4 +1,4 @@
-"""Exit codes: stable, documented in the README, one test each."""
+"""Exit codes: stable, documented in `docs/command-line.md`, one test each."""
 
 import traceback
 from enum import IntEnum

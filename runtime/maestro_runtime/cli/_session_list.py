@@ -17,7 +17,7 @@ from maestro_runtime.cli._output import instant, print_json, print_table, say
 if TYPE_CHECKING:
     from maestro_runtime.listing import SessionPage
 
-BLOCKERS: Final = ("call", "deadline", "breaker", "budget", "person")
+BLOCKERS: Final = ("call", "deadline", "breaker", "budget", "limit", "person")
 PAGE_SESSIONS: Final = 50
 PAGE_SESSIONS_MAX: Final = 10_000
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from ledger_rows import call, write
 from maestro_actors.session import Particulars, opening_transition
 from maestro_runtime import SessionFilter, list_sessions
+from maestro_runtime.cli._session_list import BLOCKERS
 from maestro_runtime.errors import CursorInvalid
+from maestro_runtime.listing import Blocker
 from maestro_storage import Store
 from two_phases import two_phases
 
@@ -178,3 +181,7 @@ def damage() -> Callable[..., None]:
             txn.put(task.key, b"damaged", db=environment.databases["tasks"])
 
     return break_record
+
+
+def test_the_command_line_offers_everything_a_task_can_wait_for() -> None:
+    assert get_args(Blocker) == BLOCKERS
