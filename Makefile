@@ -37,7 +37,7 @@ bench: $(RUN_STAMP) ## Measure, and write a report: make bench ARGS="--fast atte
 bench-install: $(BENCH_STAMP) ## Make .venv-bench: the runtime and what it is measured beside
 
 crash: $(DEV_STAMP) ## A long campaign of faults: make crash ROUNDS=500 SEED=1 FAULT=kill
-	$(BIN)/python -P tests/crash/campaign.py $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	$(BIN)/python -P tests/crash/run_campaign.py $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(FAULT),--fault $(FAULT))
 
 fuzz: $(DEV_STAMP) ## Hostile clients against a daemon: make fuzz ROUNDS=5000 SEED=1

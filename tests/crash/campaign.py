@@ -1,12 +1,12 @@
 """Rounds of faults against real runs, as many as you like: the long form of the crash tests.
 
 `make crash ROUNDS=200 SEED=1` makes so many rounds of each fault and prints what was done and
-checked; with FAULT, of that one. A failure prints where the run stands, and the command that
-repeats its round. The test-suite makes a few rounds of each.
+checked; with FAULT, of that one. A failure prints where the run stands and what it has left,
+and the command that repeats its round. The test-suite makes a few rounds of each.
 """
 
 import argparse
-import sys
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -14,9 +14,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import bit_rot
 import daemon_storm
@@ -110,20 +107,18 @@ def repeat(name: str, seeds: Iterable[int]) -> Counter[str]:
     """Make a round of a fault for each seed; return what was done, added up."""
     counted: Counter[str] = Counter()
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as directory:
-            try:
-                counted += FAULTS[name].one_round(Path(directory), seed)
-            except BaseException:
-                for line in status(Path(directory)):
-                    _say(line)
-                _say(f"repeat: make crash FAULT={name} ROUNDS=1 SEED={seed}")
-                raise
+        directory = Path(tempfile.mkdtemp(prefix="maestro-crash-"))
+        try:
+            counted += FAULTS[name].one_round(directory, seed)
+        except BaseException:
+            for line in status(directory):
+                _say(line)
+            _say(f"left as it is: {directory}")
+            _say(f"repeat: make crash FAULT={name} ROUNDS=1 SEED={seed}")
+            raise
+        shutil.rmtree(directory)
     return counted
 
 
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - a command line
-
-
-if __name__ == "__main__":
-    main()
