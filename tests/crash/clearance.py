@@ -9,14 +9,16 @@ life. Files stay, and so does the history of usage.
 import random
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import clearing
 import forked
 from belongings import belongings
+from committer import COMMITTERS
 from invariants import Observed, check_books, check_sessions
-from maestro_storage import StateView, Store, verify
+from maestro_storage import StateView, Store
 from maestro_storage.bookings import CounterKey
 from mortal import Places
 from outside import Outside, Seen
@@ -85,15 +87,16 @@ class Clearance:
         when = "never" if last else self._chance.choice(("before", "after"))
         most = COMMITS_MAX + COMMITS_OF_A_SESSION * len(self._left)
         number, seed = self._chance.randint(1, most), self._chance.randrange(1 << 16)
-        code = forked.run(clearing.main, self._places, when, number, self._begun[-1], seed)
+        places = replace(self._places, committer=self._chance.choice(COMMITTERS))
+        code = forked.run(clearing.main, places, when, number, self._begun[-1], seed)
         if code not in (0, -signal.SIGKILL):
             raise RuntimeError(f"the clearance ended with exit code {code}")
         return code == 0
 
     def _check(self) -> None:
         seen = self._world.look()
-        assert verify(self._places.state_dir).intact
         with Store.inspect(self._places.state_dir) as store:
+            assert not store.quarantined
             there = belongings(store)
             self._check_words(store, seen)
             for name in self._left.keys() & there.keys():

@@ -13,6 +13,7 @@ from typing import Final
 import forked
 import mortal
 from clearance import Clearance
+from committer import COMMITTERS
 from dealings import check_all_settled, check_dealings
 from family import Family, Member
 from invariants import Observed, Task, check_over, check_state, done_tasks
@@ -113,12 +114,13 @@ class Storm:
         verbs = Counter(deed.verb for deed in deeds)
         self._deeds += verbs
         self._reruns_max = self._reruns_at_once() + verbs["rerun"]
+        places = replace(self._places, committer=self._chance.choice(COMMITTERS))
         if self._chance.random() < 3 / 4:
             when = self._chance.choice(("before", "after"))
             number = self._chance.randint(1, COMMITS_MAX + COMMITS_OF_A_DEED * len(deeds))
-            code = forked.run(mortal.main, self._places, when, number, deeds)
+            code = forked.run(mortal.main, places, when, number, deeds)
         else:
-            process = forked.start(mortal.main, self._places, "never", 0, deeds)
+            process = forked.start(mortal.main, places, "never", 0, deeds)
             process.join(self._chance.random() * LIFE_SECONDS_MAX)
             process.kill()
             code = end_of(process)

@@ -21,6 +21,7 @@ import msgspec
 import forked
 import straced
 import witnessed
+from committer import Committer
 from crash_team import Run, engine_runs, write_team
 from invariants import Observed, check_end, check_state
 from maestro_runtime.cli._event_line import EventLine
@@ -30,7 +31,7 @@ SECTOR_BYTES: Final = (512, 4096)
 """Pieces of a write that reach the disk whole or not at all."""
 CALLS: Final = "openat,pwrite64,pwritev,lseek,write,writev,fsync,fdatasync"
 SYNC_MICROSECONDS: Final = 20_000
-IMAGES_OF_A_ROUND: Final = 200
+IMAGES_OF_A_ROUND: Final = 400
 IMAGES_OF_A_RESUME: Final = 40
 """One image of so many is resumed, too."""
 
@@ -54,6 +55,8 @@ class Write:
 @dataclass(frozen=True)
 class Sync:
     """All earlier writes are on the disk."""
+
+    thread: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,14 @@ class Cut:
 class Recording:
     """A run that was recorded, and the images it may leave."""
 
-    def __init__(self, directory: Path, *, sabotage: str = "", tasks_per_phase: int = 2) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        committer: Committer,
+        sabotage: str = "",
+        tasks_per_phase: int = 2,
+    ) -> None:
         """Record a run over a state that exists; `sabotage` is that of `witnessed.main`."""
         team = write_team(directory, tasks_per_phase)
         state = directory / "state"
@@ -94,7 +104,7 @@ class Recording:
             # A slow disk: what leaves without waiting for it does so well before the sync.
             *("-e", f"inject=fdatasync:delay_enter={SYNC_MICROSECONDS}", "-o", str(trace)),
         ]
-        straced.run(wanted, team, directory, sabotage).check_returncode()
+        straced.run(wanted, team, directory, sabotage, committer).check_returncode()
         self._events = _lines(directory / "events.log", EventLine)
         self._runs = _lines(directory / "engine.log", Run)
         self.steps = list(_steps(trace))
@@ -154,7 +164,9 @@ class Recording:
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
     """Record one run and check images of it; return how many."""
-    recording = Recording(directory, tasks_per_phase=1 + seed % 3)
+    # The slow disk of the recording would have the writer thread commit all.
+    committer: Committer = "lane" if seed % 2 else "thread"
+    recording = Recording(directory, committer=committer, tasks_per_phase=1 + seed % 3)
     return Counter(images=recording.check(IMAGES_OF_A_ROUND, seed))
 
 
@@ -196,7 +208,7 @@ def _steps(trace: Path) -> Iterator[Step]:
         elif text.endswith("<unfinished ...>"):
             begun[thread] = text.removesuffix("<unfinished ...>")
         else:
-            yield from _step(text, position, synced)
+            yield from _step(thread, text, position, synced)
 
 
 def _left(text: str) -> Left | None:
@@ -208,7 +220,7 @@ def _left(text: str) -> Left | None:
     return Left(file.rpartition(b"/")[2].decode(), _data(text))
 
 
-def _step(text: str, position: dict[str, int], synced: set[str]) -> Iterator[Step]:
+def _step(thread: str, text: str, position: dict[str, int], synced: set[str]) -> Iterator[Step]:
     call = _CALL.match(text)
     if call is None:
         return
@@ -221,7 +233,7 @@ def _step(text: str, position: dict[str, int], synced: set[str]) -> Iterator[Ste
     if not _plain(path or "").endswith(b"/state/data/data.mdb"):
         return
     if name in ("fsync", "fdatasync"):
-        yield Sync()
+        yield Sync(thread)
     elif name == "lseek":
         position[number] = int(text.rpartition("= ")[2])
     elif name.startswith("pwrite"):

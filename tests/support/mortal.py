@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from committer import Committer, appoint
 from maestro_actors import help_desk
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
@@ -24,7 +25,7 @@ RUN_SECONDS_MAX: Final = 20.0
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run has everything."""
+    """Where a run has everything, and who commits it."""
 
     team: str
     state: str
@@ -34,6 +35,7 @@ class Places:
     """Its socket."""
     answers: dict[str, Decision] = field(default_factory=dict)
     """What a person says of each task that may need help."""
+    committer: Committer = "disk"
 
     @classmethod
     def of(cls, directory: Path, world: Outside) -> "Places":
@@ -67,6 +69,7 @@ def main(
 def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
     """Open the runtime."""
     vars(help_desk)["BACKOFF_SECONDS"] = 0.1
+    appoint(places.committer)
     options = RuntimeOptions(
         observer=KillAtCommit(number, when),
         tickets=WebhookSink(WebhookSettings(Secret(places.sink_url), Secret(SECRET))),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from committer import Committer, appoint
 from invariants import as_line
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.cli._event_line import EventLine
@@ -25,6 +26,7 @@ def main(
     witness: str,
     sabotage: str = "",
     *,
+    committer: Committer = "disk",
     observer: CommitObserver | None = None,
 ) -> None:
     """Run the session to its end, or take it up.
@@ -32,6 +34,7 @@ def main(
     `sabotage` breaks the durability on purpose: "unsynced" lets LMDB write without waiting for the
     disk, "early" acknowledges an event when it is written and not yet committed.
     """
+    appoint(committer)
     acknowledge = acknowledger(witness)
     if sabotage == "unsynced":
         lmdb = vars(_environment)["lmdb"]
@@ -76,4 +79,4 @@ def _acknowledge_early(acknowledge: Callable[[EventRecord], None]) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[2:], committer=sys.argv[1])  # type: ignore[arg-type] # the other end is `straced`
