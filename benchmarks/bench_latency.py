@@ -1,6 +1,7 @@
 """How long does one durable attempt take, alone, one after another?
 
 Ours: a session with one slot; the time from the durable end of an attempt to that of the next one.
+Tasks that do not wait for each other: the end of one and the beginning of the next share a commit.
 Beside it: one raw LMDB commit of everything the two transitions of an attempt have written.
 """
 

@@ -6,7 +6,7 @@ each row once and in the order of the keys, with nothing to decide, encode or di
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -61,30 +61,24 @@ class Recording:
 
     def batches(self) -> list[list[Put]]:
         """Return what each commit has put, and forget it."""
-        commits, self._commits = self._commits, []
-        seen: set[bytes] = set()
-        every_put = [
-            [
-                *itertools.chain.from_iterable(
-                    _puts_of(work, seen) for work in batch if isinstance(work, Transition)
-                ),
-                *(
-                    _put(event.DATABASE, event.key, event.VERSION, _encode(event))
-                    for event in events
-                ),
-            ]
-            for batch, events in commits
-        ]
-        # Of the values of one key only the last is ever read.
-        return [sorted({put[:2]: put for put in puts}.values()) for puts in every_put]
+        return [_kept(itertools.chain.from_iterable(steps)) for steps in self._steps()]
 
     def attempts(self, count: int) -> list[list[Put]]:
         """Return what each of `count` attempts has put, made one after another by a session.
 
-        The first commit begins the session; then one opens each attempt and one closes it.
+        The first transition begins the session; then one opens each attempt and one closes it.
         """
-        batches = self.batches()[1 : 1 + 2 * count]
-        return [opened + closed for opened, closed in zip(batches[::2], batches[1::2], strict=True)]
+        steps = list(itertools.chain.from_iterable(self._steps()))[1 : 1 + 2 * count]
+        return [
+            _kept(opened) + _kept(closed)
+            for opened, closed in zip(steps[::2], steps[1::2], strict=True)
+        ]
+
+    def _steps(self) -> list[list[list[Put]]]:
+        """Return what each transition of each commit has put, and forget it."""
+        commits, self._commits = self._commits, []
+        seen: set[bytes] = set()
+        return [list(_puts_of_each(batch, iter(events), seen)) for batch, events in commits]
 
 
 def replay(directory: Path, batches: Sequence[Sequence[Put]]) -> list[float]:
@@ -103,6 +97,24 @@ def replay(directory: Path, batches: Sequence[Sequence[Put]]) -> list[float]:
                     txn.cursor(db=database).putmulti(values)
             seconds.append(time.perf_counter() - before)
     return seconds
+
+
+def _kept(puts: Iterable[Put]) -> list[Put]:
+    """Return rows in the order of their keys; of the values of one key only the last is read."""
+    return sorted({put[:2]: put for put in puts}.values())
+
+
+def _puts_of_each(
+    batch: Sequence[Work], events: Iterator[EventRecord], seen: set[bytes]
+) -> Iterator[list[Put]]:
+    """Return what each transition of a commit has put; the events of the commit are in order."""
+    for work in batch:
+        if isinstance(work, Transition):
+            told = itertools.islice(events, len(work.events))
+            yield [
+                *_puts_of(work, seen),
+                *(_put(each.DATABASE, each.key, each.VERSION, _encode(each)) for each in told),
+            ]
 
 
 def _puts_of(transition: Transition, seen: set[bytes]) -> Iterator[Put]:

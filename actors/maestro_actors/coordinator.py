@@ -30,6 +30,7 @@ from maestro_actors.messages import (
     RunPhases,
     SessionRecorded,
     SessionStatus,
+    SlotFreed,
     TakeCheckpoint,
     TaskFinished,
     TaskReady,
@@ -117,6 +118,8 @@ class Coordinator(MessageActor):
                 self._task_waiting(message)
             case TaskReady():
                 self._task_ready(message.task_id)
+            case SlotFreed():
+                course.vacate(message.task_id)
             case TaskStopped():
                 self._task_stopped(message.task_id)
                 if course.entries[message.task_id].state in TASK_FINAL and not course.stopping:
@@ -282,7 +285,7 @@ class Coordinator(MessageActor):
     def _begin(self) -> None:
         """Give out the slots that are free."""
         course = self._course
-        while course.ready and len(course.in_flight) < self._team.max_parallel_workers:
+        while course.ready and course.slots_taken < self._team.max_parallel_workers:
             task_id = course.ready.popleft()
             course.in_flight.add(task_id)
             course.entries[task_id].queued = False
@@ -363,6 +366,6 @@ class Coordinator(MessageActor):
         return SessionStatus(
             session_id=self._session_id,
             state=course.session.state,
-            in_flight=len(course.in_flight),
+            in_flight=course.slots_taken,
             tasks=course.blockers.statuses(intention(course.session) if course.stopping else ""),
         )

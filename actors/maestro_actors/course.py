@@ -26,6 +26,9 @@ class Course:
         self.checkpoints = Checkpoints(ports, session_id, max(last, self.session.checkpoints_made))
         self.ready: deque[str] = deque()
         self.in_flight: set[str] = set()
+        """Tasks that were given a slot and have not said what became of it, durably."""
+        self.vacated: set[str] = set()
+        """Those of them whose slot is free already."""
         self.to_recover = deque(record.task_id for record in tasks if record.state == "running")
         self.recovering: set[str] = set()
         self.recording: set[str] = set()
@@ -66,7 +69,18 @@ class Course:
     def release(self, task_id: str) -> None:
         """Take back the slot of a task, if it has one."""
         self.in_flight.discard(task_id)
+        self.vacated.discard(task_id)
         self.recovering.discard(task_id)
+
+    def vacate(self, task_id: str) -> None:
+        """Let another task have the slot of one whose end is handed in."""
+        if task_id in self.in_flight:
+            self.vacated.add(task_id)
+
+    @property
+    def slots_taken(self) -> int:
+        """How many slots nobody else can have."""
+        return len(self.in_flight) - len(self.vacated)
 
     @property
     def takes_orders(self) -> bool:

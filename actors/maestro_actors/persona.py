@@ -300,6 +300,7 @@ class Persona(MessageActor):
                 draft=draft,
                 outcome="ok" if self._record.state == "done" else self._record.failure,
                 lost_policy=self._task.assignment.lost_policy,
+                coordinator=self._task.coordinator,
             ),
         )
 

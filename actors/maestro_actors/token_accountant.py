@@ -59,6 +59,7 @@ from maestro_actors.messages import (
     RecordProcess,
     ReturnRoom,
     SessionUsage,
+    SlotFreed,
     ThrottleDue,
     ToppedUp,
     TopUp,
@@ -241,6 +242,10 @@ class TokenAccountant(MessageActor):
         order.draft.put(closed)
         order.draft.put(self._history.add(closed, self._ports.epoch))
         self._book(order.draft, change, closed, order.at_ms)
+        if order.coordinator:
+            # Not before: what begins in the slot must stand behind its end in the journal.
+            freed = SlotFreed(task_id=closed.task_id)
+            self._ports.system.deliver(order.coordinator, freed)
         if self._turnstile is not None:
             self._turnstile.end(closed)
 

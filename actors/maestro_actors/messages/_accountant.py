@@ -93,6 +93,8 @@ class CloseCall(Message, frozen=True, kw_only=True):
     outcome: str = ""
     """ "ok", or the class of the failure."""
     lost_policy: LostPolicy = "reservation"
+    coordinator: str = ""
+    """Who is told, as soon as the draft is handed in, that the slot is free; empty: nobody."""
 
 
 class CorrectCall(Message, frozen=True, kw_only=True):

@@ -51,6 +51,12 @@ class TaskReady(Message, frozen=True, kw_only=True):
     task_id: str
 
 
+class SlotFreed(Message, frozen=True, kw_only=True):
+    """The engine of a task has ended; what became of it is handed in, and not durable yet."""
+
+    task_id: str
+
+
 class TaskFinished(Message, frozen=True, kw_only=True):
     """The task has reached a state it does not leave by itself; durable."""
 
@@ -141,6 +147,7 @@ class TakeCheckpoint(Message, frozen=True, kw_only=True):
 CoordinatorMessage = (
     TaskWaiting
     | TaskReady
+    | SlotFreed
     | TaskFinished
     | TaskStopped
     | HelpAnswered
