@@ -250,13 +250,16 @@ class EngineHost:
         self._tasks.add(asyncio.get_running_loop().create_task(self._serve(call)))
 
     async def _serve(self, call: Call) -> None:
-        """Run one call to its end, and have it answered with the others of this pass."""
+        """Run one call to its end, and have it answered with the others of this pass, if any."""
         stand(call.whereabouts)
         try:
             outcome = await call.outcome()
-            if not self._ended:
-                asyncio.get_running_loop().call_soon(self._answer_ended)
             self._ended.append((call.call_id, outcome))
+            if len(self._calls) == 1:
+                # No other answer can come with it: another pass of the loop would be for nothing.
+                self._answer_ended()
+            elif len(self._ended) == 1:
+                asyncio.get_running_loop().call_soon(self._answer_ended)
         finally:
             self._tasks.discard(asyncio.current_task())
 

@@ -68,6 +68,41 @@ def test_calls_that_end_together_are_answered_before_the_actors_are_woken(
     assert sorted(first) == [each.call_id for each in orders]
 
 
+def test_a_call_that_ends_alone_is_answered_at_once(order: CallOrder) -> None:
+    told: queue.Queue[str] = queue.Queue()
+
+    class Followed(Together):
+        async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+            asyncio.get_running_loop().call_soon(told.put, "another pass of the loop")
+            return EngineResult()
+
+    host = EngineHost(EngineRegistry([Followed(1)]))
+    try:
+        host.submit(order, lambda _outcome: told.put("answered"), _started)
+        first, second = told.get(timeout=20), told.get(timeout=20)
+    finally:
+        host.close(grace_seconds=1)
+
+    assert (first, second) == ("answered", "another pass of the loop")
+
+
+def test_a_call_that_ends_alone_and_cannot_be_answered_is_reported(
+    order: CallOrder, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = threading.Event()
+
+    def refuse(_outcome: Outcome) -> None:
+        refused.set()
+        raise ValueError("no such answer")
+
+    host = EngineHost(EngineRegistry([Together(1)]))
+    host.submit(order, refuse, _started)
+    assert refused.wait(20)
+    host.close(grace_seconds=1)
+
+    assert f"call {order.call_id} cannot be answered" in caplog.text
+
+
 def test_an_answer_that_fails_keeps_no_other_call_from_being_answered(
     order: CallOrder, caplog: pytest.LogCaptureFixture
 ) -> None:
