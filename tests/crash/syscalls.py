@@ -3,20 +3,22 @@
 The calls are those on the files of the state, while it is created, taken up and worked with, and
 those on sockets: of the engine, the ticket sink, the observer and the state. A round is one call of
 one kind in one way; `every` names them all. On sockets the n-th call is that of the first thread to
-make so many; there a client starts the run too, follows it and takes checkpoints of it.
+make so many; there a client starts the run too, follows it and takes checkpoints of it. Work is
+struck where the writer thread makes all commits, and where the lane of the actors makes its own.
 """
 
 import re
 import tempfile
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import forked
 import gated
 import mortal
+from committer import Committer
 from dealings import check_all_settled, check_dealings
 from invariants import Observed, check_over, check_state, done_tasks
 from looker import Looker
@@ -66,6 +68,7 @@ class Kind:
     stage: Stage
     call: str
     effect: str
+    committer: Committer = "thread"
 
     def options(self, number: int, files: list[Path]) -> list[str]:
         """Return the options of strace that let it happen at the n-th call, 1-based."""
@@ -80,6 +83,11 @@ KINDS: Final = (
         Kind(stage, call, effect)
         for stage, calls in STORAGE_CALLS.items()
         for call in calls
+        for effect in STORAGE_EFFECTS
+    ),
+    *(
+        Kind("work", call, effect, "lane")
+        for call in STORAGE_CALLS["work"]
         for effect in STORAGE_EFFECTS
     ),
     *(Kind("work", call, "signal=KILL") for call in SOCKET_CALLS),
@@ -98,7 +106,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     """Strike at one call, see what is left, and run to the end; count how the strike ended."""
     kind, number = KINDS[seed % len(KINDS)], seed // len(KINDS) + 1
     with outside(directory) as world, ExitStack() as stack:
-        places = _prepared(directory, world, kind.stage)
+        places = _prepared(directory, world, kind.stage, kind.committer)
         looker = stack.enter_context(Looker(places)) if kind.call in SOCKET_CALLS else None
         observed = Observed()
         code = _run(kind.stage, places, kind.options(number, _files(places.state_dir)), looker)
@@ -121,38 +129,42 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
 
 def every() -> tuple[int, ...]:
     """Return the seed of every round, found by runs to which nothing happens."""
-    made = {stage: _made(stage, STORAGE_CALLS[stage]) for stage in STORAGE_CALLS}
-    made["work"] |= _made("work", SOCKET_CALLS)
+    made = {
+        (stage, committer): _made(stage, STORAGE_CALLS[stage], committer)
+        for stage, committer in {(kind.stage, kind.committer) for kind in KINDS}
+    }
+    made["work", "thread"] |= _made("work", SOCKET_CALLS, "thread")
     return tuple(
         (number - 1) * len(KINDS) + place
         for place, kind in enumerate(KINDS)
-        for number in range(1, made[kind.stage][kind.call] + 1)
+        for number in range(1, made[kind.stage, kind.committer][kind.call] + 1)
     )
 
 
-def _made(stage: Stage, calls: tuple[str, ...]) -> Counter[str]:
+def _made(stage: Stage, calls: tuple[str, ...], committer: Committer) -> Counter[str]:
     """Return how many of each of these calls a thread makes at most."""
     with (
         tempfile.TemporaryDirectory() as place,
         outside(Path(place)) as world,
         ExitStack() as stack,
     ):
-        places = _prepared(Path(place), world, stage)
+        places = _prepared(Path(place), world, stage, committer)
         heard = set(calls) <= set(SOCKET_CALLS)
         looker = stack.enter_context(Looker(places)) if heard else None
         trace = Path(place, "trace.txt")
         options = [*_chosen(calls, _files(places.state_dir)), "-o", str(trace)]
         assert _run(stage, places, options, looker) == 0
-        lines = re.findall(r"^(\d+) +(\w+)\(", trace.read_text(), re.MULTILINE)
+        # Of one thread alone strace does not say which it is.
+        lines = re.findall(r"^(\d*) *(\w+)\(", trace.read_text(), re.MULTILINE)
     made: Counter[str] = Counter()
     for (_thread, call), count in Counter(lines).items():
         made[call] = max(made[call], count)
     return made
 
 
-def _prepared(directory: Path, world: Outside, stage: Stage) -> Places:
+def _prepared(directory: Path, world: Outside, stage: Stage, committer: Committer) -> Places:
     PROGRAM.write(directory, billed(world.provider.socket))
-    places = Places.of(directory, world)
+    places = replace(Places.of(directory, world), committer=committer)
     if stage != "create":
         Store.open(places.state_dir).close()
     return places

@@ -7,6 +7,7 @@ threads that live from here on are counted, and only one of them writes to the s
 import ctypes
 import os
 import subprocess
+import threading
 from asyncio import selector_events
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from straced import STRACE
 
 PR_SET_PTRACER: Final = 0x59616D61
 ANYBODY: Final = ctypes.c_ulong(-1)
+LANE: Final = "actors"
 
 Part = Literal["open", "work"]
 """open: open the state and close it; work: run the session in a state that is open."""
@@ -35,14 +37,16 @@ def run(
     """Do a part under strace, which is given some options; return the exit code.
 
     The loops of the process are woken through pipes, so that all it does with sockets is what it
-    says to others. `beside` is called when strace has hold of it, before it goes on.
+    says to others. Where the lane of the actors commits, strace has hold of that alone. `beside` is
+    called when it has, before the process goes on.
     """
     ours, theirs = Pipe()
     with ours:
         process = forked.start(main, theirs, part, places)
         theirs.close()
-        ours.recv_bytes()
-        with _strace(process.pid or 0, options):
+        lane = int(ours.recv_bytes())
+        held = ["-p", str(lane)] if places.committer == "lane" else ["-f", "-p", str(process.pid)]
+        with _strace([*options, *held]):
             if beside is not None:
                 beside()
             ours.send_bytes(b"go")
@@ -91,13 +95,14 @@ def _make_self_pipe(loop: Any) -> None:
 
 
 def _wait(gate: Connection) -> None:
-    gate.send_bytes(b"here")
+    lanes = [thread.native_id for thread in threading.enumerate() if thread.name == LANE]
+    gate.send_bytes(str(*lanes or (0,)).encode())
     gate.recv_bytes()
 
 
 @contextmanager
-def _strace(pid: int, options: list[str]) -> Iterator[None]:
-    argv = [STRACE or "strace", "-f", *options, "-p", str(pid)]
+def _strace(options: list[str]) -> Iterator[None]:
+    argv = [STRACE or "strace", *options]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as strace:
         if strace.stderr is None:
             raise RuntimeError("strace has no stderr")
