@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+    tests = Path(__file__).parents[1]
+    sys.path[:0] = [str(tests / "crash"), str(tests / "support")]
 
     from campaign import main
 

@@ -1,10 +1,13 @@
 """A few rounds of each fault; `make crash` makes as many as you like."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import campaign
+import run_campaign
 from campaign import FAULTS, Fault, repeat
 from straced import STRACE
 
@@ -31,6 +34,16 @@ def test_a_run_keeps_its_invariants_through_a_fault(fault: str) -> None:
     every = FAULTS[fault].every
     seeds = range(1, 1 + ROUNDS.get(fault, 2)) if every is None else [*every()][::SYSCALLS_LEFT_OUT]
     assert repeat(fault, seeds).total() > 0
+
+
+def test_a_campaign_is_a_command() -> None:
+    command = [sys.executable, "-P", run_campaign.__file__]
+
+    made = subprocess.run(
+        [*command, "--fault", "pause", "--rounds", "1"], check=True, capture_output=True, text=True
+    )
+
+    assert made.stdout.startswith("pause: seed ")
 
 
 def test_a_round_that_fails_names_the_command_that_repeats_it(
