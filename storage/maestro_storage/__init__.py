@@ -16,6 +16,7 @@ from maestro_storage._scan import Damage
 from maestro_storage._store import Store, StoreOptions
 from maestro_storage._verify import VerifyReport, verify
 from maestro_storage._view import Records, StateView, StoreInfo
+from maestro_storage._watch import Watch
 
 __all__ = [
     "PAYLOAD_BYTES_MAX",
@@ -33,6 +34,7 @@ __all__ = [
     "StoreOptions",
     "StorePorts",
     "VerifyReport",
+    "Watch",
     "compact",
     "network_kind",
     "verify",

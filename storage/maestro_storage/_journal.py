@@ -24,6 +24,7 @@ from maestro_storage._figures import JournalFigures
 from maestro_storage._limits import checked_bytes
 from maestro_storage._ports import StorePorts
 from maestro_storage._tidying import Tidying
+from maestro_storage._watch import Watch
 from maestro_storage._writer import Removal, Work, Writer
 from maestro_storage.errors import StorageError, StoreClosed, StoreFailed
 from maestro_storage.records import EventRecord
@@ -174,6 +175,10 @@ class Journal:
         Does not wait, not even on the writer thread.
         """
         return self._submit_awaited(work, 0)
+
+    def add_watch(self, watch: Watch) -> None:
+        """Tell a watch of every batch from the next one on, until the end."""
+        self._writer.add_watch(watch)
 
     @property
     def queue_length(self) -> int:

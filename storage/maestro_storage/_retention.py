@@ -1,15 +1,15 @@
-"""Retention: which finished sessions are dropped, and how one is dropped.
+"""Retention: which finished sessions are dropped, and what one of them has.
 
 A session that is not final, or that still has something to send, is never dropped.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from maestro_storage._environment import Database, Transaction, keys_under
-from maestro_storage._payloads import Databases, digests_of, release
+from maestro_storage._environment import Transaction, keys_under
+from maestro_storage._payloads import Databases, digests_of
 from maestro_storage._seal import SESSIONLESS
 from maestro_storage.records import (
     RECORD_TYPES,
@@ -80,27 +80,18 @@ def expired(
 def size_bytes(txn: Transaction, databases: Databases, session_id: str) -> int:
     """Return what a session stores: keys, values and every payload it refers to."""
     own = sum(
-        len(key) + len(txn.get(key, b"", db=database))
-        for database, key in _rows(txn, databases, session_id)
+        len(key) + len(txn.get(key, b"", db=databases[name]))
+        for name, key in rows_of(txn, databases, session_id)
     )
     digests = digests_of(txn, databases, session_id)
     return own + sum(len(txn.get(digest, b"", db=databases["payloads"])) for digest in digests)
 
 
-def remove(txn: Transaction, databases: Databases, session_id: str) -> None:
-    """Delete all a session stores, and the payloads nobody else refers to."""
-    for database, key in list(_rows(txn, databases, session_id)):
-        txn.delete(key, db=database)
-    release(txn, databases, session_id)
-
-
-def _rows(
-    txn: Transaction, databases: Databases, session_id: str
-) -> Iterable[tuple[Database, bytes]]:
-    """Yield every record key of a session with its database."""
+def rows_of(txn: Transaction, databases: Databases, session_id: str) -> Iterator[tuple[str, bytes]]:
+    """Yield every record of a session: database and key."""
     for name in _SESSION_DATABASES:
         for key in keys_under(txn, databases[name], key_of(session_id)):
-            yield databases[name], key
+            yield name, key
 
 
 def _end_ms(record: SessionRecord) -> int:

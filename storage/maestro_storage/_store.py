@@ -26,8 +26,9 @@ from maestro_storage._retention import RetentionPolicy, expired, size_bytes
 from maestro_storage._tidying import Tidying, is_due
 from maestro_storage._verify import examine, quarantined_by
 from maestro_storage._view import StateView
+from maestro_storage._watch import Watch
 from maestro_storage.errors import QuotaExceeded
-from maestro_storage.records import SESSION_FINAL
+from maestro_storage.records import SESSION_FINAL, Record
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +243,15 @@ class Store(StateView):
         """Take steps until nothing old is left; durable on return. Raises as `tidy`."""
         while (step := self.tidy(now_ms)) is not None:
             step.result()
+
+    def watch(self, *kinds: type[Record]) -> Watch:
+        """Return what follows the records of some kinds until the store is closed.
+
+        Those of quarantined sessions are left out.
+        """
+        watch = Watch(self._environment, kinds, self.quarantined)
+        self.journal.add_watch(watch)
+        return watch
 
     def close(self) -> None:
         """Refuse new work, write what is queued, close LMDB, release the lock last.

@@ -15,7 +15,7 @@ from maestro_storage._environment import Transaction, keys_under
 from maestro_storage._payloads import Databases
 from maestro_storage._repository import Decoder
 from maestro_storage._retention import DAY_MS, RetentionPolicy
-from maestro_storage._seal import HEADER_BYTES, seal
+from maestro_storage._seal import HEADER_BYTES
 from maestro_storage.records import (
     AlertRecord,
     CounterRecord,
@@ -23,6 +23,7 @@ from maestro_storage.records import (
     UsageRecord,
     key_of,
 )
+from maestro_storage.transition import Change
 
 ROWS_MAX: Final = 512
 """Rows that one step of tidying looks after, so that no commit waits for long."""
@@ -63,6 +64,11 @@ class Tidying(msgspec.Struct):
         return max(0, cutoff_ms - cutoff_ms % DAY_MS)
 
     @property
+    def forgotten_ms(self) -> int:
+        """Cells before it are not kept at all."""
+        return max(0, self.now_ms - round(self.policy.day_cells_days * DAY_MS))
+
+    @property
     def is_last(self) -> bool:
         """Whether nothing more is to be done for now."""
         return self.rows is not None and self.rows < ROWS_MAX
@@ -74,16 +80,17 @@ def is_due(txn: Transaction, databases: Databases, work: Tidying) -> bool:
     return next(iter(found), None) is not None
 
 
-def tidy(txn: Transaction, databases: Databases, work: Tidying) -> int:
-    """Take one step and return the number of rows it has looked after."""
+def tidy(txn: Transaction, databases: Databases, work: Tidying) -> list[Change]:
+    """Return what one step is to write, and note in `work` how far it comes."""
     doomed = list(islice(_gone(txn, databases, work), ROWS_MAX))
-    for name, key in doomed:
-        txn.delete(key, db=databases[name])
     hours = list(islice(_old_hours(txn, databases, work), ROWS_MAX - len(doomed)))
-    for cell in hours:
-        _add_to_day(txn, databases, cell)
+    work.rows = len(doomed) + len(hours)
     work.reached_ms = hours[-1].hour_ms if hours else work.since_ms
-    return len(doomed) + len(hours)
+    changes = [Change(name, key) for name, key in doomed]
+    changes += (Change(UsageRecord.DATABASE, cell.key) for cell in hours)
+    for key, day in _days(txn, databases, hours).items():
+        changes.append(Change(UsageRecord.DATABASE, key, UsageRecord.VERSION, _encode(day)))
+    return changes
 
 
 def _gone(txn: Transaction, databases: Databases, work: Tidying) -> Iterator[tuple[str, bytes]]:
@@ -100,7 +107,7 @@ def _forgotten_cells(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the cells that are too old to be kept."""
     name = UsageRecord.DATABASE
-    cutoff_ms = work.now_ms - round(work.policy.day_cells_days * DAY_MS)
+    cutoff_ms = work.forgotten_ms
     for key in keys_under(txn, databases[name], _SESSIONLESS):
         if int.from_bytes(key[_HOUR], "big") >= cutoff_ms:
             return
@@ -138,7 +145,7 @@ def _is_held(txn: Transaction, databases: Databases, name: str, key: bytes) -> b
 def _old_hours(txn: Transaction, databases: Databases, work: Tidying) -> Iterator[UsageRecord]:
     """Yield the cells of hours that are to be added up, oldest first."""
     cursor = txn.cursor(db=databases[UsageRecord.DATABASE])
-    if not cursor.set_range(key_of("", work.since_ms)):
+    if not cursor.set_range(key_of("", max(work.since_ms, work.forgotten_ms))):
         return
     until_ms = work.until_ms
     for key, sealed in cursor:
@@ -149,18 +156,22 @@ def _old_hours(txn: Transaction, databases: Databases, work: Tidying) -> Iterato
             yield _decode_cell(key, sealed)
 
 
-def _add_to_day(txn: Transaction, databases: Databases, cell: UsageRecord) -> None:
-    """Move what a cell has into that of its day."""
+def _days(
+    txn: Transaction, databases: Databases, hours: list[UsageRecord]
+) -> dict[bytes, UsageRecord]:
+    """Return the cells of days by their keys, with those of their hours added to them."""
     database = databases[UsageRecord.DATABASE]
-    day = msgspec.structs.replace(
-        cell, hour_ms=cell.hour_ms - cell.hour_ms % DAY_MS, hours=24, correction="", part=0
-    )
-    key = day.key
-    sealed = txn.get(key, db=database)
-    if sealed is not None:
-        known = _decode_cell(key, sealed)
-        sums = {name: getattr(known, name) + getattr(cell, name) for name in cell.FIGURES}
-        day = msgspec.structs.replace(known, **sums, epoch=max(known.epoch, cell.epoch))
-    body = _encode(day)
-    txn.put(key, seal(UsageRecord.DATABASE, key, UsageRecord.VERSION, body), db=database)
-    txn.delete(cell.key, db=database)
+    days: dict[bytes, UsageRecord] = {}
+    for cell in hours:
+        day = msgspec.structs.replace(
+            cell, hour_ms=cell.hour_ms - cell.hour_ms % DAY_MS, hours=24, correction="", part=0
+        )
+        key = day.key
+        known = days.get(key)
+        if known is None and (sealed := txn.get(key, db=database)) is not None:
+            known = _decode_cell(key, sealed)
+        if known is not None:
+            sums = {name: getattr(known, name) + getattr(cell, name) for name in cell.FIGURES}
+            day = msgspec.structs.replace(known, **sums, epoch=max(known.epoch, cell.epoch))
+        days[key] = day
+    return days

@@ -13,6 +13,7 @@ from maestro_storage._ports import CommitObserver
 from maestro_storage._repository import Decoder
 from maestro_storage._seal import sealer
 from maestro_storage._tidying import Tidying, tidy
+from maestro_storage._watch import Noted, Watch
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord, key_of
 from maestro_storage.transition import Change, Event, Transition
 
@@ -55,6 +56,13 @@ class Writer:
         """How long the last commit took to become durable, once all was written."""
         self._sequences: dict[str, int] = {}
         """Last durable event of sessions that have been written to of late."""
+        self._watches: tuple[Watch, ...] = ()
+        self._noted: list[tuple[Watch, Noted | None]] = []
+        """What they have noted of the batch that is being written."""
+
+    def add_watch(self, watch: Watch) -> None:
+        """Tell a watch of every batch from the next one on. Any thread."""
+        self._watches += (watch,)
 
     def write(self, batch: Sequence[Work]) -> list[EventRecord]:
         """Write a batch durably and return its events; or raise, and leave no trace of it.
@@ -65,30 +73,12 @@ class Writer:
         """
         environment, observer = self._environment, self._observer
         number = self._commit_count + 1
-        events: list[EventRecord] = []
         sequences: dict[str, int] = {}
-        rows: Rows = defaultdict(dict)
         with environment.env.begin(write=True) as txn:
             environment.check_epoch(txn, self._epoch)
-            for work in batch:
-                if isinstance(work, Transition):
-                    for change in work.changes:
-                        rows[change.database][change.key] = change
-                    if work.payloads or work.releases:
-                        self._refer(txn, work, rows)
-                    for event in work.events:
-                        record = self._numbered(txn, event, sequences)
-                        key = record.key
-                        row = Change(_EVENTS, key, EventRecord.VERSION, _encode(record))
-                        rows[_EVENTS][key] = row
-                        events.append(record)
-                elif isinstance(work, Removal):
-                    self._put(txn, rows)
-                    self._remove(txn, work, rows, sequences)
-                else:
-                    self._put(txn, rows)
-                    work.rows = tidy(txn, environment.databases, work)
-            self._put(txn, rows)
+            transaction = txn.id()
+            self._noted = [(watch, watch.begun()) for watch in self._watches]
+            events = self._written(txn, batch, sequences)
             if observer is not None:
                 observer.before_commit(number)
             written_seconds = time.monotonic()
@@ -96,13 +86,47 @@ class Writer:
         # Only now: an aborted transaction must not leave a gap in a history.
         self._sequences.update(sequences)
         self._commit_count = number
+        for watch, noted in self._noted:
+            watch.tell(transaction, noted)
+        self._noted = []
         if observer is not None:
             observer.after_commit(number)
+        return events
+
+    def _written(
+        self, txn: Transaction, batch: Sequence[Work], sequences: dict[str, int]
+    ) -> list[EventRecord]:
+        """Write all of a batch, and return its events."""
+        events: list[EventRecord] = []
+        rows: Rows = defaultdict(dict)
+        for work in batch:
+            if isinstance(work, Transition):
+                for change in work.changes:
+                    rows[change.database][change.key] = change
+                if work.payloads or work.releases:
+                    self._refer(txn, work, rows)
+                for event in work.events:
+                    record = self._numbered(txn, event, sequences)
+                    key = record.key
+                    row = Change(_EVENTS, key, EventRecord.VERSION, _encode(record))
+                    rows[_EVENTS][key] = row
+                    events.append(record)
+            elif isinstance(work, Removal):
+                self._put(txn, rows)
+                self._remove(txn, work, rows, sequences)
+            else:
+                self._put(txn, rows)
+                for change in tidy(txn, self._environment.databases, work):
+                    rows[change.database][change.key] = change
+        self._put(txn, rows)
         return events
 
     def _put(self, txn: Transaction, rows: Rows) -> None:
         """Write the rows, in the order of their keys, and forget them."""
         for name, changes in rows.items():
+            for watch, noted in self._noted:
+                if noted is not None:
+                    watch.note(txn, noted, name, changes)
             database, seal = self._environment.databases[name], sealer(name)
             sealed = []
             for key, change in sorted(changes.items()):
@@ -155,7 +179,9 @@ class Writer:
         databases, key = self._environment.databases, key_of(work.session_id)
         sealed = txn.get(key, db=databases[_SESSIONS])
         if sealed is not None and _decode_session(key, sealed).state in SESSION_FINAL:
-            _retention.remove(txn, databases, work.session_id)
+            for name, row in _retention.rows_of(txn, databases, work.session_id):
+                rows[name][row] = Change(name, row)
+            _payloads.release(txn, databases, work.session_id)
             sequences[work.session_id] = 0
             for change in work.along.changes:
                 rows[change.database][change.key] = change

@@ -22,10 +22,11 @@ def command(state_dir: str | None) -> None:
 def _recorded(state_dir: str | None) -> str:
     from maestro_runtime.metrics.exposition import exposition
     from maestro_runtime.metrics.recorded import recorded_metrics, store_metrics
+    from maestro_runtime.metrics.tally import tally_of
     from maestro_storage import StateView
 
     with open_records(state_dir) as store:
-        metrics = recorded_metrics(store)
+        metrics = recorded_metrics(store, tally_of(store))
         if isinstance(store, StateView):
             metrics += store_metrics(store.info(), store.reader_slots())
     return exposition(metrics)

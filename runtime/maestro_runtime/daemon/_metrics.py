@@ -1,5 +1,6 @@
 """The metrics of a runtime that works."""
 
+import threading
 from collections import Counter
 from typing import Final
 
@@ -19,6 +20,7 @@ from maestro_runtime.metrics.exposition import (
 )
 from maestro_runtime.metrics.process import process_metrics
 from maestro_runtime.metrics.recorded import recorded_metrics, store_metrics
+from maestro_runtime.metrics.tally import LiveTally
 from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import RequestInvalid
 from maestro_runtime.wire.frames import UNDECODABLE
@@ -37,6 +39,8 @@ class LiveMetrics:
         self._runtime: Final = runtime
         self._events: Counter[str] = Counter()
         self._retries = 0
+        self._tally = LiveTally(runtime.store)
+        self._lock = threading.Lock()
         runtime.subscribe(self._note)
 
     def answer(self, message: bytes) -> bytes:
@@ -49,16 +53,17 @@ class LiveMetrics:
             _decode(message)
         except UNDECODABLE as error:
             raise RequestInvalid(METRICS_ADDRESS, str(error)) from error
-        return encode(MetricsText(text=exposition(self.metrics())))
+        with self._lock:
+            return encode(MetricsText(text=exposition(self._metrics())))
 
-    def metrics(self) -> list[Metric]:
-        """Return all metrics, as of now."""
+    def _metrics(self) -> list[Metric]:
+        """Return all metrics, as of now. One thread at a time."""
         store = self._runtime.store
         return [
             Metric(
                 "maestro_build_info", "gauge", "Release.", (Sample(1, {"version": __version__}),)
             ),
-            *recorded_metrics(store),
+            *recorded_metrics(store, self._tally.look()),
             *store_metrics(store.info(), store.reader_slots()),
             *_journal_metrics(store.journal),
             *self._work_metrics(),

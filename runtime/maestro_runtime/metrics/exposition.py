@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 LABEL_VALUES_MAX: Final = 30
-"""Different values of a label that teams choose; the smaller ones share `OTHER`."""
+"""Different values of a label that teams choose; all others share `OTHER`."""
 
 OTHER: Final = "other"
 
@@ -50,8 +50,11 @@ def counter(name: str, text: str, value: Number) -> Metric:
 
 
 def by_label(name: str, kind: Kind, text: str, label: str, values: Mapping[str, Number]) -> Metric:
-    """Return a metric with one sample for each value of a label, in their order."""
-    samples = (Sample(value, {label: key}) for key, value in capped(values).items())
+    """Return a metric with one sample for each value of a label, in their order.
+
+    Those of a label that teams choose are to be `capped`.
+    """
+    samples = (Sample(value, {label: key}) for key, value in values.items())
     return Metric(name, kind, text, tuple(samples))
 
 
@@ -77,7 +80,10 @@ def histogram(
 
 
 def capped(values: Mapping[str, Number]) -> dict[str, Number]:
-    """Return values by label, in order, the smallest added up if there are too many."""
+    """Return values by label, in order, the smallest added up if there are too many.
+
+    For gauges: which are the smallest changes, and a counter must not move to another series.
+    """
     if len(values) <= LABEL_VALUES_MAX:
         return dict(values)
     kept = largest(values)

@@ -1,26 +1,26 @@
 """Figures that the records tell, whoever reads them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, get_args
 
 from maestro_runtime.metrics.exposition import (
     OTHER,
-    Kind,
     Metric,
     Number,
     Sample,
     by_label,
+    capped,
     gauge,
     largest,
 )
-from maestro_runtime.statements.usage import UsageQuery, UsageRow, usage
+from maestro_runtime.metrics.tally import Tally
 from maestro_storage import Records, StoreInfo
 from maestro_storage.records import (
-    SESSION_FINAL,
     BreakerState,
     SessionState,
     TaskState,
+    UsageRecord,
 )
 
 _FIGURES: Final[tuple[tuple[str, str, float, str], ...]] = (
@@ -30,23 +30,30 @@ _FIGURES: Final[tuple[tuple[str, str, float, str], ...]] = (
     ("maestro_cost_usd_total", "cost_nano_usd", 1e-9, "Cost of the attempts that have a price."),
     ("maestro_engine_seconds_total", "duration_ms", 1e-3, "Time that engines have worked."),
 )
-"""Name, field of a row of usage, its unit, what it is."""
+"""Name, figure of the usage, its unit, what it is."""
 
+_CALLS: Final = UsageRecord.FIGURES.index("calls")
 _TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 
+Labels = tuple[tuple[str, str], ...]
 
-def recorded_metrics(store: Records) -> list[Metric]:
+
+def recorded_metrics(store: Records, tally: Tally) -> list[Metric]:
     """Return what is on record in figures.
 
     Counters cover the whole history of usage, which outlives its sessions: they shrink only when a
     correction lowers what was booked, or what is too old is dropped. Quarantined sessions are left
     out.
+
+    Args:
+        store: The records; read are the tasks of sessions that have not ended, and the breakers.
+        tally: All others, added up.
     """
     return [
-        *_sessions(store),
-        *_usage(store),
+        *_sessions(store, tally),
+        *_usage(tally),
         *_breakers(store),
-        *_postings(store),
+        *_postings(tally),
         gauge("maestro_owner_epoch", "Number of this start of the state.", store.epoch),
         gauge(
             "maestro_quarantined_sessions",
@@ -69,62 +76,45 @@ def store_metrics(info: StoreInfo, readers: tuple[int, int]) -> list[Metric]:
     ]
 
 
-def _sessions(store: Records) -> Iterator[Metric]:
-    sessions: Counter[str] = Counter(dict.fromkeys(get_args(SessionState), 0))
+def _sessions(store: Records, tally: Tally) -> Iterator[Metric]:
+    sessions = {state: tally.sessions[state] for state in get_args(SessionState)}
     tasks: Counter[str] = Counter(dict.fromkeys(get_args(TaskState), 0))
-    for session in store.sessions.scan():
-        sessions[session.state] += 1
-        # Those of what is over would cost a look at everything there ever was.
-        if session.state not in SESSION_FINAL:
-            tasks.update(task.state for task in store.tasks.scan(session.session_id))
+    # Those of what is over would cost a look at everything there ever was.
+    for session_id in tally.unended:
+        tasks.update(task.state for task in store.tasks.scan(session_id))
     yield by_label("maestro_sessions", "gauge", "Sessions by state.", "state", sessions)
     yield by_label(
         "maestro_tasks", "gauge", "Tasks of sessions that have not ended.", "state", tasks
     )
 
 
-def _usage(store: Records) -> Iterator[Metric]:
-    rows = usage(store, UsageQuery(by=("persona", "engine", "outcome")))
-    personas, engines = _largest(rows, "persona"), _largest(rows, "engine")
-
-    def labelled(row: UsageRow) -> tuple[tuple[str, str], ...]:
-        persona, engine = row.group["persona"], row.group["engine"]
-        return (
-            ("persona", persona if persona in personas else OTHER),
-            ("engine", engine if engine in engines else OTHER),
+def _usage(tally: Tally) -> Iterator[Metric]:
+    personas, engines = tally.personas, tally.engines
+    attempts: dict[Labels, int] = defaultdict(int)
+    sums: dict[str, dict[Labels, int]] = {name: defaultdict(int) for name in UsageRecord.FIGURES}
+    for group, figures in sorted(tally.usage.items()):
+        labels = (
+            ("persona", group.persona if group.persona in personas else OTHER),
+            ("engine", group.engine if group.engine in engines else OTHER),
         )
-
-    attempts: dict[tuple[tuple[str, str], ...], Number] = defaultdict(int)
-    tokens: dict[tuple[tuple[str, str], ...], Number] = defaultdict(int)
-    figures: dict[str, dict[tuple[tuple[str, str], ...], Number]] = {}
-    for row in rows:
-        labels = labelled(row)
-        attempts[*labels, ("outcome", row.group["outcome"] or OTHER)] += row.calls
-        for kind in _TOKENS:
-            tokens[*labels, ("kind", kind)] += getattr(row, f"{kind}_tokens")
-        for name, field, unit, _ in _FIGURES:
-            found = figures.setdefault(name, defaultdict(int))
-            found[labels] += (getattr(row, field) or 0) * unit
-    yield _summed("maestro_attempts_total", "counter", "Attempts that have ended.", attempts)
+        for figure, value in zip(UsageRecord.FIGURES, figures, strict=True):
+            sums[figure][labels] += value
+        attempts[*labels, ("outcome", group.outcome or OTHER)] += figures[_CALLS]
+    tokens = {
+        (*labels, ("kind", kind)): value
+        for kind in _TOKENS
+        for labels, value in sums[f"{kind}_tokens"].items()
+    }
+    yield _counter("maestro_attempts_total", "Attempts that have ended.", attempts)
     text = "Tokens; input has those of the cache in it, output those of reasoning."
-    yield _summed("maestro_tokens_total", "counter", text, tokens)
-    for name, _, _, text in _FIGURES:
-        yield _summed(name, "counter", text, figures.get(name, {}))
+    yield _counter("maestro_tokens_total", text, tokens)
+    for name, figure, unit, text in _FIGURES:
+        yield _counter(name, text, sums[figure], unit)
 
 
-def _largest(rows: list[UsageRow], label: str) -> frozenset[str]:
-    calls: Counter[str] = Counter()
-    for row in rows:
-        calls[row.group[label]] += row.calls
-    return largest(calls)
-
-
-def _summed(
-    name: str, kind: Kind, text: str, values: dict[tuple[tuple[str, str], ...], Number]
-) -> Metric:
-    return Metric(
-        name, kind, text, tuple(Sample(value, dict(labels)) for labels, value in values.items())
-    )
+def _counter(name: str, text: str, values: Mapping[Labels, int], unit: Number = 1) -> Metric:
+    samples = (Sample(value * unit, dict(labels)) for labels, value in values.items())
+    return Metric(name, "counter", text, tuple(samples))
 
 
 def _breakers(store: Records) -> Iterator[Metric]:
@@ -140,17 +130,19 @@ def _breakers(store: Records) -> Iterator[Metric]:
     text = "1 for the state that a circuit breaker is in."
     yield Metric("maestro_breaker_state", "gauge", text, tuple(states))
     text = "Failures in a row that a circuit breaker has counted."
-    yield by_label("maestro_breaker_failures", "gauge", text, "breaker", failures)
+    yield by_label("maestro_breaker_failures", "gauge", text, "breaker", capped(failures))
 
 
-def _postings(store: Records) -> Iterator[Metric]:
-    found = Counter((row.kind, row.state) for row in store.outbox.scan())
+def _postings(tally: Tally) -> Iterator[Metric]:
     samples = (
         Sample(count, {"kind": kind, "state": state})
-        for (kind, state), count in sorted(found.items())
+        for (kind, state), count in sorted(tally.postings.items())
+        if count
     )
     text = "Tickets and alerts on record by where they are."
     yield Metric("maestro_postings", "gauge", text, tuple(samples))
-    shares = Counter(f"{alert.permille / 1000:g}" for alert in store.alerts.scan())
+    shares = {
+        f"{permille / 1000:g}": count for permille, count in sorted(tally.alerts.items()) if count
+    }
     text = "Shares of a limit that budgets have reached, as far as alerts are kept."
-    yield by_label("maestro_budget_alerts", "gauge", text, "share", dict(sorted(shares.items())))
+    yield by_label("maestro_budget_alerts", "gauge", text, "share", capped(shares))

@@ -119,6 +119,18 @@ def test_usage_is_forgotten_after_four_hundred_days(open_store: Callable[..., St
     assert [row.calls for row in store.usage.scan("")] == [399]
 
 
+def test_hours_that_are_forgotten_are_not_added_up_before(
+    open_store: Callable[..., Store],
+) -> None:
+    old_ms = (NOW_MS // DAY_MS - 500) * DAY_MS
+    with open_store(OPTIONS, now_ms=lambda: old_ms) as store:
+        put(store, cell(old_ms, calls=1), cell(old_ms + HOUR_MS, calls=1))
+
+    store = open_store(OPTIONS, now_ms=lambda: NOW_MS)
+
+    assert list(store.usage.scan("")) == []
+
+
 def test_a_step_is_bounded_and_the_next_one_goes_on(open_store: Callable[..., Store]) -> None:
     store = open_store(OPTIONS, now_ms=lambda: NOW_MS - HOUR_MS)
     day_ms = (NOW_MS // DAY_MS - 7) * DAY_MS
