@@ -7,7 +7,10 @@ from typing import ClassVar
 class JournalFigures:
     """Sums and distributions. Written by who writes the batches, read by any: a glance."""
 
-    COMMIT_SECONDS: ClassVar[tuple[float, ...]] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0)
+    COMMIT_SECONDS: ClassVar[tuple[float, ...]] = (
+        *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
+        *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+    )
     """Upper ends of the buckets for the time that a batch takes."""
     BATCH_TRANSITIONS: ClassVar[tuple[int, ...]] = (1, 2, 5, 10, 20, 50, 100, 200, 500)
     """Upper ends of the buckets for the transitions of a batch."""

@@ -118,8 +118,11 @@ class LiveMetrics:
         traffic = self.traffic
         return [
             gauge("maestro_connections", "Clients at the socket.", traffic.connections),
+            # Without the suffix a counter must not be called like a gauge.
             counter(
-                "maestro_connections_total", "Clients that have come.", traffic.connections_total
+                "maestro_connections_accepted_total",
+                "Clients that have come.",
+                traffic.connections_total,
             ),
             counter("maestro_socket_requests_total", "Requests of clients.", traffic.requests),
             by_label(

@@ -1,7 +1,7 @@
 """Figures that the records tell, whoever reads them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, get_args
 
 from maestro_runtime.metrics.exposition import (
@@ -33,7 +33,9 @@ _FIGURES: Final[tuple[tuple[str, str, float, str], ...]] = (
 """Name, figure of the usage, its unit, what it is."""
 
 _CALLS: Final = UsageRecord.FIGURES.index("calls")
-_TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+# Two metrics, because whoever adds up all series of one must not count a token twice.
+_TOKENS: Final = ("input", "output")
+_TOKEN_PARTS: Final = ("cache_read", "cache_write", "reasoning")
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -100,16 +102,23 @@ def _usage(tally: Tally) -> Iterator[Metric]:
         for figure, value in zip(UsageRecord.FIGURES, figures, strict=True):
             sums[figure][labels] += value
         attempts[*labels, ("outcome", group.outcome or OTHER)] += figures[_CALLS]
-    tokens = {
-        (*labels, ("kind", kind)): value
-        for kind in _TOKENS
-        for labels, value in sums[f"{kind}_tokens"].items()
-    }
     yield _counter("maestro_attempts_total", "Attempts that have ended.", attempts)
-    text = "Tokens; input has those of the cache in it, output those of reasoning."
-    yield _counter("maestro_tokens_total", text, tokens)
+    text = "Tokens that engines have used."
+    yield _counter("maestro_tokens_total", text, _by_kind(sums, "kind", _TOKENS))
+    text = "Tokens of the cache, which are part of the input, and of reasoning, part of the output."
+    yield _counter("maestro_token_parts_total", text, _by_kind(sums, "part", _TOKEN_PARTS))
     for name, figure, unit, text in _FIGURES:
         yield _counter(name, text, sums[figure], unit)
+
+
+def _by_kind(
+    sums: Mapping[str, Mapping[Labels, int]], label: str, kinds: Iterable[str]
+) -> dict[Labels, int]:
+    return {
+        (*labels, (label, kind)): value
+        for kind in kinds
+        for labels, value in sums[f"{kind}_tokens"].items()
+    }
 
 
 def _counter(name: str, text: str, values: Mapping[Labels, int], unit: Number = 1) -> Metric:

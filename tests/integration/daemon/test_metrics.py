@@ -1,6 +1,7 @@
 """Metrics of a runtime that works, and of the records alone."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from maestro_runtime.wire.metrics import METRICS_ADDRESS, GetMetrics, MetricsTex
 from running import BOUND_SECONDS
 
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+ADDS_UP = "maestro_tokens_total"
 
 
 def read(text: str) -> Values:
@@ -93,6 +96,38 @@ def test_the_metrics_of_a_run_say_what_has_happened_and_name_no_session(
     assert "note" not in text
 
 
+def test_the_metrics_keep_the_conventions_of_prometheus(
+    runtime: Runtime, gate: RuntimeGate, tmp_path: Path
+) -> None:
+    team = simple_team({"write": ("note",)}, engine="rehearsal")
+    runtime.run(SessionOrder(team, "a-session", tmp_path / "out")).result(BOUND_SECONDS)
+    runtime.store.journal.settle(BOUND_SECONDS)
+    first, text = (told(gate._metrics.answer(encode(GetMetrics()))) for _ in range(2))
+
+    families = list(text_string_to_metric_families(text))
+    series = [
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for family in families
+        for sample in family.samples
+    ]
+    assert len(series) == len(set(series)) == len(text.splitlines()) - 2 * len(families)
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert re.fullmatch(r"(maestro|process)(_[a-z0-9]+)+", family.name)
+        # Base units alone, and a sum of all series that means something.
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|total|count|sum)$", family.name)
+        assert family.documentation.endswith(".")
+        if family.type == "counter":
+            assert {sample.name for sample in family.samples} == {f"{family.name}_total"}
+    used = sum(task.tokens_used for task in runtime.store.tasks.scan("a-session"))
+    values = read(text)
+    counted = {labels: count for (name, labels), count in values.items() if name == ADDS_UP}
+    assert {dict(labels)["kind"] for labels in counted} == {"input", "output"}
+    assert sum(counted.values()) == used > 0
+    started = ("process_start_time_seconds", ())
+    assert read(first)[started] == values[started]
+
+
 def test_clients_their_requests_and_what_they_are_refused_are_counted(
     gate: RuntimeGate, tmp_path: Path
 ) -> None:
@@ -114,7 +149,7 @@ def test_clients_their_requests_and_what_they_are_refused_are_counted(
         server.close()
 
     assert of(values, "maestro_connections") == 1
-    assert of(values, "maestro_connections_total") == 2
+    assert of(values, "maestro_connections_accepted_total") == 2
     assert of(values, "maestro_socket_requests_total") == 3
     assert of(values, "maestro_refusals_total", error="ProtocolMismatch") == 1
     assert of(values, "maestro_refusals_total", error="RequestInvalid") == 2
