@@ -20,10 +20,9 @@ from maestro_actors.engine import CallOrder, Usage
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import _dead_letters
 from maestro_actors.ledger import history, ledger
-from maestro_actors.team import Persona
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.checkpoints import ForkOrder
-from maestro_runtime.engines import Capabilities, EngineContext, EngineResult, Health, _call, host
+from maestro_runtime.engines import Engine, EngineContext, EngineResult, _call, host
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.running import news, sessions
 from maestro_runtime.starting import admission
@@ -48,17 +47,10 @@ STUCK = simple_team(engine="stuck")
 FAILS = simple_team(engine="rehearsal", script=("permanent", "ok"), give_up_on_failure=False)
 
 
-class StuckEngine:
+class StuckEngine(Engine):
     """Ends when it is stopped; without a timer, which asyncio would keep when it is cancelled."""
 
     name = "stuck"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
-
-    def preflight(self, persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         return 1
@@ -66,12 +58,6 @@ class StuckEngine:
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
         await asyncio.Event().wait()
         return EngineResult(usage=Usage())
-
-    async def recover(self, order: CallOrder) -> Usage | None:
-        return None
-
-    async def close(self) -> None:
-        pass
 
 
 def works(runtime: Runtime, name: str) -> None:

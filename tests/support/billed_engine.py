@@ -8,27 +8,17 @@ from typing import Any
 import msgspec
 
 from maestro_actors.engine import CallOrder, Usage
-from maestro_actors.team import Persona
 from maestro_runtime.engines.errors import Permanent, Transient
-from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
+from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult
 
 UNREACHED = "the provider was not reached"
 """In the evidence of a call of which the provider knows nothing."""
 
 
-class BilledEngine:
+class BilledEngine(Engine):
     """Asks the billing server once for each call, and again after a crash."""
 
     name = "billed"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
-
-    def preflight(self, persona: Persona) -> Health:
-        """See `Engine.preflight`."""
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        """See `Engine.endpoint`."""
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         """See `Engine.estimate`."""
@@ -66,9 +56,6 @@ class BilledEngine:
     async def recover(self, order: CallOrder) -> Usage | None:
         """Ask what was billed; the server may refuse to tell."""
         return await _usage(order, {"ask": "recover", "of": order.call_id})
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 async def _usage(order: CallOrder, request: dict[str, Any]) -> Usage | None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from maestro_runtime.engines.host import EngineHost
     from maestro_runtime.engines.protocol import (
-        Capabilities,
         Engine,
         EngineContext,
         EngineResult,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CallInFlight": "errors",
-    "Capabilities": "protocol",
     "Engine": "protocol",
     "EngineContext": "protocol",
     "EngineCrashed": "errors",
@@ -64,7 +62,6 @@ _HOMES = {
 __all__ = [
     "SCRIPT_STEPS",
     "CallInFlight",
-    "Capabilities",
     "Engine",
     "EngineContext",
     "EngineCrashed",

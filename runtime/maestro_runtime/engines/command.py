@@ -32,7 +32,7 @@ from maestro_runtime.engines.errors import (
     Transient,
 )
 from maestro_runtime.engines.protocol import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineResult,
     Health,
@@ -89,7 +89,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What was chosen on the way; see `EngineResult`."""
 
 
-class CommandEngine:
+class CommandEngine(Engine):
     """Runs the persona's `command`.
 
     Exit code 0 means that the work is done, any other a transient failure, death by a signal a
@@ -97,7 +97,6 @@ class CommandEngine:
     """
 
     name = "command"
-    capabilities = Capabilities(offline=True, starts_processes=True, counts_tokens=True)
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver

@@ -1,5 +1,6 @@
 """What an engine is: the seam between the runtime and whatever does a persona's work."""
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -18,17 +19,6 @@ BYTES_PER_TOKEN: Final = 3
 def tokens_in(byte_count: int) -> int:
     """Estimate the tokens of `byte_count` UTF-8 bytes, rounded up."""
     return -(-byte_count // BYTES_PER_TOKEN)
-
-
-class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runtime may expect of an engine."""
-
-    offline: bool
-    """Works without network access."""
-    starts_processes: bool
-    """A call runs operating-system processes."""
-    counts_tokens: bool
-    """Usage can come from the engine itself instead of an estimate."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,27 +75,28 @@ class Engine(Protocol):
     All methods but `preflight` and `estimate` run on the host's event loop and must not block it.
     An engine makes one try per call and never retries by itself. It writes only inside the
     order's workspace. When `run` is cancelled it may return only after everything it started is
-    dead.
+    dead. Who inherits from this class has what an engine without anything to look for, to tell
+    apart, to recover or to let go of would do.
     """
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """The name a team file uses."""
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the runtime may expect."""
-
-    def preflight(self, persona: Persona) -> Health:
+    def preflight(self, persona: Persona) -> Health:  # noqa: ARG002 - for those who override it
         """Check, before the first call and from any thread, what can be checked for free."""
+        return Health(ok=True)
 
-    def endpoint(self, persona: Persona) -> str:
+    def endpoint(self, persona: Persona) -> str:  # noqa: ARG002 - as above
         """Return what of the engine the persona uses: a program, a function, an address.
 
         Personas with the same endpoint share a circuit breaker, so it must not change between
         starts. Empty if all of the engine fails together.
         """
+        return ""
 
+    @abstractmethod
     def estimate(self, order: CallOrder) -> Estimate | int:
         """Return the tokens the call may need, at least 0: what will be reserved for it.
 
@@ -114,6 +105,7 @@ class Engine(Protocol):
         from any thread, before the call is opened; must be quick.
         """
 
+    @abstractmethod
     async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
         """Do the work once.
 
@@ -121,11 +113,13 @@ class Engine(Protocol):
             EngineError: The call failed; the class says how it is judged.
         """
 
-    async def recover(self, order: CallOrder) -> Usage | None:
+    async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - as above
         """Return what a call interrupted by a crash really used; None if it cannot be told."""
+        return None
 
     async def close(self) -> None:
         """Let go of everything at once; calls that still run must end promptly."""
+        return
 
 
 @runtime_checkable

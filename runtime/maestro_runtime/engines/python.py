@@ -14,7 +14,7 @@ from maestro_runtime.engines._importing import import_callable
 from maestro_runtime.engines._reported import ReportedUsage
 from maestro_runtime.engines._thread_pool import ThreadPool
 from maestro_runtime.engines.errors import EngineUnavailable, MalformedOutput
-from maestro_runtime.engines.protocol import Capabilities, EngineContext, EngineResult, Health
+from maestro_runtime.engines.protocol import Engine, EngineContext, EngineResult, Health
 
 THREADS_MAX: Final = 32
 """Most plain functions that run at the same time; further calls wait, on their own clock."""
@@ -49,7 +49,7 @@ class Answer(ReportedUsage, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What was chosen on the way; see `EngineResult`."""
 
 
-class PythonEngine:
+class PythonEngine(Engine):
     """Calls the persona's `callable`, given as `module:function`, with one `Task`.
 
     A coroutine function runs on the host's event loop and must not block it. A plain function runs
@@ -63,7 +63,6 @@ class PythonEngine:
     """
 
     name = "python"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self) -> None:
         self._functions: dict[tuple[str, str | None], Callable[[Task], Any]] = {}
@@ -116,10 +115,6 @@ class PythonEngine:
         else:
             answer = await self._threads.run(partial(function, task))
         return _result_of(answer, order.token_budget)
-
-    async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - protocol
-        """A function's own account dies with the process."""
-        return None
 
     async def close(self) -> None:
         """Let the threads end."""

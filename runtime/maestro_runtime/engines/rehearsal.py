@@ -22,7 +22,7 @@ from maestro_runtime.engines.errors import (
     Transient,
 )
 from maestro_runtime.engines.protocol import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineResult,
     Health,
@@ -47,7 +47,7 @@ FAILURES: Final[dict[str, type[EngineError]]] = {
 }
 
 
-class RehearsalEngine:
+class RehearsalEngine(Engine):
     """Writes valid files for every deliverable, the same bytes for the same seed and contract.
 
     The bytes depend on the order's seed, task, persona, contract and requirement, not on session
@@ -56,7 +56,6 @@ class RehearsalEngine:
     """
 
     name = "rehearsal"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=False)
 
     def preflight(self, persona: Persona) -> Health:
         """Check the script's steps."""
@@ -65,10 +64,6 @@ class RehearsalEngine:
             return Health(ok=True)
         allowed = ", ".join(SCRIPT_STEPS)
         return Health(ok=False, detail=f"script step must be one of {allowed}, got {unknown[0]!r}")
-
-    def endpoint(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
-        """Return nothing: it rehearses the same for all."""
-        return ""
 
     def version(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
         """Return the version of the runtime: it is a part of it."""
@@ -103,13 +98,6 @@ class RehearsalEngine:
                 raise
         usage = Usage(input_tokens=_input_tokens(order), output_tokens=_output_tokens(files))
         return EngineResult(usage=usage, message=f"rehearsed {len(files)} files")
-
-    async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - protocol
-        """Nobody keeps count of a rehearsal."""
-        return None
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 def _step(order: CallOrder) -> str:

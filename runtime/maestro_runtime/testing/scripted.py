@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from maestro_actors.engine import CallOrder, Estimate, Usage
-from maestro_actors.team import Persona
 from maestro_runtime.engines import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineError,
     EngineResult,
-    Health,
     Transient,
 )
 from maestro_runtime.engines._names import name_for, slug_of
@@ -60,7 +58,7 @@ class _Held:
     step: Step = Work()
 
 
-class ScriptedEngine:
+class ScriptedEngine(Engine):
     """The engine `scripted`: what each call does is said before it, or while it is held.
 
     Calls that nothing was said about do what `otherwise` says. All methods may be called from any
@@ -68,7 +66,6 @@ class ScriptedEngine:
     """
 
     name = "scripted"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self, otherwise: Step | None = None) -> None:
         self.otherwise: Step = otherwise or Work()
@@ -157,14 +154,6 @@ class ScriptedEngine:
             with suppress(NothingHeld):
                 self.release(order.call_id, Transient("the trial is over"))
 
-    def preflight(self, persona: Persona) -> Health:  # noqa: ARG002 - protocol
-        """Serve everybody."""
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:  # noqa: ARG002 - protocol
-        """Fail for all together."""
-        return ""
-
     def estimate(self, order: CallOrder) -> Estimate:  # noqa: ARG002 - protocol
         """Return what the test says."""
         return Estimate(self.estimate_tokens, self.floor_tokens)
@@ -188,9 +177,6 @@ class ScriptedEngine:
     async def recover(self, order: CallOrder) -> Usage | None:  # noqa: ARG002 - protocol
         """Return what the test says."""
         return self.recovered_usage
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
 
     def _next(self, order: CallOrder) -> Step:
         with self._changed:

@@ -72,10 +72,10 @@ def test_every_command_of_the_tour_prints_what_the_readme_shows(tour: Tour) -> N
         assert not_printed(shown, printed) == [], f"$ {command}\n{printed}"
 
 
-def test_what_the_page_about_contracts_shows_of_the_tour_is_a_part_of_it(
+def test_what_the_readme_of_the_project_shows_of_the_tour_is_a_part_of_it(
     tour: Tour, examples: Path
 ) -> None:
-    blocks = blocks_of((examples.parent / "docs" / "contracts.md").read_text())
+    blocks = blocks_of((examples.parent / "README.md").read_text())
     (block,) = (body for _, body in blocks if "$ maestro-runtime run examples/failure-lab" in body)
 
     for command, shown in commands_of(block):

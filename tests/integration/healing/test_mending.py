@@ -15,12 +15,11 @@ from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
 from maestro_actors.team import Contract, Deliverable, Persona
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineHost,
     EngineRegistry,
     EngineResult,
-    Health,
 )
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.healing import BUILT_IN, FileMender, Fix
@@ -30,21 +29,14 @@ JSON = checks.Parses(format="json")
 PYTHON = checks.PythonCompiles()
 
 
-class WritingEngine:
+class WritingEngine(Engine):
     """Writes what its test wants, and counts its calls."""
 
     name = "writing"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self, files: Mapping[str, str | bytes]) -> None:
         self._files = files
         self.calls = 0
-
-    def preflight(self, persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         return 0
@@ -55,12 +47,6 @@ class WritingEngine:
             raw = content.encode() if isinstance(content, str) else content
             Workspace(order.workspace).write_bytes(path, raw)
         return EngineResult(usage=Usage(output_tokens=7))
-
-    async def recover(self, order: CallOrder) -> Usage | None:
-        return None
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 class Bench:

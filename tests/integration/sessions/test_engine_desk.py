@@ -16,12 +16,11 @@ from maestro_actors.team import Contract, Persona
 from maestro_runtime import _engine_desk
 from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime.engines import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineHost,
     EngineRegistry,
     EngineResult,
-    Health,
 )
 from maestro_runtime.engines.errors import Refused
 from maestro_runtime.redaction import Redactor
@@ -42,11 +41,10 @@ ORDER = CallOrder(
 )
 
 
-class Foreign:
+class Foreign(Engine):
     """An engine of somebody else."""
 
     name = "foreign"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -56,12 +54,6 @@ class Foreign:
         self.usage = Usage(input_tokens=7)
         self.tokens: object = 10
         self.error: Exception | None = None
-
-    def preflight(self, _persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, _persona: Persona) -> str:
-        return ""
 
     def estimate(self, _order: CallOrder) -> int:
         if isinstance(self.tokens, Exception):
@@ -85,9 +77,6 @@ class Foreign:
 
     async def recover(self, _order: CallOrder) -> Usage | None:
         return self.usage
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class Listener(LaneActor):

@@ -13,15 +13,13 @@ import pytest
 from maestro_actors import checks
 from maestro_actors.checks import CheckResult
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
-from maestro_actors.team import Persona
 from maestro_runtime.edits import SearchReplace, WholeFile
 from maestro_runtime.engines import (
-    Capabilities,
+    Engine,
     EngineContext,
     EngineHost,
     EngineRegistry,
     EngineResult,
-    Health,
     Transient,
 )
 from maestro_runtime.engines.protocol import Mending
@@ -118,17 +116,10 @@ def checked() -> Iterator[CheckedHost]:
     host.host.close(grace_seconds=1)
 
 
-class WritingEngine:
+class WritingEngine(Engine):
     """Writes `a.md`, or does what the persona's options say instead."""
 
     name = "writing"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
-
-    def preflight(self, persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         return 0
@@ -139,12 +130,6 @@ class WritingEngine:
         if order.persona.options.get("writes", True):
             Workspace(order.workspace).write_text("a.md", "a")
         return EngineResult(usage=Usage(input_tokens=7), message="wrote `a.md` and `b.md`")
-
-    async def recover(self, order: CallOrder) -> Usage | None:
-        return None
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 def order_with_checks(make_order: Any, *globs: str, **options: Any) -> CallOrder:

@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 
 from maestro_actors.engine import CallOrder, Outcome, Usage
-from maestro_actors.team import Persona
 from maestro_runtime.edits import EditStep, SearchReplace, WholeFile, apply_plan
 from maestro_runtime.engines import (
-    Capabilities,
     Engine,
     EngineContext,
     EngineHost,
     EngineRegistry,
     EngineResult,
-    Health,
 )
 from maestro_runtime.workspace import Workspace
 
@@ -27,21 +24,14 @@ Serve = Callable[[Engine, CallOrder], Outcome]
 USAGE = Usage(input_tokens=3, output_tokens=2, basis="provider")
 
 
-class EditingEngine:
+class EditingEngine(Engine):
     """Returns the edits its test gives it, and sees what is there when it begins."""
 
     name = "editing"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self, edits: Any) -> None:
         self._edits = edits
         self.seen: dict[str, str] = {}
-
-    def preflight(self, persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         return 1
@@ -53,9 +43,6 @@ class EditingEngine:
     async def recover(self, order: CallOrder) -> Usage | None:
         self.seen = _tree(Path(order.workspace))
         return USAGE
-
-    async def close(self) -> None:
-        pass
 
 
 def _tree(root: Path) -> dict[str, str]:

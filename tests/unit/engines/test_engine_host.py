@@ -9,19 +9,17 @@ import msgspec
 import pytest
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
-from maestro_actors.team import Persona
 from maestro_runtime.engines import (
     CallInFlight,
     EngineContext,
     EngineHost,
     EngineRegistry,
     EngineResult,
-    Health,
     HostClosed,
     Transient,
     _call,
 )
-from maestro_runtime.engines.protocol import Capabilities
+from maestro_runtime.engines.protocol import Engine
 from maestro_runtime.engines.rehearsal import RehearsalEngine
 from maestro_runtime.workspace import _manifest
 
@@ -29,22 +27,15 @@ MakeOrder = Callable[..., CallOrder]
 Behaviour = Callable[[CallOrder, EngineContext], Any]
 
 
-class ProbeEngine:
+class ProbeEngine(Engine):
     """Does what its test says."""
 
     name = "probe"
-    capabilities = Capabilities(offline=True, starts_processes=False, counts_tokens=True)
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self.runs = threading.Semaphore(0)
         self.closed = False
-
-    def preflight(self, persona: Persona) -> Health:
-        return Health(ok=True)
-
-    def endpoint(self, persona: Persona) -> str:
-        return ""
 
     def estimate(self, order: CallOrder) -> int:
         return 1

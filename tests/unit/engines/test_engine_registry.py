@@ -1,10 +1,16 @@
+import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from maestro_actors.engine import CallOrder
 from maestro_runtime.engines import (
+    Engine,
+    EngineContext,
     EngineRegistry,
+    EngineResult,
     EngineUnavailable,
     UnknownEngine,
     builtin_engines,
@@ -66,3 +72,36 @@ def test_an_installed_engine_is_loaded_once_when_it_is_asked_for(plugin: None) -
 def test_an_installed_engine_that_cannot_be_made_is_unavailable(plugin: None) -> None:
     with pytest.raises(EngineUnavailable, match="'broken' cannot be loaded: OSError: no licence"):
         EngineRegistry([]).get("broken")
+
+
+class Small(Engine):
+    """Has nothing to look for, to tell apart, to recover or to let go of."""
+
+    name = "small"
+
+    def estimate(self, order: CallOrder) -> int:
+        return 1
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+        return EngineResult()
+
+
+class Unbounded(Engine):
+    """Does not say what it will use."""
+
+    name = "unbounded"
+
+    async def run(self, order: CallOrder, context: EngineContext) -> EngineResult:
+        return EngineResult()
+
+
+def test_an_engine_need_only_say_its_name_its_estimate_and_its_work(
+    make_order: Callable[..., CallOrder],
+) -> None:
+    engine, order = Small(), make_order()
+
+    assert engine.preflight(order.persona).ok
+    assert engine.endpoint(order.persona) == ""
+    assert asyncio.run(engine.recover(order)) is None
+    with pytest.raises(TypeError, match=r"abstract method '?estimate"):
+        Unbounded()  # type: ignore[abstract] # the point of the test
