@@ -2,9 +2,8 @@
 
 import pykka
 
-from maestro_actors.adjustment import check_top_up
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
-from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.ledger.budget import Budget
 from maestro_actors.limits import CallLimits
 from maestro_actors.messages import (
     AppendDraft,
@@ -17,14 +16,12 @@ from maestro_actors.messages import (
     GovernCalls,
     OpenCall,
     RaiseBudget,
-    RaiseLimit,
     RecordProcess,
     ReturnRoom,
     ToppedUp,
     TopUp,
 )
 from maestro_actors.proxy import Channel, Proxy, asks
-from maestro_actors.receipt import Receipt
 from maestro_storage.transition import Transition
 
 
@@ -46,35 +43,7 @@ class AccountantProxy(Proxy):
         """Write the engine's process into the row of its call."""
         self._tell(order)
 
-    def top_up(
-        self,
-        budget: Budget,
-        caller: Caller,
-        amount: int,
-        *,
-        reason: str,
-        at_ms: int,
-        receipt: Receipt | None = None,
-    ) -> None:
-        """Raise a limit in its running window; the event `budget_topped_up` says it is durable.
-
-        Raises:
-            BudgetInvalid: The amount is below 1.
-            LedgerConflict: The budget does not count this caller.
-        """
-        order = TopUp(
-            budget=budget,
-            caller=caller,
-            amount=amount,
-            reason=reason,
-            at_ms=at_ms,
-            receipt=receipt,
-        )
-        # Here and not in the actor, whose failure would stop the process.
-        check_top_up(order)
-        self._tell(order)
-
-    def raise_limit(self, order: RaiseLimit) -> pykka.Future[ToppedUp]:
+    def top_up(self, order: TopUp) -> pykka.Future[ToppedUp]:
         """Raise a limit and commit the draft of what follows; not durable yet when answered.
 
         Raises, through the future:

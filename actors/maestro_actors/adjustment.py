@@ -11,13 +11,12 @@ import msgspec
 
 from maestro_actors.engine import Usage
 from maestro_actors.ledger.amounts import Amounts
-from maestro_actors.ledger.budget import subject_of
-from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
+from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.ledger.history import adjustment
 from maestro_actors.ledger.ledger import Change, Ledger
 from maestro_actors.ledger.prices import RateCard, cost_of
 from maestro_actors.ledger.rows import booked, figures_of, holds_of, usage_of
-from maestro_actors.messages import CorrectCall, RaiseLimit, ToppedUp, TopUp
+from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
 from maestro_storage.bookings import Correction
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Event, Transition
@@ -117,38 +116,7 @@ def _event(before: CallRecord, after: CallRecord, order: CorrectCall) -> Event:
     )
 
 
-def check_top_up(order: TopUp) -> None:
-    """Refuse a top-up that cannot be.
-
-    Raises:
-        BudgetInvalid: The amount is below 1.
-        LedgerConflict: The budget does not count this caller.
-    """
-    budget, caller = order.budget, order.caller
-    if order.amount < 1:
-        raise BudgetInvalid(budget.id, "top-up", "must be at least 1", order.amount)
-    if subject_of(budget, caller) is None:
-        raise LedgerConflict(
-            f"budget {budget.id!r}", f"does not count persona {caller.persona_id!r}"
-        )
-
-
-def topped_up(ledger: Ledger, order: TopUp) -> tuple[Change, Transition]:
-    """Raise a limit; the draft has the event, the counters are for the caller."""
-    change = ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
-    draft = Transition()
-    draft.event(
-        Event(
-            order.caller.session_id,
-            "budget_topped_up",
-            order.at_ms,
-            data={"budget_id": order.budget.id, "amount": order.amount, "reason": order.reason},
-        )
-    )
-    return change, draft
-
-
-def raised(ledger: Ledger, order: RaiseLimit) -> tuple[Change, ToppedUp]:
+def topped_up(ledger: Ledger, order: TopUp) -> tuple[Change, ToppedUp]:
     """Raise a limit; what follows from it is in the order, the counters are for the caller."""
     change = ledger.top_up(order.budget, order.caller, order.amount, order.at_ms)
     (counter,) = change.counters

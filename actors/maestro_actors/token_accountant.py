@@ -11,7 +11,7 @@ from typing import ClassVar, assert_never
 
 import msgspec
 
-from maestro_actors.adjustment import correct, raised, topped_up
+from maestro_actors.adjustment import correct, topped_up
 from maestro_actors.alert import write_alert
 from maestro_actors.attendant import Attendant
 from maestro_actors.errors import InternalError
@@ -55,7 +55,6 @@ from maestro_actors.messages import (
     OpenCall,
     PersonaUsage,
     RaiseBudget,
-    RaiseLimit,
     RecordProcess,
     ReturnRoom,
     SessionUsage,
@@ -117,9 +116,7 @@ class TokenAccountant(MessageActor):
             case ForgetSession():
                 self._ledger.forget_session(message.session_id)
             case TopUp():
-                self._top_up(message)
-            case RaiseLimit():
-                return self._raise_limit(message)
+                return self._top_up(message)
             case CorrectCall():
                 return self._correct(message)
             case CorrectionRecorded():
@@ -277,15 +274,8 @@ class TokenAccountant(MessageActor):
         if call is not None and call.corrections[-1].correction_id == recorded.correction_id:
             del self._corrected[recorded.call_id]
 
-    def _top_up(self, order: TopUp) -> None:
-        change, draft = topped_up(self._ledger, order)
-        put_receipt(draft, order.receipt, self._ports.epoch)
-        self._put(draft, change.counters, order.at_ms)
-        self._ports.journal.append(draft)
-        self._attendant.wake(counter.key for counter in change.counters)
-
-    def _raise_limit(self, order: RaiseLimit) -> ToppedUp:
-        change, done = raised(self._ledger, order)
+    def _top_up(self, order: TopUp) -> ToppedUp:
+        change, done = topped_up(self._ledger, order)
         put_receipt(order.draft, order.receipt, self._ports.epoch, done)
         self._put(order.draft, change.counters, order.at_ms)
         self._ports.journal.append(order.draft)

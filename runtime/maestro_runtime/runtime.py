@@ -109,7 +109,6 @@ class Runtime(Proxies):
 
     correct = verb(BookVerbs, BookVerbs.correct)
     top_up = verb(BookVerbs, BookVerbs.top_up)
-    raise_limit = verb(BookVerbs, BookVerbs.raise_limit)
 
     open_breaker = verb(BreakerVerbs, BreakerVerbs.open_breaker)
     close_breaker = verb(BreakerVerbs, BreakerVerbs.close_breaker)

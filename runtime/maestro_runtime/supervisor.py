@@ -29,7 +29,6 @@ from maestro_runtime.wire.orders import (
     Order,
     PauseSession,
     PruneCheckpoints,
-    RaiseLimit,
     RemoveSession,
     RerunPhase,
     ResumeSession,
@@ -172,7 +171,6 @@ class Supervisor(MessageActor):
         | RerunPhase
         | AnswerTask
         | NameCheckpoint
-        | RaiseLimit
         | TopUpBudget
         | CorrectBooking
         | KeepValues
@@ -187,14 +185,12 @@ class Supervisor(MessageActor):
             case NameCheckpoint():
                 number = runtime.checkpoint(order.session_id, order.name, request_id=once)
                 return CheckpointTaken(number=number)
-            case RaiseLimit():
-                return runtime.raise_limit(order.order, request_id=once)
+            case TopUpBudget():
+                return runtime.top_up(order.order, request_id=once)
             case RetryFailed():
                 runtime.retry(order.session_id, order.task_id, request_id=once)
             case AnswerTask():
                 runtime.answer(order.session_id, order.task_id, order.answer, request_id=once)
-            case TopUpBudget():
-                runtime.top_up(order.order, request_id=once)
             case CorrectBooking():
                 runtime.correct(order.order)
             case KeepValues():

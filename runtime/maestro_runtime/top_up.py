@@ -1,6 +1,6 @@
 """Topping up a budget: the entry, and the tasks that go on with it.
 
-While a runtime is open, only its token accountant writes counters: see `Runtime.raise_limit`.
+While a runtime is open, only its token accountant writes counters: see `Runtime.top_up`.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from maestro_actors.adjustment import raised
+from maestro_actors.adjustment import topped_up
 from maestro_actors.answer import Answer, answered
 from maestro_actors.identity import coordinator_address
 from maestro_actors.ledger.counter import Counter
@@ -17,7 +17,7 @@ from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.money import NANO_PER_USD
 from maestro_actors.ledger.rows import loader, row_of
-from maestro_actors.messages import HelpAnswered, RaiseLimit, ToppedUp, encode
+from maestro_actors.messages import HelpAnswered, ToppedUp, TopUp, encode
 from maestro_actors.receipt import Receipt
 from maestro_runtime._memory import StoreMemory
 from maestro_runtime.errors import BudgetAmbiguous
@@ -95,7 +95,7 @@ def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
     plan = planned(store, order, now_ms)
     memory = StoreMemory(store)
     ledger = Ledger(loader(memory.counter), memory.counted_until_ms())
-    change, done = raised(ledger, limit_order(plan, now_ms))
+    change, done = topped_up(ledger, books_order(plan, now_ms))
     for counter in change.counters:
         plan.draft.put(row_of(counter, now_ms, store.epoch))
     # Nobody lives here to be told.
@@ -140,9 +140,9 @@ def planned(
     return TopUpPlan(counter, counted, amount, draft, retried)
 
 
-def limit_order(plan: TopUpPlan, now_ms: int, receipt: Receipt | None = None) -> RaiseLimit:
+def books_order(plan: TopUpPlan, now_ms: int, receipt: Receipt | None = None) -> TopUp:
     """Return the order to the books by which a plan is carried out."""
-    return RaiseLimit(
+    return TopUp(
         budget=plan.counted[-1].budget,
         caller=plan.counted[-1].caller,
         metric=metric_of(plan.counter.key),

@@ -38,7 +38,7 @@ ORDERS: Final[dict[str, Order]] = {
     "checkpoint": lambda runtime, once: runtime.supervisor.name_checkpoint(
         session_id=SESSION, name="mine", request_id=once
     ),
-    "raise": lambda runtime, once: runtime.supervisor.raise_limit(
+    "raise": lambda runtime, once: runtime.supervisor.top_up(
         order=TopUpOrder(budget_id="small", amount=Decimal(7), reason="more"), request_id=once
     ),
     "resume": lambda runtime, once: runtime.supervisor.resume_session(

@@ -21,10 +21,16 @@ from maestro_actors.identity import (
     coordinator_address,
 )
 from maestro_actors.kernel import ActorSystem, AsyncLane, Lane, Restart, VirtualClock
-from maestro_actors.ledger.budget import Budget
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.ledger.prices import PriceBook, RateCard
 from maestro_actors.limits import CallLimits
-from maestro_actors.messages import CallRecovered, EngineFinished, PostingNotSent, PostingSent
+from maestro_actors.messages import (
+    CallRecovered,
+    EngineFinished,
+    PostingNotSent,
+    PostingSent,
+    TopUp,
+)
 from maestro_actors.ports import Ports
 from maestro_actors.posting import Posting
 from maestro_actors.proxy import LocalChannel, encoded
@@ -42,6 +48,7 @@ from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime._memory import StoreMemory
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord
+from maestro_storage.transition import Event, Transition
 
 OK = Outcome(
     usage=Usage(input_tokens=60, output_tokens=40),
@@ -315,6 +322,25 @@ class Stage:
     @property
     def help_desk(self) -> HelpDeskProxy:
         return HelpDeskProxy(LocalChannel(self.system))
+
+    def top_up(self, budget: Budget, caller: Caller, amount: int) -> None:
+        """Raise a limit in its running window; durable with the next commit."""
+        at_ms, draft = self.clock.now_ms(), Transition()
+        told: dict[str, str | int | float | bool | None] = {
+            "budget_id": budget.id,
+            "amount": amount,
+        }
+        draft.event(Event(caller.session_id, "budget_topped_up", at_ms, data=told))
+        order = TopUp(
+            budget=budget,
+            caller=caller,
+            metric=budget.metric,
+            amount=amount,
+            at_ms=at_ms,
+            retried=(),
+            draft=draft,
+        )
+        self.accountant.top_up(order).get(timeout=BOUND_SECONDS)
 
     @property
     def accountant(self) -> AccountantProxy:

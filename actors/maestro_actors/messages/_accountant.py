@@ -173,19 +173,6 @@ class ForgetSession(Message, frozen=True, kw_only=True):
     session_id: str
 
 
-class TopUp(Message, frozen=True, kw_only=True):
-    """Raise the limit of a budget in its running window; wakes the calls that wait for it."""
-
-    budget: Budget
-    caller: Caller
-    """Somebody the counter counts; the event goes into the history of its session."""
-    amount: int
-    """In units of the metric; at least 1."""
-    reason: str
-    at_ms: int
-    receipt: Receipt | None = None
-
-
 class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
     """What a top-up has done."""
 
@@ -201,7 +188,7 @@ class ToppedUp(msgspec.Struct, frozen=True, kw_only=True):
     once if its session runs, else when it is resumed."""
 
 
-class RaiseLimit(Message, frozen=True, kw_only=True):
+class TopUp(Message, frozen=True, kw_only=True):
     """Raise the limit of a budget, with all that follows from it, in one transition.
 
     Answered by `ToppedUp` before it is durable.
@@ -242,7 +229,6 @@ AccountantMessage = (
     | RaiseBudget
     | ForgetSession
     | TopUp
-    | RaiseLimit
     | CorrectCall
     | CorrectionRecorded
     | ReturnRoom

@@ -18,10 +18,10 @@ from maestro_runtime.wire.orders import (
     NameCheckpoint,
     OpenBreaker,
     PruneCheckpoints,
-    RaiseLimit,
     RemoveSession,
     RerunPhase,
     RetryFailed,
+    TopUpBudget,
 )
 from maestro_storage import Records, StateView, Store
 
@@ -121,7 +121,7 @@ def _booked(store: Store, order: Any, now_ms: int) -> msgspec.Struct:
     match order:
         case AnswerTask():
             answer_at_rest(store, order.session_id, order.task_id, order.answer)
-        case RaiseLimit():
+        case TopUpBudget():
             return top_up(store, order.order, now_ms)
         case CorrectBooking():
             correct(store, order.order)

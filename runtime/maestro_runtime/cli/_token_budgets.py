@@ -119,7 +119,7 @@ def _top_up(
     """
     from maestro_runtime.statements.money import figure
     from maestro_runtime.top_up import TopUpOrder
-    from maestro_runtime.wire.orders import RaiseLimit
+    from maestro_runtime.wire.orders import TopUpBudget
 
     with open_desk(state_dir) as desk:
         order = TopUpOrder(
@@ -130,7 +130,7 @@ def _top_up(
             session_id=None if session is None else find_session(desk.records, session),
             subject=subject,
         )
-        done = desk.carry_out(RaiseLimit(order=order))
+        done = desk.carry_out(TopUpBudget(order=order))
         going_on = {name for name, _ in done.retried if desk.runs(name)}
     if options["as_json"]:
         print_json({"schema": "maestro.top-up/1", "top_up": done})

@@ -33,11 +33,11 @@ from maestro_runtime.wire.orders import (
     NameCheckpoint,
     OpenBreaker,
     PauseSession,
-    RaiseLimit,
     RemoveSession,
     RerunPhase,
     ResumeSession,
     RetryFailed,
+    TopUpBudget,
 )
 from maestro_runtime.wire.session_order import fork_of, start_of
 from maestro_storage.plan import Plan
@@ -173,9 +173,9 @@ class AsyncClient(Proxies):
         """See `Runtime.checkpoint`."""
         return (await self._once(NameCheckpoint(session_id=session_id, name=name))).number
 
-    async def raise_limit(self, order: TopUpOrder) -> ToppedUp:
-        """See `Runtime.raise_limit`."""
-        return await self._once(RaiseLimit(order=order))
+    async def top_up(self, order: TopUpOrder) -> ToppedUp:
+        """See `Runtime.top_up`."""
+        return await self._once(TopUpBudget(order=order))
 
     async def run_phases(self, session_id: str, phases: Sequence[str]) -> PhaseRun:
         """See `Runtime.run_phases`; await what this returns for the result."""

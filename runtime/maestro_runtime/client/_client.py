@@ -13,7 +13,7 @@ import pykka
 
 from maestro_actors.answer import Answer
 from maestro_actors.kernel import LaneFuture
-from maestro_actors.messages import CorrectCall, Request, ToppedUp, TopUp, encode
+from maestro_actors.messages import CorrectCall, Request, ToppedUp, encode
 from maestro_actors.proxy import Channel
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
@@ -233,13 +233,9 @@ class Client(Proxies):
         ).get()
         return self.phase_run(session_id, names)
 
-    def top_up(self, order: TopUp, *, request_id: bytes = b"") -> None:
+    def top_up(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
         """See `Runtime.top_up`."""
-        self.supervisor.top_up_budget(order=order, request_id=self._id(request_id)).get()
-
-    def raise_limit(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
-        """See `Runtime.raise_limit`."""
-        return self.supervisor.raise_limit(order=order, request_id=self._id(request_id)).get()
+        return self.supervisor.top_up(order=order, request_id=self._id(request_id)).get()
 
     def correct(self, order: CorrectCall) -> None:
         """See `Runtime.correct`."""

@@ -1,8 +1,8 @@
 """The verbs of a runtime that are about its books: what was used, and what may be."""
 
-from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
+from maestro_actors.messages import CorrectCall, ToppedUp
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
-from maestro_runtime.top_up import TopUpOrder, limit_order, planned
+from maestro_runtime.top_up import TopUpOrder, books_order, planned
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 
 
@@ -22,38 +22,7 @@ class BookVerbs:
         self._base.accountant.correct(order).get(timeout=DURABLE_SECONDS)
         self._base.store.journal.settle(DURABLE_SECONDS)
 
-    def top_up(self, order: TopUp, *, request_id: bytes = b"") -> None:
-        """Raise the limit of a budget in its running window; durable on return.
-
-        Calls that wait for it go on. Not from a listener. While no runtime is open, see
-        `maestro_runtime.top_up`. With the `request_id` of a top-up that was done, nothing is.
-
-        Raises:
-            RequestIdInvalid: As `retry`.
-            NotFound: There is no such session.
-            SessionQuarantined: A record of the session is damaged.
-            BudgetInvalid: The amount is below 1.
-            LedgerConflict: The budget does not count this caller.
-        """
-        receipt = receipt_of(request_id, "top-up")
-        session_id = order.caller.session_id
-        with self._base.starting:
-            if carried_out(self._base.store, receipt):
-                return
-            self._base.store.require_session(session_id)
-            self._base.accountant.top_up(
-                order.budget,
-                order.caller,
-                order.amount,
-                reason=order.reason,
-                at_ms=order.at_ms,
-                receipt=receipt,
-            )
-            # Answered after the top-up was handled, because the accountant keeps the order.
-            self._base.accountant.usage(session_id).get(timeout=DURABLE_SECONDS)
-            self._base.store.journal.settle(DURABLE_SECONDS)
-
-    def raise_limit(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
+    def top_up(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
         """Raise a limit in its running window; durable on return, with all that follows from it.
 
         As `maestro_runtime.top_up.top_up`, but tasks of a session that runs are tried again at
@@ -62,17 +31,17 @@ class BookVerbs:
 
         Raises:
             RequestIdInvalid: As `retry`.
-            BudgetInvalid, NotFound, BudgetAmbiguous, StorageError: As `top_up`.
+            BudgetInvalid, NotFound, BudgetAmbiguous, StorageError: As there.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """
-        receipt = receipt_of(request_id, "raised limit")
+        receipt = receipt_of(request_id, "top-up")
         # An answer to one of the tasks must not come in between.
         with self._base.starting:
             if row := carried_out(self._base.store, receipt):
                 return answer_in(row, ToppedUp)
             now_ms = self._base.now_ms()
             plan = planned(self._base.store, order, now_ms, self._base.running.is_running)
-            done = self._base.accountant.raise_limit(limit_order(plan, now_ms, receipt))
+            done = self._base.accountant.top_up(books_order(plan, now_ms, receipt))
             topped_up: ToppedUp = done.get(timeout=DURABLE_SECONDS)
             self._base.store.journal.settle(DURABLE_SECONDS)
             return topped_up

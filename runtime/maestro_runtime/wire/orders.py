@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from maestro_actors.answer import Answer
-from maestro_actors.messages import CheckpointTaken, CorrectCall, Request, ToppedUp, TopUp
+from maestro_actors.messages import CheckpointTaken, CorrectCall, Request, ToppedUp
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
 from maestro_runtime.breakers import BreakerReport
@@ -158,17 +158,10 @@ class BeginPhases(Request[Accepted], frozen=True, kw_only=True):
     request_id: bytes = b""
 
 
-class RaiseLimit(Request[ToppedUp], frozen=True, kw_only=True):
-    """See `Runtime.raise_limit`."""
-
-    order: TopUpOrder
-    request_id: bytes = b""
-
-
-class TopUpBudget(Request[Done], frozen=True, kw_only=True):
+class TopUpBudget(Request[ToppedUp], frozen=True, kw_only=True):
     """See `Runtime.top_up`."""
 
-    order: TopUp
+    order: TopUpOrder
     request_id: bytes = b""
 
 
@@ -231,7 +224,6 @@ Order = (
     | AnswerTask
     | NameCheckpoint
     | BeginPhases
-    | RaiseLimit
     | TopUpBudget
     | CorrectBooking
     | OpenBreaker

@@ -19,7 +19,6 @@ from maestro_runtime.wire.orders import (
     OpenBreaker,
     PauseSession,
     PruneCheckpoints,
-    RaiseLimit,
     RemoveSession,
     RerunPhase,
     ResumeSession,
@@ -59,8 +58,7 @@ class SupervisorProxy(Proxy):
     answer_task = asks(AnswerTask)
     name_checkpoint = asks(NameCheckpoint)
     begin_phases = asks(BeginPhases)
-    raise_limit = asks(RaiseLimit)
-    top_up_budget = asks(TopUpBudget)
+    top_up = asks(TopUpBudget)
     correct_booking = asks(CorrectBooking)
     open_breaker = asks(OpenBreaker)
     close_breaker = asks(CloseBreaker)

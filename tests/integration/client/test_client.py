@@ -169,7 +169,7 @@ def test_an_answer_and_a_top_up_let_tasks_go_on(client: Client, tmp_path: Path) 
         assert session.result(BOUND_SECONDS).state == "help_needed"
 
     client.answer("s-1", "c1", Answer(decision="retry"))
-    done = client.raise_limit(TopUpOrder(budget_id="small", amount=Decimal(10**6), reason="more"))
+    done = client.top_up(TopUpOrder(budget_id="small", amount=Decimal(10**6), reason="more"))
 
     assert done.retried == (("s-2", "c1"),)
     for name in ("s-1", "s-2"):

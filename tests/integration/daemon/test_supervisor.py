@@ -179,7 +179,7 @@ def test_a_budget_is_topped_up_and_the_task_it_has_stopped_goes_on(
     assert runtime.store.require_session("s-1").state == "help_needed"
     order = TopUpOrder(budget_id="small", amount=Decimal(10**6), reason="go on", by="me")
 
-    done = proxies.supervisor.raise_limit(order=order).get(timeout=BOUND_SECONDS)
+    done = proxies.supervisor.top_up(order=order).get(timeout=BOUND_SECONDS)
 
     assert (done.limit, done.retried) == (10**6 + 1, (("s-1", "c1"),))
     proxies.supervisor.resume_session(session_id="s-1").get(timeout=BOUND_SECONDS)

@@ -272,7 +272,7 @@ def test_a_top_up_in_the_middle_of_the_race_lets_on_what_it_pays_for_and_no_more
             due = len(stage.engines.started) > judge.limit // NEED and next(once, None)
         if due:
             judge.topped_up = due
-            stage.accountant.top_up(budget, caller, 900, reason="more", at_ms=stage.clock.now_ms())
+            stage.top_up(budget, caller, 900)
         return ended(order, most=NEED)
 
     with racing(tmp_path, lane, judge) as stage:

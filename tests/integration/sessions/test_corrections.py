@@ -2,24 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from maestro_actors.engine import Usage
 from maestro_actors.errors import UsageInvalid
-from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
-from maestro_actors.messages import CorrectCall, TopUp
+from maestro_actors.messages import CorrectCall
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime.correction import correct
+from maestro_runtime.top_up import TopUpOrder
 from maestro_storage import StateView, Store
 from maestro_storage.errors import NotFound
 from note_team import note_team
 
 SESSION = "s1"
 BUDGET = Budget(id="all", window="forever", limit=100_000)
-CALLER = Caller(SESSION, "writer")
 TEAM = note_team("notes", BUDGET)
 
 
@@ -96,10 +97,9 @@ def test_a_correction_upwards_can_raise_an_alert(accounts: Accounts) -> None:
 def test_a_live_top_up_is_durable_on_return_and_at_least_one(tmp_path: Path) -> None:
     with open_runtime(tmp_path / "state") as runtime:
         runtime.run(SessionOrder(TEAM, SESSION, tmp_path / "out")).result(20.0)
-        order = TopUp(budget=BUDGET, caller=CALLER, amount=5, reason="more", at_ms=1)
-        runtime.top_up(order)
+        runtime.top_up(TopUpOrder(budget_id=BUDGET.id, amount=Decimal(5), reason="more"))
         with pytest.raises(BudgetInvalid):
-            runtime.top_up(TopUp(budget=BUDGET, caller=CALLER, amount=0, reason="", at_ms=1))
+            runtime.top_up(TopUpOrder(budget_id=BUDGET.id, amount=Decimal(0), reason="none"))
 
         store = runtime.store
         (row,) = store.counters.scan()
