@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 SLOW = "[personas.reviewer]\nlatency_seconds = {seconds}"
 
+HELD = """[personas.reviewer]
+engine = "command"
+command = {{ argv = ["sh", "-c", "until [ -e go ]; do sleep 0.1; done; >review.md; exit {code}"] }}
+max_attempts = 5
+max_rounds = 1"""
+"""Its work takes until there is a file `go` in the workspace."""
+
 
 class ServiceManager:
     """Hears what a daemon tells systemd, on a real datagram socket."""
@@ -95,11 +102,33 @@ def stopped(process: "Popen[str]") -> str:
     return said
 
 
-def session_under_way(cli: CommandLine, session: str, *, seconds: float = 600) -> None:
-    """Leave a session that nobody runs, as after a crash; its second task will take so long."""
+def slow_team(cli: CommandLine, seconds: float = 600) -> Path:
+    """Write a team whose second task takes so long."""
+    return _with_reviewer(cli, SLOW.format(seconds=seconds))
+
+
+def held_team(cli: CommandLine, code: int = 0) -> Path:
+    """Write a team whose second task takes until its session is let go."""
+    return _with_reviewer(cli, HELD.format(code=code))
+
+
+def let_go(cli: CommandLine, session: str) -> None:
+    """Let the second task of a session end, now or as soon as it begins."""
+    (workspace_of(cli, session) / "go").touch()
+
+
+def _with_reviewer(cli: CommandLine, reviewer: str) -> Path:
     team = cli.team()
-    slow = SLOW.format(seconds=seconds)
-    team.write_text(team.read_text().replace("[personas.reviewer]", slow))
+    team.write_text(team.read_text().replace("[personas.reviewer]", reviewer))
+    return team
+
+
+def session_under_way(cli: CommandLine, session: str, *, seconds: float | None = 600) -> None:
+    """Leave a session that nobody runs, as after a crash.
+
+    Its second task will take so long; None: until the session is let go.
+    """
+    team = held_team(cli) if seconds is None else slow_team(cli, seconds)
     loaded = load_team(team, settings=resolve_settings(Flags(), {}))
     with open_runtime(cli.state_dir) as runtime:
         runtime.create(SessionOrder(loaded.team, session, workspace_of(cli, session)))

@@ -20,7 +20,7 @@ from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS, ResumeSession
 from maestro_storage import Store
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
-from served import serving, session_under_way, start, stopped, wait_for_event
+from served import let_go, serving, session_under_way, start, stopped, wait_for_event
 
 NOW_MS = 1_800_000_000_000
 
@@ -38,7 +38,7 @@ def crash(cli: CommandLine) -> None:
 
 
 def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) -> None:
-    session_under_way(cli, "going", seconds=0.1)
+    session_under_way(cli, "going", seconds=None)
     for _ in range(3):
         crash(cli)
 
@@ -48,6 +48,7 @@ def test_after_three_crashes_nothing_runs_until_it_is_ordered(cli: CommandLine) 
         listed = cli("session", "list")
         with Line(cli.state_dir / SOCKET_NAME) as line, pytest.raises(SafeMode):
             line.ask(SUPERVISOR_ADDRESS, encode(ResumeSession(session_id="going")))
+        let_go(cli, "going")
         left = cli("state", "leave-safe-mode", "--json")
         wait_for_event(cli, "going", "session_done")
         stopped(process)

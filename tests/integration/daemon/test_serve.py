@@ -24,6 +24,7 @@ from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 from served import (
     ServiceManager,
     attempts_of,
+    let_go,
     serving,
     session_under_way,
     start,
@@ -206,11 +207,14 @@ def test_a_socket_that_cannot_be_made_keeps_a_daemon_from_starting(cli: CommandL
 
 
 def test_attempts_in_flight_end_before_a_daemon_does(cli: CommandLine) -> None:
-    session_under_way(cli, "going", seconds=0.7)
+    session_under_way(cli, "going", seconds=None)
 
     with serving(cli) as process:
         wait_for_event(cli, "going", "attempt_started", count=2)
-        said = stopped(process)
+        os.kill(process.pid, signal.SIGTERM)
+        wait_for_line(process, "told to stop")
+        let_go(cli, "going")
+        _, said = process.communicate(timeout=BOUND_SECONDS)
 
     assert process.returncode == 0
     assert "drained" in said
@@ -270,10 +274,11 @@ def test_a_daemon_that_draws_to_its_end_is_looked_at_as_before(cli: CommandLine)
 def test_a_restart_goes_on_with_everything_and_repeats_nothing_that_was_done(
     cli: CommandLine,
 ) -> None:
-    session_under_way(cli, "going", seconds=1)
+    session_under_way(cli, "going", seconds=None)
     with serving(cli, "--drain-timeout", "0") as process:
         wait_for_event(cli, "going", "attempt_started", count=2)
         stopped(process)
+    let_go(cli, "going")
     with serving(cli) as process:
         wait_for_event(cli, "going", "session_done")
         stopped(process)

@@ -7,26 +7,12 @@ import pytest
 
 from command_line import CommandLine
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
-from served import serving
-
-HELD = """[personas.reviewer]
-engine = "command"
-command = { argv = ["sh", "-c", "until [ -e go ]; do sleep 0.1; done; >review.md; exit CODE"] }
-max_attempts = 2
-max_rounds = 1"""
-"""Its work takes until there is a file `go` in the workspace."""
+from served import held_team, let_go, serving
 
 
 def held(cli: CommandLine, session: str, code: int = 0) -> None:
     """Have a daemon run a session whose second task is held."""
-    team = cli.team()
-    persona = HELD.replace("CODE", str(code))
-    team.write_text(team.read_text().replace("[personas.reviewer]", persona))
-    assert cli("run", team, "--session", session, "--detach").returncode == 0
-
-
-def let_go(cli: CommandLine, session: str) -> None:
-    (cli.directory / "maestro-output" / session / "go").touch()
+    assert cli("run", held_team(cli, code), "--session", session, "--detach").returncode == 0
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "done"), (1, "failed")])
