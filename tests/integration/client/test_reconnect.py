@@ -2,11 +2,14 @@
 
 import asyncio
 import math
+import os
+import select
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,7 +20,7 @@ from daemon_team import TEAM
 from hosted import BOUND_SECONDS, HASTY, Hosted
 from maestro_actors.team import Persona
 from maestro_runtime import Client, SessionOrder, connect, connect_async
-from maestro_runtime.client import ClientOptions, Patience
+from maestro_runtime.client import ClientOptions, Patience, _link
 from maestro_runtime.errors import RuntimeDraining, SessionLeftAlone
 from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.wire.errors import DaemonUnreachable, ProtocolMismatch
@@ -366,9 +369,9 @@ def test_a_client_outlives_kills_and_stops_of_real_daemons(tmp_path: Path) -> No
 def test_a_daemon_that_stands_still_is_given_up_and_found_again_and_nothing_is_done_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maestro_runtime.wire.line.WELCOME_SECONDS", 0.1)
     cli = CommandLine(tmp_path)
-    quick = ClientOptions(patience=Patience(seconds=0.5, silence_seconds=0.1))
+    # Who gives up does so by a clock of its own: the daemon may be slow while it does not stand.
+    quick = ClientOptions(patience=replace(Hurry().options.patience, silence_seconds=0.1))
     lasting = ClientOptions(patience=Patience(seconds=BOUND_SECONDS, silence_seconds=0.1))
     with serving(cli) as process, ExitStack() as stack:
         hasty, patient = (
@@ -381,11 +384,13 @@ def test_a_daemon_that_stands_still_is_given_up_and_found_again_and_nothing_is_d
 
         process.send_signal(signal.SIGSTOP)
         try:
-            named = patient.supervisor.name_checkpoint(
-                session_id="slow", name="mine", request_id=HASTY.request_ids()
-            )
-            with pytest.raises(DaemonUnreachable, match="timed out"):
-                slow.result(BOUND_SECONDS)
+            with monkeypatch.context() as hasty_greeting:
+                hasty_greeting.setattr("maestro_runtime.wire.line.WELCOME_SECONDS", 0.1)
+                named = patient.supervisor.name_checkpoint(
+                    session_id="slow", name="mine", request_id=HASTY.request_ids()
+                )
+                with pytest.raises(DaemonUnreachable, match="timed out"):
+                    slow.result(BOUND_SECONDS)
         finally:
             process.send_signal(signal.SIGCONT)
 
@@ -406,8 +411,51 @@ def test_a_client_may_wait_for_ever_for_a_sign_of_life(hosted: Hosted) -> None:
         assert answer.get(timeout=BOUND_SECONDS) is not None
 
 
+class Silence:
+    """Stands for `select` in a link: a daemon has been silent for too long when a test says so."""
+
+    POLLIN = select.POLLIN
+
+    def __init__(self) -> None:
+        self._passed = os.eventfd(0, os.EFD_SEMAPHORE)
+
+    def passes(self) -> None:
+        os.eventfd_write(self._passed, 1)
+
+    def close(self) -> None:
+        os.close(self._passed)
+
+    def poll(self) -> "Silence.Poll":
+        return Silence.Poll(self._passed)
+
+    class Poll:
+        """Waits for the daemon, or for the test; the daemon goes first."""
+
+        def __init__(self, passed: int) -> None:
+            self._passed = passed
+            self._poll = select.poll()
+            self._poll.register(passed, select.POLLIN)
+
+        def register(self, line: socket.socket, events: int) -> None:
+            self._poll.register(line, events)
+
+        def poll(self, _timeout_ms: float) -> list[tuple[int, int]]:
+            ready = self._poll.poll(BOUND_SECONDS * 1000)
+            said = [item for item in ready if item[0] != self._passed]
+            if ready and not said:
+                os.eventfd_read(self._passed)
+            return said
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silence]:
+    with closing(Silence()) as silence:
+        monkeypatch.setattr(_link, "select", silence)
+        yield silence
+
+
 def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connection(
-    tmp_path: Path,
+    tmp_path: Path, silence: Silence
 ) -> None:
     pings: list[Ask] = []
 
@@ -417,10 +465,12 @@ def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connectio
             with scripted.greeted() as line:
                 asked = scripted.ask(line)
                 while len(pings) < 3:
+                    silence.passes()
                     pings.append(scripted.ask(line))
                     line.sendall(packed(Reply(id=pings[-1].id, body=b"")))
                 line.sendall(packed(Reply(id=asked.id, body=b"done")))
                 # Nobody waits for anything any more, so there is nothing to be heard.
+                silence.passes()
                 line.settimeout(0.2)
                 with pytest.raises(TimeoutError):
                     line.recv(1)
@@ -428,7 +478,7 @@ def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connectio
     ready = threading.Event()
     thread = in_background(daemon)
     assert ready.wait(BOUND_SECONDS)
-    options = ClientOptions(patience=Patience(seconds=0.0, silence_seconds=0.05))
+    options = ClientOptions(patience=Patience(seconds=0.0))
     with connect(tmp_path / "socket", options=options) as client:
         assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
         thread.join(BOUND_SECONDS)
@@ -474,14 +524,18 @@ def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) ->
     assert left == [b""]
 
 
-def test_an_owner_that_stands_still_on_its_way_out_is_given_up(tmp_path: Path) -> None:
+def test_an_owner_that_stands_still_on_its_way_out_is_given_up(
+    tmp_path: Path, silence: Silence
+) -> None:
     def daemon() -> None:
         with closing(Scripted(tmp_path / "socket")) as scripted:
             ready.set()
             with scripted.greeted() as line:
                 line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
                 # It is asked for a sign of life, and gives none.
+                silence.passes()
                 scripted.ask(line)
+                silence.passes()
                 assert line.recv(1) == b""
             with scripted.greeted() as line:
                 line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
@@ -490,8 +544,7 @@ def test_an_owner_that_stands_still_on_its_way_out_is_given_up(tmp_path: Path) -
     ready = threading.Event()
     thread = in_background(daemon)
     assert ready.wait(BOUND_SECONDS)
-    patience = Patience(seconds=BOUND_SECONDS, first_seconds=0.001, silence_seconds=0.05)
-    with connect(tmp_path / "socket", options=ClientOptions(patience=patience)) as client:
+    with connect(tmp_path / "socket", options=HASTY) as client:
         assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
     thread.join(BOUND_SECONDS)
 
