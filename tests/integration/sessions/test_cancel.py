@@ -85,6 +85,14 @@ def test_an_engine_that_does_not_stop_is_waited_for_until_the_earlier_of_two_dea
     gate.stop()
 
 
+@pytest.fixture
+def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs have for ever to end, unless a deadline says otherwise."""
+    lasting = partial(Driver, grace_seconds=2 * BOUND_SECONDS)
+    monkeypatch.setattr("maestro_runtime.engines.registry.Driver", lasting)
+
+
+@pytest.mark.usefixtures("lasting")
 def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_used_is_booked(
     runtime: Runtime, tmp_path: Path
 ) -> None:
@@ -98,7 +106,7 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
     # Ends when the program opens it.
     begun.read_bytes()
 
-    report = runtime.cancel("s-1", deadline_seconds=0.2).result(4.0)
+    report = runtime.cancel("s-1", deadline_seconds=0.2).result(BOUND_SECONDS)
 
     assert report.state == "cancelled"
     (call,) = runtime.store.calls.scan("s-1")
@@ -153,7 +161,7 @@ def test_whoever_opens_a_copy_of_the_state_leaves_the_programs_of_the_original_a
 
     # A zombie has no descriptors any more.
     assert list(Path(f"/proc/{pid}/fd").iterdir())
-    assert runtime.cancel("s-1", deadline_seconds=0.2).result(4.0).state == "cancelled"
+    assert runtime.cancel("s-1", deadline_seconds=0.2).result(BOUND_SECONDS).state == "cancelled"
 
 
 POLITE = """

