@@ -39,7 +39,6 @@ def test_every_block_is_of_a_kind_that_is_run_here() -> None:
     assert kinds.count("") == 1, "only the picture is not run"
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("block", CONSOLE, ids=lambda block: block.split("\n", 1)[0])
 def test_a_console_block_prints_what_it_shows(block: str, directory: Path) -> None:
     for command, shown in commands_of(block):

@@ -63,7 +63,6 @@ def check_one_alert(directory: Path, sink: str, server: TicketServer) -> None:
         assert len({request.body for request in requests}) == 1
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("sink", "when"), [("file", "after"), ("webhook", "before")])
 def test_a_run_killed_at_any_commit_tells_an_alert_once(
     tmp_path: Path, sink: str, when: str

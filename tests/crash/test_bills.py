@@ -92,7 +92,6 @@ def check_books(directory: Path, server: BillingServer) -> list[CallRecord]:
     return lost
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_commit_leaves_the_sum_of_the_ledger_that_of_the_bills(
     tmp_path: Path, when: str

@@ -26,7 +26,6 @@ SYSCALLS_LEFT_OUT = 90
 """Of the system calls one of so many is struck."""
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_keeps_its_invariants_through_a_fault(fault: str) -> None:
     if FAULTS[fault].straced and STRACE is None:

@@ -14,7 +14,6 @@ COMMITS_MAX = 60
 """More than the scripted run makes; reaching it would mean that the run does not end."""
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_killed_at_any_commit_boundary_resumes_with_its_invariants(
     tmp_path: Path, when: str

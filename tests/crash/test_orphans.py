@@ -8,8 +8,6 @@ import signal
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from command_line import CommandLine
 
 TOOL = textwrap.dedent(
@@ -32,7 +30,6 @@ TOOL = textwrap.dedent(
 )
 
 
-@pytest.mark.timeout(60)
 def test_the_tree_of_a_command_dies_with_a_killed_runtime_and_its_usage_is_booked(
     cli: CommandLine,
 ) -> None:

@@ -5,8 +5,6 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 import forked
 import phase_run
 from maestro_storage import Store
@@ -43,7 +41,6 @@ def test_a_failure_in_design_is_resumed_without_the_requirements(tmp_path: Path)
     assert {name: after[name] for name in before} == before
 
 
-@pytest.mark.timeout(120)
 def test_a_kill_after_any_commit_repeats_at_most_the_call_in_flight(tmp_path: Path) -> None:
     for number in range(1, COMMITS_MAX):
         directory = tmp_path / str(number)

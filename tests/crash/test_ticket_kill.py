@@ -65,7 +65,6 @@ def check_one_ticket(directory: Path, sink: str, server: TicketServer) -> None:
         assert json.loads(requests[0].body)["type"] == "maestro.ticket.opened"
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("sink", SINKS)
 def test_a_run_killed_at_any_commit_files_one_ticket(tmp_path: Path, sink: str, when: str) -> None:

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(120)
-
 ROOT = Path(__file__).parents[2]
 SUITE = sorted(
     path.stem.removeprefix("bench_") for path in (ROOT / "benchmarks").glob("bench_*.py")

@@ -57,7 +57,7 @@ def rows_of(store: Store | None, session_id: str) -> int:
     return sum(kind.count(session_id) for kind in (*kinds, *more))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(states=st.lists(st.sampled_from(STATES), min_size=1, max_size=6))
 def test_only_what_has_ended_goes_each_in_one_transition_and_nothing_that_is_shared(
     original: Path, tmp_path_factory: pytest.TempPathFactory, states: list[SessionState]

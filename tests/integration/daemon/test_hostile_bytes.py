@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon_team import TEAM
@@ -46,9 +46,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         server.close()
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(noise=st.binary(max_size=400), greeted=st.booleans(), as_frame=st.booleans())
 def test_noise_ends_at_most_its_own_connection(
     path: Path, noise: bytes, *, greeted: bool, as_frame: bool

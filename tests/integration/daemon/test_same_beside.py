@@ -164,7 +164,6 @@ def place(tmp_path: Path) -> Path:
     return cli.directory
 
 
-@pytest.mark.timeout(300)
 def test_a_command_says_and_does_the_same_beside_a_daemon(place: Path) -> None:
     pristine = place.with_name("pristine")
     shutil.copytree(place, pristine)

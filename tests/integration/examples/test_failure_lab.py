@@ -14,8 +14,6 @@ from maestro_actors.engine import FAILURE_CLASSES
 
 MARK = "== end of a command =="
 
-pytestmark = pytest.mark.timeout(90)
-
 
 class Tour:
     """The commands of the README, what it says they print, and what they have printed."""

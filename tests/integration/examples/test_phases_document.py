@@ -34,7 +34,6 @@ def run(argv: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(60)
 def test_the_commands_print_what_the_page_shows(directory: Path) -> None:
     alias = f'maestro-runtime() {{ "{sys.executable}" -m maestro_runtime "$@"; }}\n'
     steps = [
@@ -47,7 +46,6 @@ def test_the_commands_print_what_the_page_shows(directory: Path) -> None:
         assert not_printed(shown, printed.stdout) == [], f"$ {command}"
 
 
-@pytest.mark.timeout(60)
 def test_the_python_blocks_are_one_program_that_runs(directory: Path) -> None:
     program = "\n".join(body for language, body in BLOCKS if language == "python")
 

@@ -216,4 +216,4 @@ class BooksMachine(RuleBasedStateMachine):
 
 
 TestBooks = BooksMachine.TestCase
-TestBooks.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestBooks.settings = settings(max_examples=15, stateful_step_count=25)

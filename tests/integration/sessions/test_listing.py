@@ -99,7 +99,7 @@ def test_a_row_says_labels_cost_and_what_is_waited_for(store: Store) -> None:
     assert row.cost_nano_usd == 5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     instants=st.lists(st.integers(0, 5), min_size=1, max_size=9),
     limit=st.integers(1, 4),

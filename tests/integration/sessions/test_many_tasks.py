@@ -3,8 +3,6 @@
 import threading
 from pathlib import Path
 
-import pytest
-
 from maestro_actors.team import Contract, Persona, Phase, Team
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_storage.records import EventRecord
@@ -12,7 +10,6 @@ from maestro_storage.records import EventRecord
 TASKS = 10_000
 
 
-@pytest.mark.timeout(120)
 def test_ten_thousand_tasks_finish_on_a_handful_of_threads(
     tmp_path: Path, callable_name: str
 ) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, assert_never
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maestro_actors.circuit_breaker import CircuitBreaker
@@ -270,8 +270,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-@pytest.mark.timeout(60)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(wanted=phase_teams(), steps=st.lists(STEPS, min_size=2, max_size=14))
 # What is done by the time of a crash is not planned again: nothing would ever end that.
 @example(

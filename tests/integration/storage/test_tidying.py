@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_storage import Store, StoreOptions, verify
@@ -67,9 +67,7 @@ def put(store: Store, *records: UsageRecord | CounterRecord | AlertRecord) -> No
     store.journal.commit(draft).result()
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(first=st.lists(CELLS, max_size=30), late=st.lists(CELLS, max_size=10))
 def test_adding_up_hours_changes_no_sum_whenever_cells_come(
     tmp_path_factory: pytest.TempPathFactory, first: list[UsageRecord], late: list[UsageRecord]

@@ -171,4 +171,4 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerModel = BreakerMachine.TestCase
-TestBreakerModel.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestBreakerModel.settings = settings(max_examples=250, stateful_step_count=40)

@@ -123,7 +123,7 @@ class ParkingMachine(RuleBasedStateMachine):
 
 
 TestParking = ParkingMachine.TestCase
-TestParking.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestParking.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 def test_a_call_that_was_denied_is_woken_only_when_the_limit_has_room_for_it() -> None:

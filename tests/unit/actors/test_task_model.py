@@ -170,4 +170,4 @@ class TaskMachine(RuleBasedStateMachine):
 
 
 TestTaskModel = TaskMachine.TestCase
-TestTaskModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTaskModel.settings = settings(max_examples=60, stateful_step_count=30)

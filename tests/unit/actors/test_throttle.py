@@ -224,7 +224,7 @@ def recent(call_id: bytes, call: Call) -> Recent:
 
 
 TestThrottle: Any = ThrottleMachine.TestCase
-TestThrottle.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestThrottle.settings = settings(max_examples=150, stateful_step_count=50)
 
 
 def governed(limits: CallLimits) -> Throttle:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_runtime.edits import (
@@ -150,7 +150,6 @@ BAD = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(GOOD, max_size=3, unique=True), BAD, st.data())
 def test_a_plan_with_one_bad_block_changes_nothing_and_names_the_block(
     workspace: Workspace, good: list[Edit], bad: Edit, data: st.DataObject

@@ -482,4 +482,4 @@ class MailboxMachine(RuleBasedStateMachine):
 
 
 TestMailboxMachine = MailboxMachine.TestCase
-TestMailboxMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestMailboxMachine.settings = settings(max_examples=150, stateful_step_count=30)

@@ -3,7 +3,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_actors.kernel import AsyncLane, LaneClosed, SystemClock, Timers, VirtualClock, _clock
@@ -144,7 +144,6 @@ def test_key_that_is_set_again_and_again_does_not_make_the_heap_grow(timers: Tim
     assert len(timers._heap) < 100
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
