@@ -57,7 +57,7 @@ from maestro_actors.wish import (
     stuck_alarm,
     stuck_because,
 )
-from maestro_storage.records import TASK_FINAL, TASK_PASSED, TaskState
+from maestro_storage.records import TASK_PASSED, TaskState
 from maestro_storage.transition import Transition
 
 RECOVERIES_MAX: Final = 50
@@ -122,9 +122,6 @@ class Coordinator(MessageActor):
                 course.vacate(message.task_id)
             case TaskStopped():
                 self._task_stopped(message.task_id)
-                if course.entries[message.task_id].state in TASK_FINAL and not course.stopping:
-                    # The usual end of a persona: all that follows was done when its task ended.
-                    return None
             case HelpAnswered():
                 self._help_answered(message.task_id)
             case WishSession():
@@ -162,7 +159,8 @@ class Coordinator(MessageActor):
 
     def _task_finished(self, task_id: str, state: TaskState) -> None:
         course = self._course
-        course.entries[task_id].state = state
+        entry = course.entries[task_id]
+        entry.state, entry.alive = state, False
         course.release(task_id)
         if state == "done":
             course.graph.finish_task(task_id)
@@ -185,16 +183,11 @@ class Coordinator(MessageActor):
             course.ready.appendleft(task_id)
 
     def _task_stopped(self, task_id: str) -> None:
-        """Note a persona that is gone. Before its task ended, only repeated failure does that."""
+        """Note a persona that is gone although its task has not ended."""
         course = self._course
         entry = course.entries[task_id]
         entry.alive = False
-        if entry.state == "queued":
-            # Answered before its persona, which had ended the task, was gone.
-            course.queue(task_id)
-        elif course.dismissed:
-            return
-        elif entry.state not in TASK_FINAL and entry.state != "help_needed":
+        if not course.dismissed:
             self._persona_failed(task_id, entry)
 
     def _persona_failed(self, task_id: str, entry: Entry) -> None:
@@ -224,7 +217,7 @@ class Coordinator(MessageActor):
         entry.state = entry.record.state
         if entry.state in TASK_PASSED:
             course.graph.finish_task(task_id)
-        elif entry.state == "queued" and not entry.alive:
+        elif entry.state == "queued":
             course.queue(task_id)
 
     def _run_phases(self, phases: tuple[str, ...]) -> OrderTaken:

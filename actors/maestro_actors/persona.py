@@ -287,7 +287,6 @@ class Persona(MessageActor):
             excused=self._cut_short,
         )
         self._add_ticket(draft, now_ms, ending.outcome.healing)
-        self._step = "recording"
         self._breaker.report(
             CloseCall(
                 call_id=running.call_id or b"",
@@ -303,6 +302,9 @@ class Persona(MessageActor):
                 coordinator=self._task.coordinator,
             ),
         )
+        self._step = "recording"
+        if self._has_ended:
+            self._leave()
 
     def _wait(self, waits_for: WaitsFor, deadline_ms: int | None, waits_on: str = "") -> None:
         self._record, draft = steps.waiting(
@@ -333,8 +335,8 @@ class Persona(MessageActor):
         """End the task without an attempt."""
         self._record = ended
         self._add_ticket(draft, now_ms)
-        self._step = "recording"
         self._ports.journal.append(draft)
+        self._leave()
 
     def _add_ticket(self, draft: Transition, now_ms: int, healing: tuple[str, ...] = ()) -> None:
         """Put the ticket of a final failure into the transition that ends the task."""
@@ -347,7 +349,7 @@ class Persona(MessageActor):
         """The record is durable: end, wait for what it names, or go on if there is nothing."""
         record = self._record
         if self._has_ended:
-            self.end()
+            self._leave()
             return
         self._step = "idle"
         # At a limit it has its turn, whatever the instant says that it waits for at least.
@@ -358,6 +360,11 @@ class Persona(MessageActor):
         elif deadline_ms is not None:
             address = self._task.address
             self._ports.system.timers.at(address, deadline_ms, address, _DEADLINE_REACHED)
+
+    def _leave(self) -> None:
+        """End: the transition on its way ends the task, and tells the coordinator so itself."""
+        self._ports.system.unwatch(self._task.address, self._task.coordinator)
+        self.end()
 
     @property
     def _has_ended(self) -> bool:

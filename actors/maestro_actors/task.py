@@ -215,7 +215,6 @@ def closing(
     draft.put(row)
     draft.event(task.event(*history_of(row)))
     _announce(task, draft, after, now_ms)
-    draft.then(task.address, _ATTEMPT_CLOSED)
     return after, draft
 
 
@@ -304,7 +303,6 @@ def _ending(task: Task, after: TaskRecord, now_ms: int) -> tuple[TaskRecord, Tra
     draft = Transition()
     draft.put(after)
     _announce(task, draft, after, now_ms)
-    draft.then(task.address, _ATTEMPT_CLOSED)
     return after, draft
 
 
@@ -379,10 +377,14 @@ def _ended(
 
 
 def _announce(task: Task, draft: Transition, after: TaskRecord, now_ms: int) -> None:
-    """Tell the coordinator, once it is durable, whether the task waits or has ended."""
+    """Tell the coordinator, once it is durable, whether the task waits or has ended.
+
+    Only a persona whose task waits is told, too: one whose task has ended has nothing left to do.
+    """
     if after.state == "waiting":
         waiting_for = TaskWaiting(task_id=after.task_id, waits_for=after.waits_for)
         draft.then(task.coordinator, encoded(waiting_for))
+        draft.then(task.address, _ATTEMPT_CLOSED)
         return
     failed = after.state != "done"
     draft.event(

@@ -184,6 +184,10 @@ class ActorSystem:
         if not self._directory.watch(address, watcher_address, message):
             self.deliver(watcher_address, message)
 
+    def unwatch(self, address: str, watcher_address: str) -> None:
+        """Deliver nothing to `watcher_address` when the actor at `address` terminates."""
+        self._directory.unwatch(address, watcher_address)
+
     @property
     def queue_length(self) -> int:
         """Actors that wait for a turn on the lane of this system."""

@@ -58,14 +58,14 @@ class SlotFreed(Message, frozen=True, kw_only=True):
 
 
 class TaskFinished(Message, frozen=True, kw_only=True):
-    """The task has reached a state it does not leave by itself; durable."""
+    """The task has reached a state it does not leave by itself; durable. Its persona is gone."""
 
     task_id: str
     state: TaskState
 
 
 class TaskStopped(Message, frozen=True, kw_only=True):
-    """The persona of a task is gone, by its own end or because it kept failing."""
+    """The persona of a task is gone before that ended: sent away, or because it kept failing."""
 
     task_id: str
 

@@ -132,7 +132,7 @@ class CallRecovered(Message, frozen=True, kw_only=True):
 
 
 class AttemptClosed(Message, frozen=True, kw_only=True):
-    """The end of the attempt, and what follows from it, is durable."""
+    """The end of the attempt, and the wait that follows from it, are durable."""
 
 
 class WaitRecorded(Message, frozen=True, kw_only=True):

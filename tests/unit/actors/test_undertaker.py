@@ -160,3 +160,22 @@ def test_a_persona_that_fails_with_the_probe_of_a_breaker_does_not_take_it_along
     assert stage.task().evidence == (PERSONA_FAILS,)
     # A probe that nobody returns would keep it half open, and refuse every call, for ever.
     assert stage.breaker.status().get(timeout=BOUND_SECONDS).state == "open"
+
+
+def test_nobody_is_sent_for_a_persona_that_has_ended_its_task(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.engines.held = True
+    wanted = team(contract("c1"), contract("c2"))
+    stage.create(wanted)
+    stage.run(wanted)
+    calls = {call.task_id: call.call_id for call in stage.engines.wait_for_calls(2)}
+    monkeypatch.setattr(Undertaker, "__init__", crash)
+
+    stage.engines.finish(calls["c1"])
+    stage.wait_for("task_done")
+    assert stage.coordinator.status().get(timeout=BOUND_SECONDS).in_flight == 1
+    stage.engines.finish(calls["c2"])
+
+    stage.wait_for("session_done")
+    assert stage.escalations == []
