@@ -2,6 +2,7 @@
 
 from maestro_actors.kernel._actor import LaneActor
 from maestro_actors.kernel._async_lane import AsyncLane
+from maestro_actors.kernel._bell import Bell
 from maestro_actors.kernel._clock import Clock, SystemClock, VirtualClock
 from maestro_actors.kernel._dead_letters import DeadLetter, DeadLetters
 from maestro_actors.kernel._dump import ActorDump
@@ -29,6 +30,7 @@ __all__ = [
     "ActorSystem",
     "AddressTaken",
     "AsyncLane",
+    "Bell",
     "BlockingOnLoop",
     "Clock",
     "DeadLetter",

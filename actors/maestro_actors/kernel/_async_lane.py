@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from maestro_actors.kernel._bell import Bell
 from maestro_actors.kernel._lane import CLOSE_SECONDS, SLICE_SECONDS, Lane, here
 from maestro_actors.kernel.errors import BlockingOnLoop, LaneClosed
 
@@ -40,9 +40,8 @@ class AsyncLane(Lane):
         """No pump runs or is going to, or the lane is closed: who submits has to call `_wake`."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._bell = -1
-        """An eventfd that wakes the loop for `_pump`, with half of the system calls that
-        `call_soon_threadsafe` makes."""
+        self._bell: Bell | None = None
+        """Wakes the loop for `_pump`; there is one as soon as there is a loop."""
         self._acts: dict[Callable[[], None], bool] = {}
         """What is to be done before the lane rests, and whether it is slow; only touched on the
         loop."""
@@ -93,15 +92,14 @@ class AsyncLane(Lane):
     def gathering(self) -> Iterator[None]:
         """See `Lane.gathering`: who says that the pump is going to run has to ring for it."""
         with self._lock:
-            claimed = self._resting and not self._closed and self._loop is not None
-            if claimed:
+            bell = self._bell if self._resting and not self._closed else None
+            if bell is not None:
                 self._resting = False
         try:
             yield
         finally:
-            with self._lock:
-                if claimed and not self._closed:
-                    os.eventfd_write(self._bell, 1)
+            if bell is not None:
+                bell.ring()
 
     def _wake(self) -> None:
         """Have the pump called, unless somebody else did."""
@@ -112,8 +110,8 @@ class AsyncLane(Lane):
             self._resting = False
             if here.lane is self:
                 loop.call_soon(self._pump)
-            else:
-                os.eventfd_write(self._bell, 1)
+            elif self._bell is not None:
+                self._bell.ring()
 
     @property
     def queue_length(self) -> int:
@@ -157,24 +155,21 @@ class AsyncLane(Lane):
             raise LaneClosed(self.name)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._loop.add_reader(self._bell, self._answer_bell)
+            self._bell = Bell(self._loop, self._pump)
             self._thread = threading.Thread(
-                target=self._serve, args=(self._loop,), name=self.name, daemon=True
+                target=self._serve, args=(self._loop, self._bell), name=self.name, daemon=True
             )
             self._thread.start()
         return self._loop
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop, bell: Bell) -> None:
         here.lane = self
         try:
             loop.run_forever()
             loop.run_until_complete(self._wind_up())
         finally:
             loop.close()
-            # Under the lock, as `_wake` must not ring the descriptor of somebody else.
-            with self._lock:
-                os.close(self._bell)
+            bell.close()
 
     async def _wind_up(self) -> None:
         """Cancel what still runs, and close the mailboxes that wait for a turn."""
@@ -189,11 +184,6 @@ class AsyncLane(Lane):
         loop = asyncio.get_running_loop()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
-
-    def _answer_bell(self) -> None:
-        """Go to work for somebody on another thread."""
-        os.eventfd_read(self._bell)
-        self._pump()
 
     def _pump(self) -> None:
         """Give turns until nobody waits for one, but let the loop breathe in between."""

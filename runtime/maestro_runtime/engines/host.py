@@ -7,12 +7,11 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
-from maestro_actors.kernel import Lane, ThreadLane
+from maestro_actors.kernel import Bell, Lane, ThreadLane
 from maestro_actors.whereabouts import stand
 from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call, Workshop
@@ -64,6 +63,8 @@ class EngineHost:
         """Calls that have ended since the loop was last asked to answer them."""
         self._lane = lane or ThreadLane("nobody")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._bell: Bell | None = None
+        """Wakes the loop for what was posted; there is one as soon as there is a loop."""
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -173,14 +174,18 @@ class EngineHost:
             raise HostClosed
         if self._loop is None:
             loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=self._run, args=(loop,), name="engines", daemon=True)
+            bell = Bell(loop, self._drain)
+            thread = threading.Thread(
+                target=self._run, args=(loop, bell), name="engines", daemon=True
+            )
             try:
                 thread.start()
             except RuntimeError:
                 loop.close()
+                bell.close()
                 raise
             # Only now: where no thread can be started, nothing must be left to one.
-            self._loop, self._thread = loop, thread
+            self._loop, self._bell, self._thread = loop, bell, thread
         if not self._inbox:
             ring = self._ring
             if not self._lane.before_rest(ring):
@@ -189,10 +194,9 @@ class EngineHost:
 
     def _ring(self) -> None:
         """Have the loop look for what was posted."""
-        if self._loop is not None:
-            # If it has ended meanwhile, all calls have been answered.
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._drain)
+        if self._bell is not None:
+            # If the loop has ended meanwhile, all calls have been answered.
+            self._bell.ring()
 
     def _drain(self) -> None:
         """Run what was posted, in order."""
@@ -201,11 +205,14 @@ class EngineHost:
         for action in actions:
             action()
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, bell: Bell) -> None:
         """Serve until closed: the body of the thread."""
         loop.set_default_executor(ThreadPoolExecutor(FILE_THREADS, "engines-files"))
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(self._until_closed())
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(self._until_closed())
+        finally:
+            bell.close()
 
     async def _until_closed(self) -> None:
         """Wait for `close`, then bring every call to its end."""
