@@ -119,7 +119,8 @@ class Coordinator(MessageActor):
             case TaskReady():
                 self._task_ready(message.task_id)
             case SlotFreed():
-                course.vacate(message.task_id)
+                self._slot_freed(message.task_id)
+                return None
             case TaskStopped():
                 self._task_stopped(message.task_id)
             case HelpAnswered():
@@ -156,6 +157,13 @@ class Coordinator(MessageActor):
                 assert_never(message)
         self._advance()
         return self._status() if isinstance(message, HaltSession) else None
+
+    def _slot_freed(self, task_id: str) -> None:
+        """Give a slot on; what became of its task is not known yet, and does not matter for it."""
+        course = self._course
+        course.vacate(task_id)
+        if not (self._halted or course.stopping or course.ended):
+            self._begin()
 
     def _task_finished(self, task_id: str, state: TaskState) -> None:
         course = self._course

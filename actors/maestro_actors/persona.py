@@ -277,7 +277,7 @@ class Persona(MessageActor):
 
     def _close_call(self, ending: Ending, state: CallState, *, answered: bool | None) -> None:
         now_ms = self._ports.now_ms()
-        running = self._record
+        running, assignment = self._record, self._task.assignment
         self._record, draft = steps.closing(
             self._task,
             running,
@@ -298,8 +298,8 @@ class Persona(MessageActor):
                 usage=ending.outcome.usage,
                 draft=draft,
                 outcome="ok" if self._record.state == "done" else self._record.failure,
-                lost_policy=self._task.assignment.lost_policy,
-                coordinator=self._task.coordinator,
+                lost_policy=assignment.lost_policy,
+                coordinator=self._task.coordinator if assignment.frees_early else "",
             ),
         )
         self._step = "recording"

@@ -59,6 +59,9 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
     lost_policy: LostPolicy = "reservation"
     inputs: dict[str, Any] = {}
     priority: int = 0
+    frees_early: bool = True
+    """Whether a slot is free as soon as the end of its attempt is handed in, not when it is
+    durable."""
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
