@@ -12,6 +12,7 @@ from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.errors import RuntimeDraining
 from maestro_runtime.runtime import Runtime
+from maestro_runtime.testing import ScriptedEngine, simple_team
 from maestro_storage.errors import StoreFailed
 from maestro_storage.records import EventRecord
 
@@ -46,15 +47,19 @@ def test_nothing_new_is_taken_and_nothing_is_durable_of_what_was_refused(tmp_pat
     assert known == ["known"]
 
 
-def test_what_is_in_flight_ends_and_its_result_is_durable(tmp_path: Path) -> None:
-    with open_runtime(tmp_path / "state") as runtime:
-        start(runtime, tmp_path, "s1", 0.2)
-        start(runtime, tmp_path, "s2", 0.3)
-        drained = runtime.hosting.drain()
-        at_once = drained.is_done
-        drained.get(timeout=BOUND_SECONDS)
-        states = [task.state for name in ("s1", "s2") for task in runtime.store.tasks.scan(name)]
+def test_what_is_in_flight_ends_and_its_result_is_durable(
+    runtime: Runtime, gate: ScriptedEngine, tmp_path: Path
+) -> None:
+    for name in ("s1", "s2"):
+        runtime.run(SessionOrder(simple_team({"a": ("a1",)}), name, tmp_path / name))
+    gate.wait_for_calls(2)
+    drained = runtime.hosting.drain()
+    gate.release()
+    at_once = drained.is_done
+    gate.release()
+    drained.get(timeout=BOUND_SECONDS)
 
+    states = [task.state for name in ("s1", "s2") for task in runtime.store.tasks.scan(name)]
     assert not at_once
     assert states == ["done", "done"]
 

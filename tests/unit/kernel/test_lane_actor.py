@@ -66,8 +66,8 @@ def test_all_four_hooks_may_be_async(diary_class: type[Diary]) -> None:
     ref = diary_class.start(entries)
     ref.tell(1)
 
-    assert ref.ask(2, timeout=5) == 2
-    assert ref.stop(timeout=5)
+    assert ref.ask(2, timeout=20) == 2
+    assert ref.stop(timeout=20)
 
     assert entries == ["start", 1, 2, "stop"]
 
@@ -84,7 +84,7 @@ def test_async_failure_of_a_tell_stops_the_actor_and_answers_the_rest(
     both_sent.set()
 
     with pytest.raises(pykka.ActorDeadError, match="stopped before handling the message"):
-        late.get(timeout=5)
+        late.get(timeout=20)
 
     assert entries == ["start", "failure"]
     assert not ref.is_alive()
@@ -94,9 +94,9 @@ def test_async_failure_of_an_ask_goes_to_the_asker_only(diary_class: type[Diary]
     ref = diary_class.start([])
 
     with pytest.raises(ValueError, match="bad"):
-        ref.ask(ValueError("bad"), timeout=5)
+        ref.ask(ValueError("bad"), timeout=20)
 
-    assert ref.ask(1, timeout=5) == 1
+    assert ref.ask(1, timeout=20) == 1
 
 
 def test_on_failure_finds_the_exception_being_handled_with_its_traceback(lane: Lane) -> None:
@@ -113,7 +113,7 @@ def test_on_failure_finds_the_exception_being_handled_with_its_traceback(lane: L
 
     Faulty.lane = lane
     Faulty.start().tell("bad")
-    assert told.wait(5)
+    assert told.wait(20)
 
     [(handled, (kind, error, trace_back))] = seen
     assert handled is error
@@ -130,7 +130,7 @@ def test_messages_that_are_tuples_are_messages_like_others(lane: Lane) -> None:
     ref = Echo.start()
 
     messages: list[Any] = [(), (1, None), None, ref.ask("sent", block=False), b"bytes"]
-    assert [ref.ask(message, timeout=5) for message in messages] == messages
+    assert [ref.ask(message, timeout=20) for message in messages] == messages
 
 
 def test_async_handlers_of_one_actor_never_overlap(async_lane: AsyncLane) -> None:
@@ -148,7 +148,7 @@ def test_async_handlers_of_one_actor_never_overlap(async_lane: AsyncLane) -> Non
 
     ref = Exclusive.start()
 
-    assert [future.get(timeout=5) for future in [ref.ask(i, block=False) for i in range(50)]] == [
+    assert [future.get(timeout=20) for future in [ref.ask(i, block=False) for i in range(50)]] == [
         *range(50)
     ]
 
@@ -164,7 +164,7 @@ def test_async_handlers_of_different_actors_do_overlap(async_lane: AsyncLane) ->
 
     answers = [Meeting.start().ask("meet", block=False) for _ in range(20)]
 
-    assert pykka.get_all(answers, timeout=5) == [None] * 20
+    assert pykka.get_all(answers, timeout=20) == [None] * 20
 
 
 def test_async_handler_on_a_thread_lane_is_refused_aloud(thread_lane: ThreadLane) -> None:
@@ -177,7 +177,7 @@ def test_async_handler_on_a_thread_lane_is_refused_aloud(thread_lane: ThreadLane
     ref = Misplaced.start()
 
     with pytest.raises(NeedsAsyncLane, match="thread lane 'hot' cannot run"):
-        ref.ask(1, timeout=5)
+        ref.ask(1, timeout=20)
 
 
 def test_handler_that_awaits_something_cancelled_fails_without_cancelling_its_asker(
@@ -192,7 +192,7 @@ def test_handler_that_awaits_something_cancelled_fails_without_cancelling_its_as
     ref = Unlucky.start()
 
     with pytest.raises(HandlerCancelled):
-        ref.ask(1, timeout=5)
+        ref.ask(1, timeout=20)
 
 
 def test_stop_is_answered_when_the_actor_is_gone(lane: Lane) -> None:
@@ -207,7 +207,7 @@ def test_stop_is_answered_when_the_actor_is_gone(lane: Lane) -> None:
     answer = ref.ask(pykka.messages._ActorStop(), block=False)
     assert isinstance(answer, LaneFuture)
     answer.add_done_callback(lambda _: seen.append((mailbox.state, mailbox.actor)))
-    answer.get(timeout=5)
+    answer.get(timeout=20)
     # The callback may still run when get() returns; the lane has ended it when it is closed.
     lane.close()
 
@@ -229,10 +229,10 @@ def test_actor_is_freed_after_its_stop_without_the_garbage_collector(lane: Lane)
     gc.disable()
     try:
         ref = Resident.start()
-        ref.ask("hello", timeout=5)
-        ref.stop(timeout=5)
+        ref.ask("hello", timeout=20)
+        ref.stop(timeout=20)
 
-        assert freed.wait(5)
+        assert freed.wait(20)
     finally:
         gc.enable()
 
@@ -248,10 +248,10 @@ def test_context_variables_belong_to_the_actor(lane: Lane) -> None:
     first, second = Marked.start(), Marked.start()
     trace.set("outside")
 
-    first.ask("first", timeout=5)
-    second.ask("second", timeout=5)
+    first.ask("first", timeout=20)
+    second.ask("second", timeout=20)
 
-    assert (first.ask(None, timeout=5), second.ask(None, timeout=5)) == ("first", "second")
+    assert (first.ask(None, timeout=20), second.ask(None, timeout=20)) == ("first", "second")
     assert trace.get() == "outside"
 
 
@@ -266,7 +266,7 @@ def test_context_variables_reach_an_async_handler(async_lane: AsyncLane) -> None
             await asyncio.sleep(0)
             return trace.get()
 
-    assert Marked.start().ask(1, timeout=5) == "start"
+    assert Marked.start().ask(1, timeout=20) == "start"
 
 
 def test_base_exception_stops_all_actors_but_not_the_lane(lane: Lane) -> None:
@@ -280,10 +280,10 @@ def test_base_exception_stops_all_actors_but_not_the_lane(lane: Lane) -> None:
     bystander, bomb = Bomb.start(), Bomb.start()
 
     with pytest.raises(SystemExit):
-        bomb.ask("boom", timeout=5)
+        bomb.ask("boom", timeout=20)
 
-    assert bystander.actor_stopped.wait(5)
-    assert Bomb.start().ask("alive", timeout=5) == "alive"
+    assert bystander.actor_stopped.wait(20)
+    assert Bomb.start().ask("alive", timeout=20) == "alive"
 
 
 def test_base_exception_in_on_start_stops_the_actor_but_not_the_lane(lane: Lane) -> None:
@@ -298,8 +298,8 @@ def test_base_exception_in_on_start_stops_the_actor_but_not_the_lane(lane: Lane)
     Stillborn.lane = Healthy.lane = lane
     ref = Stillborn.start()
 
-    assert ref.actor_stopped.wait(5)
-    assert Healthy.start().ask("alive", timeout=5) == "alive"
+    assert ref.actor_stopped.wait(20)
+    assert Healthy.start().ask("alive", timeout=20) == "alive"
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
 
 
@@ -317,10 +317,10 @@ def test_base_exception_in_a_hook_closes_the_mailbox_but_not_the_lane(
     ref = Sore.start()
 
     with caplog.at_level(logging.ERROR):
-        assert ref.stop(timeout=5)
+        assert ref.stop(timeout=20)
 
     assert not ref.is_alive()
-    assert Sore.start().ask("alive", timeout=5) == "alive"
+    assert Sore.start().ask("alive", timeout=20) == "alive"
 
 
 def test_twenty_nested_blocking_asks_finish_on_a_lane_with_one_thread(
@@ -341,7 +341,7 @@ def test_twenty_nested_blocking_asks_finish_on_a_lane_with_one_thread(
         ref = Link.start(ref)
     assert ref is not None
 
-    assert ref.ask(0, timeout=10) == 20
+    assert ref.ask(0, timeout=20) == 20
 
 
 class Neighbour(LaneActor):
@@ -358,7 +358,7 @@ def test_blocking_asks_in_a_circle_raise_deadlock_naming_the_actors(
     first, second = neighbour.start(), neighbour.start()
 
     with pytest.raises(DeadlockError) as caught:
-        first.ask([second, first], timeout=5)
+        first.ask([second, first], timeout=20)
 
     assert set(caught.value.addresses) == {first.actor_urn, second.actor_urn}
 
@@ -368,9 +368,9 @@ def test_blocking_ask_of_oneself_raises_deadlock(thread_lane: ThreadLane) -> Non
     ref = neighbour.start()
 
     with pytest.raises(DeadlockError):
-        ref.ask([ref], timeout=5)
+        ref.ask([ref], timeout=20)
 
-    assert ref.ask([], timeout=5) == "end"
+    assert ref.ask([], timeout=20) == "end"
 
 
 def test_waiting_for_ones_own_stop_raises_deadlock(thread_lane: ThreadLane) -> None:
@@ -383,7 +383,7 @@ def test_waiting_for_ones_own_stop_raises_deadlock(thread_lane: ThreadLane) -> N
     ref = Suicidal.start()
 
     with pytest.raises(DeadlockError):
-        ref.ask("stop", timeout=5)
+        ref.ask("stop", timeout=20)
 
 
 def test_two_actors_may_wait_for_a_third_without_deadlock(thread_lane: ThreadLane) -> None:
@@ -392,7 +392,7 @@ def test_two_actors_may_wait_for_a_third_without_deadlock(thread_lane: ThreadLan
 
     answers = [first.ask([third], block=False), second.ask([third], block=False)]
 
-    assert pykka.get_all(answers, timeout=5) == ["end", "end"]
+    assert pykka.get_all(answers, timeout=20) == ["end", "end"]
 
 
 def test_start_on_a_closed_lane_raises_and_registers_nobody(lane: Lane) -> None:
@@ -414,8 +414,8 @@ def test_actor_without_a_lane_runs_on_the_common_one() -> None:
 
     ref = Plain.start()
 
-    assert str(ref.ask("who", timeout=5)).startswith("actors-")
-    ref.stop(timeout=5)
+    assert str(ref.ask("who", timeout=20)).startswith("actors-")
+    ref.stop(timeout=20)
 
 
 class Promising(LaneActor):

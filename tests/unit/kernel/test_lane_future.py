@@ -84,13 +84,13 @@ def test_get_waits_for_a_value_set_by_another_thread() -> None:
     future = Announcing()
 
     def set_late() -> None:
-        waits.wait(5)
+        waits.wait(20)
         future.set("late")
 
     setter = threading.Thread(target=set_late)
     setter.start()
 
-    assert future.get(timeout=5) == "late"
+    assert future.get(timeout=20) == "late"
     setter.join()
 
 
@@ -300,7 +300,7 @@ def test_awaiting_oneself_in_a_circle_raises_deadlock(async_lane: AsyncLane) -> 
     first, second = Link.start(), Link.start()
 
     with pytest.raises(DeadlockError) as caught:
-        first.ask([second, first, second], timeout=5)
+        first.ask([second, first, second], timeout=20)
 
     assert set(caught.value.addresses) == {first.actor_urn, second.actor_urn}
     assert caught.value.addresses[0] == caught.value.addresses[-1]
@@ -316,4 +316,4 @@ def test_awaiting_a_mapped_answer_in_a_circle_raises_deadlock(async_lane: AsyncL
     ref = Narcissus.start()
 
     with pytest.raises(DeadlockError, match=f"{ref.actor_urn} -> {ref.actor_urn}"):
-        ref.ask("go", timeout=5)
+        ref.ask("go", timeout=20)

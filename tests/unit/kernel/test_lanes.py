@@ -45,7 +45,7 @@ def test_lane_has_no_thread_before_its_first_actor(kind: type[ThreadLane | Async
 
 
 def test_closed_lane_leaves_no_thread(echo_class: type[Echo], lane: Lane) -> None:
-    echo_class.start().ask(1, timeout=5)
+    echo_class.start().ask(1, timeout=20)
 
     lane.close()
     lane.close()
@@ -57,11 +57,11 @@ def test_message_after_the_close_of_the_lane_is_answered(
     echo_class: type[Echo], lane: Lane
 ) -> None:
     ref = echo_class.start()
-    ref.ask(1, timeout=5)
+    ref.ask(1, timeout=20)
     lane.close()
 
     with pytest.raises(pykka.ActorDeadError):
-        ref.ask(2, timeout=5)
+        ref.ask(2, timeout=20)
 
     assert not ref.is_alive()
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is None
@@ -69,7 +69,7 @@ def test_message_after_the_close_of_the_lane_is_answered(
 
 def test_closed_lane_leaves_no_descriptor(echo_class: type[Echo], lane: Lane) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    echo_class.start().ask(1, timeout=5)
+    echo_class.start().ask(1, timeout=20)
 
     lane.close()
 
@@ -88,19 +88,19 @@ def test_closing_an_async_lane_answers_the_ask_in_flight(async_lane: AsyncLane) 
 
     ref = Patient.start()
     in_flight, queued = ref.ask(1, block=False), ref.ask(2, block=False)
-    assert awaits.wait(5)
+    assert awaits.wait(20)
 
     async_lane.close()
 
     for answer in (in_flight, queued):
         with pytest.raises(pykka.ActorDeadError):
-            answer.get(timeout=5)
+            answer.get(timeout=20)
 
 
 def test_closing_a_lane_from_its_own_thread_does_not_hang(
     echo_class: type[Echo], lane: Lane
 ) -> None:
-    assert echo_class.start().ask(lane.close, timeout=5) is None
+    assert echo_class.start().ask(lane.close, timeout=20) is None
 
     with pytest.raises(LaneClosed):
         echo_class.start()
@@ -113,10 +113,10 @@ def test_close_leaves_a_busy_thread_behind_with_a_warning(
 
     def hold() -> None:
         busy.set()
-        gate.wait(5)
+        gate.wait(20)
 
     echo_class.start().tell(hold)
-    assert busy.wait(5)
+    assert busy.wait(20)
 
     with caplog.at_level(logging.WARNING):
         lane.close(timeout_seconds=0.0)
@@ -135,18 +135,18 @@ def test_long_queue_of_one_actor_does_not_hold_up_another(
 
     def hold() -> None:
         busy.set()
-        gate.wait(5)
+        gate.wait(20)
 
     flooded, other = echo_class.start(), echo_class.start()
     flooded.tell(hold)
-    assert busy.wait(5)
+    assert busy.wait(20)
     for _ in range(200):
         flooded.tell(lambda: order.append("flooded"))
     last = flooded.ask(lambda: order.append("flooded"), block=False)
     other.tell(lambda: order.append("other"))
 
     gate.set()
-    last.get(timeout=5)
+    last.get(timeout=20)
 
     assert order.index("other") < 130
     assert len(order) == 202
@@ -157,9 +157,9 @@ def test_lane_of_two_threads_runs_two_handlers_at_once() -> None:
     pair: type[Echo] = type("Echo", (Echo,), {"lane": lane})
     barrier = threading.Barrier(2)
 
-    answers = [pair.start().ask(lambda: barrier.wait(5), block=False) for _ in range(2)]
+    answers = [pair.start().ask(lambda: barrier.wait(20), block=False) for _ in range(2)]
 
-    assert sorted(pykka.get_all(answers, timeout=5)) == [0, 1]
+    assert sorted(pykka.get_all(answers, timeout=20)) == [0, 1]
     lane.close()
 
 
@@ -181,9 +181,9 @@ def test_too_many_blocked_handlers_saturate_the_lane(
 
     refs = [Link.start() for _ in range(5)]
 
-    assert refs[0].ask(refs[1:4], timeout=5) == "end"
+    assert refs[0].ask(refs[1:4], timeout=20) == "end"
     with pytest.raises(LaneSaturated, match="3 handlers are blocked already"):
-        refs[0].ask(refs[1:], timeout=5)
+        refs[0].ask(refs[1:], timeout=20)
 
 
 def test_spare_threads_leave_when_nobody_blocks() -> None:
@@ -206,9 +206,9 @@ def test_spare_threads_leave_when_nobody_blocks() -> None:
 
     refs = [Link.start() for _ in range(10)]
 
-    assert refs[0].ask(refs[1:], timeout=5) == "end"
+    assert refs[0].ask(refs[1:], timeout=20) == "end"
 
-    assert all(left.acquire(timeout=5) for _ in range(lane_._number - 1))
+    assert all(left.acquire(timeout=20) for _ in range(lane_._number - 1))
     assert len(lane_._workers) == 1
     lane_.close()
 
@@ -222,10 +222,10 @@ def test_burst_from_outside_wakes_the_loop_once(
 
     def hold() -> None:
         busy.set()
-        gate.wait(5)
+        gate.wait(20)
 
     refs[0].tell(hold)
-    assert busy.wait(5)
+    assert busy.wait(20)
     wakes: list[int] = []
     wake = os.eventfd_write
 
@@ -238,8 +238,8 @@ def test_burst_from_outside_wakes_the_loop_once(
     answers = [ref.ask(1, block=False) for ref in refs for _ in range(20)]
     in_burst = len(wakes)
     gate.set()
-    pykka.get_all(answers, timeout=5)
-    refs[0].ask(1, timeout=5)
+    pykka.get_all(answers, timeout=20)
+    refs[0].ask(1, timeout=20)
 
     assert in_burst == 0
     assert len(wakes) <= 1
@@ -248,7 +248,7 @@ def test_burst_from_outside_wakes_the_loop_once(
 def test_turn_asked_for_while_the_pump_goes_to_rest_is_given(async_lane: AsyncLane) -> None:
     echo: type[Echo] = type("Echo", (Echo,), {"lane": async_lane})
     ref = echo.start()
-    ref.ask(1, timeout=5)
+    ref.ask(1, timeout=20)
     answered = threading.Event()
 
     class Ready(deque[Mailbox]):
@@ -269,7 +269,7 @@ def test_turn_asked_for_while_the_pump_goes_to_rest_is_given(async_lane: AsyncLa
     ready = async_lane._ready = Ready()
     echo.start().tell(arm)
 
-    assert answered.wait(5)
+    assert answered.wait(20)
 
 
 def test_plain_handlers_run_without_a_task(async_lane: AsyncLane) -> None:
@@ -279,7 +279,7 @@ def test_plain_handlers_run_without_a_task(async_lane: AsyncLane) -> None:
         def on_receive(self, _: Any) -> tuple[bool, int]:
             return asyncio.current_task() is None, len(asyncio.all_tasks(async_lane.loop))
 
-    assert Curious.start().ask("task", timeout=5) == (True, 0)
+    assert Curious.start().ask("task", timeout=20) == (True, 0)
 
 
 def test_actors_that_are_always_busy_leave_the_loop_its_share(async_lane: AsyncLane) -> None:
@@ -305,8 +305,8 @@ def test_actors_that_are_always_busy_leave_the_loop_its_share(async_lane: AsyncL
 
     answer = asyncio.run_coroutine_threadsafe(breathe(), async_lane.loop)
 
-    assert answer.result(timeout=5) == "breathed"
-    ref.ask("rest", timeout=5)
+    assert answer.result(timeout=20) == "breathed"
+    ref.ask("rest", timeout=20)
 
 
 def _doer(its_lane: AsyncLane) -> pykka.ActorRef[Any]:
@@ -337,8 +337,8 @@ def test_what_is_to_be_done_before_the_rest_comes_once_and_after_all_turns(
 
     refs[0].tell(turn)
 
-    assert over.wait(5)
-    refs[0].ask(lambda: None, timeout=5)
+    assert over.wait(20)
+    refs[0].ask(lambda: None, timeout=20)
     assert done == ["turn", "turn", "turn", "act"]
 
 
@@ -360,7 +360,7 @@ def test_an_act_before_the_rest_may_have_more_turns_taken(async_lane: AsyncLane)
 
     ref.tell(turn)
 
-    assert over.wait(5)
+    assert over.wait(20)
     assert done == ["turn", "act", "turn", "act", "turn"]
 
 
@@ -368,7 +368,7 @@ def test_an_act_is_done_before_a_lane_rests_that_rests_already(async_lane: Async
     acted = threading.Event()
     async_lane.loop.call_soon_threadsafe(async_lane.before_rest, acted.set)
 
-    assert acted.wait(5)
+    assert acted.wait(20)
 
 
 def test_an_act_is_done_by_a_lane_that_never_rests(
@@ -388,7 +388,7 @@ def test_an_act_is_done_by_a_lane_that_never_rests(
 
     ref.tell(begin)
 
-    assert acted.wait(5)
+    assert acted.wait(20)
 
 
 def test_what_is_slow_is_done_after_all_else_before_the_rest(async_lane: AsyncLane) -> None:
@@ -406,7 +406,7 @@ def test_what_is_slow_is_done_after_all_else_before_the_rest(async_lane: AsyncLa
 
     ref.tell(turn)
 
-    assert over.wait(5)
+    assert over.wait(20)
     assert done == ["quick", "slow"]
 
 
@@ -419,7 +419,7 @@ def test_an_act_before_the_rest_may_ask_for_another_one(async_lane: AsyncLane) -
 
     ref.tell(lambda: async_lane.before_rest(act))
 
-    assert over.wait(5)
+    assert over.wait(20)
 
 
 def test_nothing_is_promised_before_the_rest_of_another_lane(async_lane: AsyncLane) -> None:
@@ -434,9 +434,9 @@ def test_an_act_that_fails_is_logged_and_the_lane_goes_on(
     def fail() -> None:
         raise RuntimeError("broken")
 
-    ref.ask(lambda: async_lane.before_rest(fail), timeout=5)
+    ref.ask(lambda: async_lane.before_rest(fail), timeout=20)
 
-    assert ref.ask(lambda: 7, timeout=5) == 7
+    assert ref.ask(lambda: 7, timeout=20) == 7
     assert "What lane io was to do before it rests failed" in caplog.text
 
 
@@ -455,7 +455,7 @@ def test_acts_of_several_are_done_each_once_though_one_fails(async_lane: AsyncLa
         for each in (fail, act, act):
             async_lane.before_rest(each)
 
-    ref.ask(turn, timeout=5)
+    ref.ask(turn, timeout=20)
     _passed(async_lane)
 
     assert done == ["failed", "act"]
@@ -465,13 +465,13 @@ def _passed(lane: AsyncLane) -> None:
     """Wait until the loop has done what was asked of it so far."""
     passed = threading.Event()
     lane.call_soon(passed.set)
-    assert passed.wait(5)
+    assert passed.wait(20)
 
 
 def test_what_is_gathered_is_handled_once_all_of_it_is_there(async_lane: AsyncLane) -> None:
     handled: list[int] = []
     ref = _doer(async_lane)
-    ref.ask(lambda: None, timeout=5)
+    ref.ask(lambda: None, timeout=20)
     _passed(async_lane)
 
     with async_lane.gathering():
@@ -480,7 +480,7 @@ def test_what_is_gathered_is_handled_once_all_of_it_is_there(async_lane: AsyncLa
             _passed(async_lane)
         seen_before = list(handled)
 
-    ref.ask(lambda: None, timeout=5)
+    ref.ask(lambda: None, timeout=20)
     assert seen_before == []
     assert handled == [0, 1, 2]
 
@@ -489,14 +489,14 @@ def test_gathering_for_a_lane_that_is_closed_meanwhile_leaves_nobody_waiting(
     async_lane: AsyncLane,
 ) -> None:
     ref = _doer(async_lane)
-    ref.ask(lambda: None, timeout=5)
+    ref.ask(lambda: None, timeout=20)
 
     with async_lane.gathering():
         asked = ref.ask(lambda: None, block=False)
         async_lane.close()
 
     with pytest.raises(pykka.ActorDeadError):
-        asked.get(timeout=5)
+        asked.get(timeout=20)
 
 
 def test_gathering_before_the_first_actor_starts_no_thread(async_lane: AsyncLane) -> None:

@@ -56,9 +56,9 @@ def _spawn(
 
 
 def _wait_until_gone(ref: pykka.ActorRef[Any], system: ActorSystem) -> None:
-    assert ref.actor_stopped.wait(5)
+    assert ref.actor_stopped.wait(20)
     # The entry goes a moment after the flag; a stop of what is going is answered after that.
-    system.stop(ref.actor_urn).get(timeout=5)
+    system.stop(ref.actor_urn).get(timeout=20)
 
 
 def test_restart_in_place_keeps_ref_and_queue_and_loses_state(
@@ -74,7 +74,7 @@ def test_restart_in_place_keeps_ref_and_queue_and_loses_state(
 
     system.control(ADDRESS, "resume")
 
-    assert answer.get(timeout=5) == 102
+    assert answer.get(timeout=20) == 102
     assert log == ["start", "failure boom", "start"]
     assert ref.is_alive()
     assert system.ref(ADDRESS) is ref
@@ -83,17 +83,17 @@ def test_restart_in_place_keeps_ref_and_queue_and_loses_state(
 def test_old_proxy_talks_to_the_fresh_instance(system: ActorSystem, log: list[Any]) -> None:
     ref = _spawn(system, log, Restart())
     proxy = ref.proxy()
-    ref.ask("count", timeout=5)
+    ref.ask("count", timeout=20)
     ref.tell(ValueError("boom"))
 
-    assert proxy.count.get(timeout=5) == 100
+    assert proxy.count.get(timeout=20) == 100
 
 
 def test_message_that_failed_becomes_a_dead_letter(system: ActorSystem, log: list[Any]) -> None:
     ref = _spawn(system, log, Restart())
     error = ValueError("boom")
     ref.tell(error)
-    ref.ask("barrier", timeout=5)
+    ref.ask("barrier", timeout=20)
 
     (letter,) = system.dead_letters.last()
 
@@ -117,12 +117,12 @@ def test_failure_beyond_the_intensity_stops_the_actor_and_tells_its_watcher(
     for _ in range(4):
         ref.tell(ValueError("boom"))
 
-    assert told.wait(5)
+    assert told.wait(20)
     assert log == [*["start", "failure boom"] * 4]
     assert system.ref(ADDRESS) is None
     assert escalations.empty()
     with pytest.raises(pykka.ActorDeadError):
-        ref.ask("late", timeout=5)
+        ref.ask("late", timeout=20)
 
 
 def test_restarts_long_ago_do_not_count(
@@ -132,7 +132,7 @@ def test_restarts_long_ago_do_not_count(
 
     for _ in range(5):
         ref.tell(ValueError("boom"))
-        ref.ask("barrier", timeout=5)
+        ref.ask("barrier", timeout=20)
         clock.advance(60.1)
 
     assert ref.is_alive()
@@ -150,7 +150,7 @@ def test_unsupervised_failure_is_escalated_once_the_actor_is_gone(
 
     assert system.ref(ADDRESS) is None
     assert log == ["start", "failure boom"]
-    assert escalations.get(timeout=5) == (ADDRESS, error)
+    assert escalations.get(timeout=20) == (ADDRESS, error)
     assert escalations.empty()
 
 
@@ -160,9 +160,9 @@ def test_error_of_an_ask_is_no_failure(
     ref = _spawn(system, log, None)
 
     with pytest.raises(ValueError, match="mine"):
-        ref.ask(ValueError("mine"), timeout=5)
+        ref.ask(ValueError("mine"), timeout=20)
 
-    assert ref.ask("still there", timeout=5) == 101
+    assert ref.ask("still there", timeout=20) == 101
     assert escalations.empty()
 
 
@@ -177,7 +177,7 @@ def test_base_exception_is_escalated_and_stops_the_whole_system(
     _wait_until_gone(ref, system)
     _wait_until_gone(bystander, system)
 
-    assert escalations.get(timeout=5) == (ADDRESS, error)
+    assert escalations.get(timeout=20) == (ADDRESS, error)
     assert escalations.empty()
     assert system.dump_actors() == []
 
@@ -189,13 +189,13 @@ def test_backoff_keeps_messages_waiting_and_doubles(
     failed = threading.Event()
     system.dead_letters.listen(lambda _: failed.set())
 
-    ref.ask("ready", timeout=5)
+    ref.ask("ready", timeout=20)
     for pause_seconds in (0.5, 1.0, 2.0):
         started = len(log)
         failed.clear()
         ref.tell(ValueError("boom"))
         answer = ref.ask("waiting", block=False)
-        assert failed.wait(5)
+        assert failed.wait(20)
         _wait_for_timer(system)
         clock.advance(pause_seconds - 0.001)
         assert not answer.is_done  # type: ignore[attr-defined] # a LaneFuture
@@ -203,7 +203,7 @@ def test_backoff_keeps_messages_waiting_and_doubles(
 
         clock.advance(0.001)
 
-        assert answer.get(timeout=5) == 101
+        assert answer.get(timeout=20) == 101
 
 
 def _wait_for_timer(system: ActorSystem) -> None:
@@ -216,8 +216,8 @@ def _wait_for_timer(system: ActorSystem) -> None:
 
     # The lane has one thread: what is spawned now starts after the turn in flight.
     system.spawn(Barrier, address="urn:maestro:barrier")
-    assert seen.wait(5)
-    system.stop("urn:maestro:barrier").get(timeout=5)
+    assert seen.wait(20)
+    system.stop("urn:maestro:barrier").get(timeout=20)
 
 
 def test_actor_in_backoff_can_be_killed(
@@ -232,7 +232,7 @@ def test_actor_in_backoff_can_be_killed(
     system.control(ADDRESS, "kill")
 
     with pytest.raises(pykka.ActorDeadError):
-        answer.get(timeout=5)
+        answer.get(timeout=20)
     clock.advance(10)
     assert system.ref(ADDRESS) is None
 
@@ -275,7 +275,7 @@ def test_constructor_that_fails_at_the_restart_counts_as_a_failure(
     behind = ref.ask("behind", block=False)
 
     with pytest.raises(pykka.ActorDeadError):
-        behind.get(timeout=5)
+        behind.get(timeout=20)
     assert len(made) == 3
     assert system.ref(ADDRESS) is None
     assert "its mailbox is closed" not in caplog.text
@@ -299,11 +299,11 @@ def test_ordered_restart_ends_the_instance_in_good_order(
     system: ActorSystem, log: list[Any]
 ) -> None:
     ref = _spawn(system, log, None)
-    ref.ask("count", timeout=5)
+    ref.ask("count", timeout=20)
 
     assert system.control(ADDRESS, "restart")
 
-    assert ref.ask("count", timeout=5) == 101
+    assert ref.ask("count", timeout=20) == 101
     assert log == ["start", "stop", "start"]
 
 
@@ -329,11 +329,11 @@ def test_kill_cancels_what_an_async_handler_awaits(
     ref = system.spawn(Patient, address=ADDRESS, supervision=Restart())
     ref.tell("wait")
     gone = system.stop(ADDRESS)
-    assert awaits.wait(5)
+    assert awaits.wait(20)
 
     assert system.control(ADDRESS, "kill")
 
-    gone.get(timeout=5)
+    gone.get(timeout=20)
     assert ended == ["cancelled", "stopped"]
     assert [letter.reason for letter in system.dead_letters.last()] == ["stopped"]
 
@@ -351,9 +351,9 @@ def test_async_failure_is_restarted_in_place(async_lane: AsyncLane, clock: Virtu
     ref = system.spawn(Fragile, address=ADDRESS, supervision=Restart())
     ref.tell("boom")
 
-    assert ref.ask("after", timeout=5) == "after"
+    assert ref.ask("after", timeout=20) == "after"
     assert system.dump_actors()[0].restarts == 1
-    system.stop_all(timeout_seconds=5)
+    system.stop_all(timeout_seconds=20)
 
 
 def test_escalation_callback_that_raises_harms_nobody(
@@ -369,7 +369,7 @@ def test_escalation_callback_that_raises_harms_nobody(
 
     # Answered after the escalation, in spite of it.
     with pytest.raises(pykka.ActorDeadError):
-        behind.get(timeout=5)
+        behind.get(timeout=20)
 
     assert "on_escalation for urn:maestro:worker" in caplog.text
 
