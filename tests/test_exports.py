@@ -89,7 +89,7 @@ def test_starting_loads_nothing_that_is_not_needed(argv: list[str], absent: set[
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
     )
 
     loaded = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}

@@ -64,7 +64,7 @@ def test_the_python_block_runs_and_finds_the_session_done(directory: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
 
     assert result.returncode == 0, result.stderr
@@ -82,7 +82,7 @@ def test_the_python_block_beside_a_daemon_follows_a_session_to_its_end(directory
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=120,
         )
 
     assert result.returncode == 0, result.stderr
@@ -113,6 +113,6 @@ def _run(command: str, directory: Path) -> str:
     # A make run from here could lay the environment of this very process anew: its recipe is
     # read, and run. That of `make test` is this test-suite.
     argv = ["make", "-C", str(ROOT), "-n", "--no-print-directory", *command.split()[1:]]
-    recipe = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+    recipe = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
     command = recipe.stdout.splitlines()[-1].removeprefix(".venv/bin/")
     return "" if "pytest" in command else printed_by(command, directory)

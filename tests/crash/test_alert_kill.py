@@ -37,7 +37,7 @@ def start(
 
 
 def finish(process: "subprocess.Popen[str]") -> int:
-    _, errors = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode
 

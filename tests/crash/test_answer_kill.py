@@ -48,14 +48,14 @@ def test_a_kill_at_its_commit_leaves_an_answer_whole_or_absent(
     budgets = cli("tokens", "report", "s1", "--json").stdout
 
     argv = [sys.executable, "-c", PROGRAM, str(SUPPORT), str(cli.state_dir), when]
-    killed = subprocess.run([*argv, json.dumps(answer)], check=False, timeout=40)
+    killed = subprocess.run([*argv, json.dumps(answer)], check=False, timeout=120)
 
     assert killed.returncode == -signal.SIGKILL
     if when == "before":
         assert cli("session", "show", "s1", "--json").stdout == before
         assert cli("tokens", "report", "s1", "--json").stdout == budgets
         answered = subprocess.run(
-            [*argv[:-1], "never", json.dumps(answer)], check=False, timeout=40
+            [*argv[:-1], "never", json.dumps(answer)], check=False, timeout=120
         )
         assert answered.returncode == 0
     resumed = json.loads(cli("session", "resume", "s1", "--json").stdout)

@@ -44,7 +44,7 @@ JOURNALLED = STEPS.index("journalled") + 1
 def child(root: Path, action: str, step: int) -> None:
     """Run `action` in a process that kills itself after its n-th step, 1-based."""
     argv = [sys.executable, "-c", PROGRAM, str(root), action, str(step)]
-    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    result = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == -signal.SIGKILL, result.stderr
 
 

@@ -71,7 +71,7 @@ class CommandLine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=120,
         )
 
     def start(self, *arguments: object) -> "subprocess.Popen[str]":

@@ -12,7 +12,7 @@ from command_line import CommandLine
 from maestro_runtime.wire.line import SOCKET_NAME
 from served import ServiceManager
 
-BOUND_SECONDS: Final = 50.0
+BOUND_SECONDS: Final = 120.0
 PROGRAM: Final = ("-m", "maestro_runtime")
 
 

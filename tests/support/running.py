@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from subprocess import Popen
 from typing import Final
 
-BOUND_SECONDS: Final = 50.0
+BOUND_SECONDS: Final = 120.0
 
 
 @contextmanager

@@ -289,7 +289,7 @@ def test_a_kill_between_files_and_fork_leaves_nothing_or_all(tmp_path: Path, whe
         run_pair(runtime, tmp_path)
 
     argv = [sys.executable, "-c", PROGRAM, str(SUPPORT), str(tmp_path), when]
-    killed = subprocess.run(argv, check=False, timeout=40)
+    killed = subprocess.run(argv, check=False, timeout=120)
 
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "f" / "note.md").exists()

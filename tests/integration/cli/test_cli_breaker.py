@@ -76,7 +76,7 @@ def test_a_breaker_opened_by_hand_holds_the_next_run_until_it_is_reset(
     waits = re.compile(r"note: waits for circuit breaker of rehearsal; asks again in \d+\.\d s$")
     assert any(waits.search(line) for line in resumed.stderr)
     resumed.send_signal(signal.SIGINT)
-    resumed.communicate(timeout=30)
+    resumed.communicate(timeout=120)
     assert resumed.returncode == 130
 
     assert waiting("breaker", "reset", "rehearsal").returncode == 0

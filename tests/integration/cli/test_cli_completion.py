@@ -34,7 +34,7 @@ def offered(cli: CommandLine, *words: str) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
     assert result.stderr == ""
     return [line.partition(",")[2] for line in result.stdout.splitlines() if line]
@@ -97,7 +97,7 @@ def test_the_script_is_one_that_bash_takes(past: CommandLine) -> None:
     script = past("completion", "bash").stdout
 
     checked = subprocess.run(
-        ["/bin/bash", "-n"], input=script, capture_output=True, text=True, check=False, timeout=50
+        ["/bin/bash", "-n"], input=script, capture_output=True, text=True, check=False, timeout=120
     )
 
     assert (checked.returncode, checked.stderr) == (0, "")

@@ -110,7 +110,7 @@ def test_a_result_that_cannot_be_written_exits_with_74(past: CommandLine) -> Non
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=50,
+            timeout=120,
         )
 
     assert result.returncode == ExitCode.STORAGE_FAILED

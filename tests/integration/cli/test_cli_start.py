@@ -67,7 +67,7 @@ def test_a_command_that_only_reads_loads_neither_actors_nor_engines(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
 
     loaded = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}

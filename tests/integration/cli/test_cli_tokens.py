@@ -385,7 +385,7 @@ def test_a_call_that_is_parked_until_the_next_window_goes_on_after_a_top_up(
             if "task_waiting" in line:
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 143
+        assert process.wait(timeout=120) == 143
 
     topped_up = cli("tokens", "top-up", "all", "5000", "--reason", "x", "--json")
     resumed = cli("session", "resume", "s1")

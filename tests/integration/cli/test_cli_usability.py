@@ -216,7 +216,7 @@ def test_streams_that_are_closed_from_the_start_do_no_harm(cli: CommandLine, clo
         cwd=cli.directory,
         env=cli.environment,
         check=False,
-        timeout=50,
+        timeout=120,
     )
 
     assert result.returncode == 0

@@ -232,7 +232,7 @@ def test_a_shared_runtime_owns_its_directory_until_it_is_closed(state_dir: Path)
     assert shared_runtime(link) is runtime
     program = "from maestro_runtime import open_runtime as o; o('state')"
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
     assert StateOwned.__name__ in result.stderr
     close_shared_runtimes()
@@ -258,7 +258,7 @@ def test_a_program_that_ends_in_the_middle_closes_its_runtime_in_order(state_dir
     )
 
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=40
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
 
     assert result.returncode == 0, result.stderr

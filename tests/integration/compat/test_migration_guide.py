@@ -209,7 +209,7 @@ def test_the_thresholds_go_into_a_constructor_a_context_and_the_environment(
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=120,
     ).stdout
     environment = dict(line.split("=", 1) for line in exported.split("\0") if line)
     wanted = contract("api", "backend_developer", "src/*.py")
@@ -263,7 +263,7 @@ def shell(command: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result

@@ -177,7 +177,7 @@ def test_a_function_of_the_program_itself_can_be_work_in_each_run_of_it(tmp_path
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
+            timeout=120,
         ).stdout
         for _ in range(2)
     ]

@@ -102,7 +102,7 @@ def test_the_exposure_is_that_of_the_document(tmp_path: Path, profile: str) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
 
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", result.stdout)

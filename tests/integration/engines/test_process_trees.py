@@ -259,7 +259,7 @@ def test_the_end_of_a_call_leaves_one_of_the_same_id_in_another_state_alone(
     persona = msgspec.structs.replace(order.persona, command=command)
     assert elsewhere.serve(msgspec.structs.replace(order, persona=persona)).failure is None
 
-    assert Path(f"/proc/{here.processes.get(timeout=20).pid}").exists()
+    assert Path(f"/proc/{here.processes.get(timeout=120).pid}").exists()
     here.host.cancel(order.call_id)
     assert here.answer().failure == "interrupted"
 
@@ -271,7 +271,7 @@ def test_a_survivor_on_record_that_works_for_another_state_is_left_alone(
     order = commands.order("sh", "-c", script)
     commands.submit(order)
     assert lifeline.read() == b"ready\n"
-    leader = commands.processes.get(timeout=20)
+    leader = commands.processes.get(timeout=120)
 
     assert kill_survivors("a copy of the state", [leader]) == ()
 
@@ -299,7 +299,7 @@ def test_a_process_that_only_has_the_pid_of_a_survivor_is_left_alone() -> None:
         assert kill_survivors("no such state", [reused, rebooted]) == ()
         assert stranger.poll() is None
         assert kill_survivors("no such state", [identity]) == (stranger.pid,)
-        assert stranger.wait(timeout=20) == -signal.SIGKILL
+        assert stranger.wait(timeout=120) == -signal.SIGKILL
 
 
 def test_a_guard_that_was_killed_is_replaced_and_told_everything(
@@ -348,7 +348,7 @@ def test_the_guard_lets_go_of_trees_that_are_gone() -> None:
             [sys.executable, "-I", "-S", guard.__file__, "MAESTRO_GUARD_ID=none"],
             input=lines.encode(),
             check=True,
-            timeout=20,
+            timeout=120,
         )
 
         assert stranger.poll() is None

@@ -53,7 +53,7 @@ class Tour:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         ).stdout
 
 

@@ -30,7 +30,7 @@ def run(argv: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

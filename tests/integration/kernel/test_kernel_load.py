@@ -76,7 +76,7 @@ def test_no_wakeup_is_lost_when_messages_meet_an_actor_going_idle(
 
     def ask_often() -> None:
         for number in range(1500):
-            refs[number % 2].ask(number, timeout=20)
+            refs[number % 2].ask(number, timeout=120)
         answered.append(1500)
 
     askers = [threading.Thread(target=ask_often) for _ in range(4)]
@@ -86,7 +86,7 @@ def test_no_wakeup_is_lost_when_messages_meet_an_actor_going_idle(
         asker.join(50)
 
     assert answered == [1500] * 4
-    counts: list[Any] = [ref.ask(0, timeout=20) for ref in refs]
+    counts: list[Any] = [ref.ask(0, timeout=120) for ref in refs]
     assert sum(counts) == 4 * 1500 + 2
     lane_.close()
 
@@ -124,7 +124,7 @@ def test_suspend_and_resume_from_other_threads_lose_and_reorder_nothing(
     sent.set()
     thread.join(20)
 
-    assert ref.ask("?", timeout=20) == [*range(10_000)]
+    assert ref.ask("?", timeout=120) == [*range(10_000)]
     assert system.dead_letters.count == 0
     system.stop_all(timeout_seconds=20)
     lane_.close()
@@ -153,7 +153,7 @@ def test_senders_racing_with_a_stop_are_all_answered() -> None:
         for asker in askers:
             asker.start()
         barrier.wait(20)
-        ref.stop(timeout=20)
+        ref.stop(timeout=120)
         for asker in askers:
             asker.join(50)
 
@@ -161,7 +161,7 @@ def test_senders_racing_with_a_stop_are_all_answered() -> None:
         for answer in answers:
             # The stop is answered before those behind it: the lane may still be at them.
             with suppress(pykka.ActorDeadError):
-                answer.get(timeout=20)
+                answer.get(timeout=120)
     lane_.close()
 
 
@@ -201,7 +201,7 @@ def test_tells_racing_with_a_stop_are_handled_refused_or_dead_letters(
         for teller in tellers:
             teller.start()
         barrier.wait(20)
-        system.stop(f"urn:maestro:{round_}").get(timeout=20)
+        system.stop(f"urn:maestro:{round_}").get(timeout=120)
         for teller in tellers:
             teller.join(20)
 
@@ -268,7 +268,7 @@ def test_order_of_each_sender_is_kept_under_load(kind: type[ThreadLane | AsyncLa
         thread.start()
     for thread in senders:
         thread.join(20)
-    ref.ask(None, timeout=20)
+    ref.ask(None, timeout=120)
 
     assert got == [[*range(3000)]] * 3
     lane_.close()
@@ -307,7 +307,7 @@ def test_hundred_thousand_idle_actors_fit_into_memory() -> None:
         [sys.executable, "-P", "-c", IDLE_ACTORS],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=120,
         check=True,
     )
 
@@ -318,7 +318,7 @@ def test_import_starts_no_thread() -> None:
     code = "import threading, maestro_actors.kernel; print(threading.active_count())"
 
     run = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=200, check=True
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
 
     assert run.stdout == "1\n"

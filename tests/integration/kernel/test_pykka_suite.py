@@ -37,13 +37,13 @@ def test_pykkas_own_suite_passes_on_our_actors(suite: Path, lane: str, name: str
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "pykka_suite_plugin"),
-            *("-p", "no:cacheprovider", "--timeout=20", "tests"),
+            *("-p", "no:cacheprovider", "--timeout=120", "tests"),
         ],
         cwd=suite,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
 

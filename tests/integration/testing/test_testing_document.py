@@ -13,7 +13,7 @@ FILES = {body.split("\n", 1)[0][2:]: body for _, body in BLOCKS if body.startswi
 def run(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", *argv]
     return subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, check=False, timeout=50
+        command, cwd=directory, capture_output=True, text=True, check=False, timeout=120
     )
 
 

@@ -83,7 +83,7 @@ def test_a_script_runs_in_a_shell_and_prints_the_title_only() -> None:
         input=content.encode(),
         capture_output=True,
         check=True,
-        timeout=20,
+        timeout=120,
     )
 
     assert result.stdout == b"$(id) 'q' `x`\n"

@@ -33,7 +33,7 @@ def logged(
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("{")] if as_json else []
     return done.returncode, [json.loads(line) for line in lines], done.stderr
