@@ -109,8 +109,8 @@ class Mailbox:
         self._halted = False
         """Suspended, or an urgent order waits: what `take` has to look at first."""
         self._resting = False
-        """Neither waits for a turn nor has one, or is closed: whoever queues something has to
-        call `_wake`. False before the start, so that nobody else submits it."""
+        """Neither waits for a turn nor has one, or is closed and forgotten: who queues something
+        has to call `_wake`. False before the start, so that nobody else submits it."""
         self._closed = False
         self._left = 0
         self._until = 0.0
@@ -241,7 +241,7 @@ class Mailbox:
             self._wake()
 
     def close(self) -> None:
-        """Take nothing any more, let go of the actor, then answer what is left.
+        """Take nothing any more, free the address, let go of the actor, then answer what is left.
 
         The message in flight is answered, too, if its handler did not: above all the stop itself,
         so that whoever waited for it finds the actor gone.
@@ -249,12 +249,14 @@ class Mailbox:
         with self._lock:
             if self._closed:
                 return
-            self._closed = self._resting = True
-            left = [*(self._urgent or ()), *reversed(self._batch or ()), *self._late()]
+            self._closed = True
+            # Until the address is free: who asks for the end meanwhile waits for that, too.
+            self._resting = False
+            left = [*(self._urgent or ()), *reversed(self._batch or ())]
             self._urgent = self._batch = None
         if self.current is not None and self._owes_answer(self.current):
             left.insert(0, self.current)
-        actor, self.actor, self.current = self.actor, None, None
+        actor, self.current = self.actor, None
         # What a handler has bound may lead back to the actor, which leads here: without the circle
         # it is gone at once, and not when the garbage collector comes by.
         self.context = contextvars.Context()
@@ -263,6 +265,11 @@ class Mailbox:
             ActorRegistry.unregister(actor.actor_ref)
             actor.actor_stopped.set()
         self.keeper.closed(self.address)
+        # Only now: who finds nobody at an address may take it.
+        self.actor = None
+        with self._lock:
+            self._resting = True
+            left += self._late()
         for letter in left:
             self._bury(letter)
 
@@ -274,7 +281,7 @@ class Mailbox:
     def _wake(self, letter: Letter | None = None) -> None:
         """Submit a mailbox that rests but has work; if it is closed, answer `letter` instead."""
         with self._lock:
-            late = self._late() if self._closed else None
+            late = self._late() if self._closed and self._resting else None
             wakes = self._resting and not self._closed and self._has_work()
             if wakes:
                 self._resting = False

@@ -126,6 +126,38 @@ def test_an_answer_that_cannot_be_is_refused(tmp_path: Path, order: SessionOrder
             runtime.answer("s9", "note", Answer(decision="retry"))
 
 
+def test_a_session_goes_on_though_its_coordinator_is_still_on_its_way_out(
+    tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, may_leave, asked = threading.Event(), threading.Event(), threading.Event()
+    with open_runtime(tmp_path / "state") as runtime, ThreadPoolExecutor(1) as pool:
+        remove, stop = runtime.system._directory.remove, runtime.system.stop
+
+        def remove_late(address: str) -> list[tuple[str, object]]:
+            if address == coordinator_address("s1"):
+                leaving.set()
+                assert may_leave.wait(BOUND_SECONDS)
+            return remove(address)
+
+        def note_and_stop(address: str) -> LaneFuture[None]:
+            gone = stop(address)
+            if leaving.is_set():
+                asked.set()
+            return gone
+
+        monkeypatch.setattr(runtime.system._directory, "remove", remove_late)
+        monkeypatch.setattr(runtime.system, "stop", note_and_stop)
+        assert runtime.run(order).result(BOUND_SECONDS).state == "help_needed"
+        assert leaving.wait(BOUND_SECONDS)
+
+        resumed = pool.submit(runtime.resume, "s1")
+        was_asked = asked.wait(5)
+        may_leave.set()
+
+        assert resumed.result(BOUND_SECONDS).result(BOUND_SECONDS).state == "help_needed"
+        assert was_asked
+
+
 def test_an_end_that_is_told_late_is_not_that_of_the_next_start(
     tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,32 @@ def test_constructor_arguments_pass_through(system: ActorSystem) -> None:
     assert (ref.proxy().expected.get(), other.proxy().expected.get()) == (2, 3)
 
 
+def test_a_stop_of_an_actor_on_its_way_out_is_answered_once_its_address_is_free(
+    system: ActorSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, may_leave = threading.Event(), threading.Event()
+    remove = system._directory.remove
+
+    def remove_late(address: str) -> list[tuple[str, object]]:
+        leaving.set()
+        assert may_leave.wait(5)
+        return remove(address)
+
+    monkeypatch.setattr(system._directory, "remove", remove_late)
+    system.spawn(Inbox, address=A)
+    first = system.stop(A)
+    assert leaving.wait(5)
+
+    second = system.stop(A)
+
+    answered_early = second.is_done
+    may_leave.set()
+    for stop in (first, second):
+        stop.get(timeout=5)
+    assert not answered_early
+    system.spawn(Inbox, address=A)
+
+
 def test_address_in_use_is_refused_and_free_again_after_the_stop(system: ActorSystem) -> None:
     first = system.spawn(Inbox, address=A)
 
