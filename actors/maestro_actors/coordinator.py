@@ -7,7 +7,7 @@ ended. A task that waits holds no slot.
 
 import logging
 from collections.abc import Collection
-from typing import ClassVar, Final, assert_never
+from typing import Any, ClassVar, Final, assert_never
 
 import msgspec
 
@@ -15,10 +15,12 @@ from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.blockers import Entry
 from maestro_actors.course import Course
 from maestro_actors.identity import coordinator_address
+from maestro_actors.kernel import Restart
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
     CheckpointTaken,
     CoordinatorMessage,
+    Flushed,
     GetSession,
     HaltSession,
     HelpAnswered,
@@ -31,6 +33,7 @@ from maestro_actors.messages import (
     SessionRecorded,
     SessionStatus,
     SlotFreed,
+    SuccessionRecorded,
     TakeCheckpoint,
     TaskFinished,
     TaskReady,
@@ -48,6 +51,7 @@ from maestro_actors.proxy import encoded
 from maestro_actors.rework import plan_rerun, rerun
 from maestro_actors.session_end import session_end
 from maestro_actors.session_orders import SessionOrders
+from maestro_actors.succession import Succession, Tenure
 from maestro_actors.team import Team
 from maestro_actors.whereabouts import stand
 from maestro_actors.wish import (
@@ -57,11 +61,17 @@ from maestro_actors.wish import (
     stuck_alarm,
     stuck_because,
 )
+from maestro_storage.errors import STORE_LOST, RecordDamaged, SessionQuarantined
 from maestro_storage.records import TASK_PASSED, TaskState
 from maestro_storage.transition import Transition
 
 RECOVERIES_MAX: Final = 50
 """Interrupted tasks that are settled at the same time after a start."""
+
+SUPERVISION: Final = Restart(
+    max_restarts=10, unless=(*STORE_LOST, RecordDamaged, SessionQuarantined), escalates=True
+)
+"""Of a coordinator. So many only if tasks end in between, or if it fails before it can count."""
 
 _WISH_DUE: Final = encoded(WishDue())
 
@@ -74,9 +84,17 @@ class Coordinator(MessageActor):
     INBOX: ClassVar = msgspec.msgpack.Decoder(CoordinatorMessage)
 
     def __init__(
-        self, ports: Ports, session_id: str, team: Team, claimed: Collection[str] | None = None
+        self,
+        ports: Ports,
+        session_id: str,
+        team: Team,
+        claimed: Collection[str] | None = None,
+        tenure: Tenure | None = None,
     ) -> None:
-        """Take over a session; somebody waits for the phases in `claimed` already (None: all)."""
+        """Take over a session; somebody waits for the phases in `claimed` already (None: all).
+
+        `tenure` is the same for all instances, if there is to be another when one fails.
+        """
         super().__init__()
         self._claimed = None if claimed is None else set(claimed)
         self._ports = ports
@@ -84,12 +102,32 @@ class Coordinator(MessageActor):
         self._address = coordinator_address(session_id)
         self._team = team
         self._channel = ports.channel
-        self._halted = False
+        self._tenure = tenure or Tenure()
+        self._succession: Succession | None = None
+        """Until what an instance before this one has left is at rest."""
         self._alarmed = False
 
     def on_start(self) -> None:
         """Read the session, take up what was interrupted, and start what is ready."""
         stand(lambda: {"session_id": self._session_id})
+        try:
+            if self.restarts:
+                self._succession = Succession(
+                    self._ports, self._session_id, self._team, self._tenure
+                )
+                self._succession.begin()
+            else:
+                self._begin_with_records()
+        except Exception as error:
+            self._tenure.failed(error)
+            raise
+
+    def on_failure(self, *exc_info: Any) -> None:
+        """Tell the instance after this one what this one has failed at."""
+        self._tenure.failed(exc_info[1])
+
+    def _begin_with_records(self) -> None:
+        self._succession = None
         self._take_up()
         self._advance()
 
@@ -110,6 +148,8 @@ class Coordinator(MessageActor):
         self, message: CoordinatorMessage
     ) -> SessionStatus | OrderTaken | CheckpointTaken | None:
         """Dispatch one message; orders and `GetSession` are answered."""
+        if self._succession is not None:
+            return self._succeed(self._succession, message)
         course = self._course
         match message:
             case TaskFinished():
@@ -145,14 +185,15 @@ class Coordinator(MessageActor):
                 course.recording.discard(message.phase)
                 course.graph.finish_phase(message.phase)
             case SessionRecorded():
-                AccountantProxy(self._channel).forget_session(self._session_id)
-                self._ports.system.timers.cancel(self._address)
-                self._ports.system.stop(self._address)
+                self._leave()
                 return None
             case HaltSession():
-                self._halted = True
+                self._tenure.halted = True
             case GetSession():
                 return self._status()
+            case SuccessionRecorded() | Flushed():
+                # What had to come first is over.
+                return None
             case _:
                 assert_never(message)
         self._advance()
@@ -162,8 +203,26 @@ class Coordinator(MessageActor):
         """Give a slot on; what became of its task is not known yet, and does not matter for it."""
         course = self._course
         course.vacate(task_id)
-        if not (self._halted or course.stopping or course.ended):
+        if not (self._tenure.halted or course.stopping or course.ended):
             self._begin()
+
+    def _succeed(
+        self, succession: Succession, message: CoordinatorMessage
+    ) -> SessionStatus | OrderTaken | CheckpointTaken | None:
+        """Let nothing begin before all is at rest; then begin with the records."""
+        if isinstance(message, SuccessionRecorded):
+            self._begin_with_records()
+        elif isinstance(message, SessionRecorded):
+            self._leave()
+        else:
+            return succession.handle(message)
+        return None
+
+    def _leave(self) -> None:
+        """Go: nothing more runs in the session."""
+        AccountantProxy(self._channel).forget_session(self._session_id)
+        self._ports.system.timers.cancel(self._address)
+        self._ports.system.stop(self._address)
 
     def _task_finished(self, task_id: str, state: TaskState) -> None:
         course = self._course
@@ -230,7 +289,7 @@ class Coordinator(MessageActor):
 
     def _run_phases(self, phases: tuple[str, ...]) -> OrderTaken:
         """Let phases run, too; what can begin of them does at once."""
-        if self._halted:
+        if self._tenure.halted:
             return OrderTaken(taken=False)
         answer = self._orders.run_phases(phases)
         if answer.taken:
@@ -266,7 +325,7 @@ class Coordinator(MessageActor):
                 course.queue(task_id)
         for phase in step.phases:
             self._record_phase(phase)
-        if self._halted:
+        if self._tenure.halted:
             if not course.in_flight and not course.recording:
                 course.ended = True
                 self._ports.system.stop(self._address)

@@ -73,14 +73,10 @@ class Personas:
 
     def dismiss(self) -> None:
         """Send all away; each that is gone is told to the coordinator."""
-        accountant = AccountantProxy(self._channel)
         for task_id, entry in self._entries.items():
             # An undertaker has a task to end first, and goes by itself.
             if entry.alive and not entry.failed:
-                address = persona_address(self._session_id, task_id)
-                accountant.return_room(address)
-                self._ports.system.timers.cancel(address)
-                self._ports.system.stop(address)
+                send_away(self._ports, persona_address(self._session_id, task_id))
 
     def _spawn(self, task_id: str, kind: type[Persona]) -> None:
         entry = self._entries[task_id]
@@ -99,3 +95,10 @@ class Personas:
         )
         stopped = TaskStopped(task_id=task_id)
         self._ports.system.watch(address, coordinator_address(self._session_id), stopped)
+
+
+def send_away(ports: Ports, address: str) -> None:
+    """Have the persona at an address go; what it waits for is left to others."""
+    AccountantProxy(ports.channel).return_room(address)
+    ports.system.timers.cancel(address)
+    ports.system.stop(address)

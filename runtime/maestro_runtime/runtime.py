@@ -13,7 +13,11 @@ from typing import Any, Final, Self, TypeVar
 
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
 from maestro_actors.help_desk import HelpDesk
-from maestro_actors.identity import ACCOUNTANT_ADDRESS, HELP_DESK_ADDRESS
+from maestro_actors.identity import (
+    ACCOUNTANT_ADDRESS,
+    HELP_DESK_ADDRESS,
+    coordinator_address,
+)
 from maestro_actors.kernel import (
     ActorSystem,
     AsyncLane,
@@ -64,12 +68,14 @@ from maestro_runtime.verbs import (
 from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 from maestro_storage import Store, StorePorts
-from maestro_storage.errors import StorageError
+from maestro_storage.errors import STORE_LOST, StorageError
 from maestro_storage.records import SESSION_FINAL, EventRecord
 
 PartT = TypeVar("PartT")
 
 _ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
+
+_TURNS: Final = frozenset(("session_rerun", "coordinator_failed"))
 
 _log: Final = logging.getLogger(__name__)
 
@@ -207,7 +213,7 @@ class Runtime(Proxies):
 
     def _staff(self, ports: Ports, tickets: TicketDesk) -> None:
         """Start the actors that are there from the beginning; the accountant is."""
-        spawn = partial(self.system.spawn, supervision=Restart())
+        spawn = partial(self.system.spawn, supervision=Restart(escalates=True))
         spawn(HelpDesk, ports, tickets, address=HELP_DESK_ADDRESS)
         spawn(Supervisor, self, address=SUPERVISOR_ADDRESS, lane=self._orders)
         spawn(Doorkeeper, self, self._running, address=DOORKEEPER_ADDRESS, lane=self._orders)
@@ -279,7 +285,7 @@ class Runtime(Proxies):
         self._planner.watch.note(events)
         self.news.note(events)
         for event in events:
-            if event.kind == "session_rerun":
+            if event.kind in _TURNS:
                 self._running.turned(event.session_id)
             elif event.kind in _ENDS:
                 now_ms = self.system.clock.now_ms()
@@ -290,9 +296,15 @@ class Runtime(Proxies):
             # Its tickets are in the outbox, and the next start has another: no verdict hangs on it.
             _log.error("the help desk has stopped: %s: %s", type(error).__name__, error)
             return
-        # An actor that cannot write any more may hear of it before the runtime does.
         stored = isinstance(error, StorageError)
-        self._fail(error if stored else ActorFailed(address, f"{type(error).__name__}: {error}"))
+        told = error if stored else ActorFailed(address, f"{type(error).__name__}: {error}")
+        session_id = address.removeprefix(coordinator_address(""))
+        # An actor that cannot write any more may hear of it before the runtime does.
+        lost = isinstance(error, STORE_LOST) or not isinstance(error, Exception)
+        if session_id == address or lost:
+            self._fail(told)
+        else:
+            self._running.forsake(session_id, told)
 
     def _fail(self, error: BaseException) -> None:
         self._running.fail(error)

@@ -3,6 +3,8 @@
 Every error carries its fields as `args`, so it survives pickling between processes.
 """
 
+from typing import Final
+
 
 class StorageError(Exception):
     """Root of all errors of this package."""
@@ -249,3 +251,7 @@ class NotFound(StorageError):
 
     def __str__(self) -> str:
         return f"no such {self.kind}: {self.name!r}"
+
+
+STORE_LOST: Final = (StoreFailed, StoreFull, StoreClosed, OwnerFenced)
+"""What concerns all that is stored, and nothing but another start can mend."""

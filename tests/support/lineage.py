@@ -85,8 +85,8 @@ class Lineage:
                 self.cancelled = not self.paused
             case "session_resumed" | "plan_changed":
                 self.paused = False
-            case "session_stuck":
-                raise AssertionError(f"nobody knows what {event.data} waits for")
+            case "session_stuck" | "coordinator_failed":
+                raise AssertionError(f"{event.kind}: {event.data}")
 
     @property
     def done(self) -> set[str]:

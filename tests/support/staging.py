@@ -35,6 +35,7 @@ from maestro_actors.ports import Ports
 from maestro_actors.posting import Posting
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.session import opening_transition
+from maestro_actors.succession import Tenure
 from maestro_actors.team import (
     BreakerPolicy,
     Contract,
@@ -227,6 +228,8 @@ class Stage:
     changed: threading.Condition
     tickets: ScriptedTickets
     escalations: list[BaseException] = field(default_factory=list)
+    supervision: Restart | None = None
+    """Of coordinators: without any, what one fails at is an escalation."""
 
     def create(self, wanted: Team) -> None:
         """Make a session durable, all its tasks queued."""
@@ -270,7 +273,16 @@ class Stage:
         """Give the session a coordinator, once the last one is gone."""
         address = coordinator_address(SESSION)
         self.system.stop(address).get(timeout=BOUND_SECONDS)
-        self.system.spawn(kind, self.ports, SESSION, wanted, address=address)
+        self.system.spawn(
+            kind,
+            self.ports,
+            SESSION,
+            wanted,
+            None,
+            Tenure(),
+            address=address,
+            supervision=self.supervision,
+        )
 
     def open_help_desk(self) -> None:
         """Start the help desk, as every start of the runtime does."""

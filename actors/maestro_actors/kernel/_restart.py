@@ -13,6 +13,7 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
     Address, ref, mailbox and constructor arguments stay; state is gone, and `on_start` of the
     fresh instance has to load it. The message that failed becomes a dead letter, the messages
     behind it are handled by the fresh instance. A failure beyond `max_restarts` stops the actor.
+    Those who watch it are told in any case.
     """
 
     max_restarts: int = 3
@@ -21,6 +22,10 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
     backoff_seconds: float = 0.0
     """Pause before the first restart, doubled for each further one, 30 s at most. Messages wait
     meanwhile."""
+    unless: tuple[type[Exception], ...] = ()
+    """What a fresh instance would not mend: it stops the actor at once, and is escalated."""
+    escalates: bool = False
+    """Whether a failure beyond `max_restarts` is escalated, too."""
 
     def __post_init__(self) -> None:
         if self.max_restarts < 0:

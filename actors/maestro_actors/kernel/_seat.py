@@ -42,12 +42,16 @@ class Seat:
 
     def failed(self, error: BaseException) -> float | None:
         """See `Keeper.failed`."""
-        if self._supervision is None:
+        supervision = self._supervision
+        if supervision is None or isinstance(error, supervision.unless):
             self._error = error
             return None
         if self._stamps is None:
             self._stamps = []
-        return self._supervision.pause_seconds(self._stamps, self._system.clock.monotonic())
+        pause_seconds = supervision.pause_seconds(self._stamps, self._system.clock.monotonic())
+        if pause_seconds is None and supervision.escalates:
+            self._error = error
+        return pause_seconds
 
     def renew(self, actor: LaneActor, pause_seconds: float) -> None:
         """See `Keeper.renew`: the constructor runs now, `on_start` after the pause."""

@@ -52,9 +52,10 @@ class ActorSystem:
         Args:
             lane: Where actors run whose class names no lane.
             clock: Drives the timers and the intensity of restarts.
-            on_escalation: Called with address and error after an actor without supervision has
-                failed and is gone, or after any has raised a `BaseException`. On the actor's lane;
-                it must not block. None: the failure is only logged.
+            on_escalation: Called with address and error after an actor without supervision, or
+                one whose supervision says so, has failed and is gone, or after any has raised a
+                `BaseException`. On the actor's lane; it must not block. None: the failure is only
+                logged.
         """
         self.clock = clock
         self.dead_letters = DeadLetters()

@@ -3,6 +3,7 @@
 import msgspec
 
 from maestro_actors.messages._message import Message, Request
+from maestro_actors.messages._persona import Flushed
 from maestro_actors.receipt import Receipt
 from maestro_actors.rework import Rerun
 from maestro_actors.wish import Asked
@@ -123,6 +124,10 @@ class SessionRecorded(Message, frozen=True, kw_only=True):
     """The session's final state is durable."""
 
 
+class SuccessionRecorded(Message, frozen=True, kw_only=True):
+    """What a coordinator that has failed had sent is durable, and so is that it has failed."""
+
+
 class HaltSession(Message, frozen=True, kw_only=True):
     """Start nothing more; what is in flight may end. Answered by `SessionStatus`."""
 
@@ -159,6 +164,8 @@ CoordinatorMessage = (
     | RerunRecorded
     | PhaseRecorded
     | SessionRecorded
+    | SuccessionRecorded
+    | Flushed
     | HaltSession
     | GetSession
     | RunPhases

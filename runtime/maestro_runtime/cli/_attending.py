@@ -133,8 +133,10 @@ class Attendance:
             records = owner.records
             record = records.require_session(self._session_id)
             waits = record.removal or self._is_sending(records)
-            over = record.state not in ("queued", "running") and not intention(record)
-            if over and (for_seconds >= TICKET_SECONDS or not waits):
+            # One that is set aside is to run again from a phase only once it is resumed.
+            aside = record.state == "paused" and record.wish == "run"
+            stays = record.state not in ("queued", "running") and not intention(record)
+            if (aside or stays) and (for_seconds >= TICKET_SECONDS or not waits):
                 return session_report(records, self._session_id)
         return None
 

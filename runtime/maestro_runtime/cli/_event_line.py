@@ -91,6 +91,15 @@ def _engine_changed(event: EventRecord | EventLine) -> str:
     return f"engine {data['engine']} of {data['persona_id']} is not what it was before"
 
 
+def _stuck(event: EventRecord | EventLine) -> str:
+    return str(event.data["reason"])
+
+
+def _coordinator_failed(event: EventRecord | EventLine) -> str:
+    data = event.data
+    return f"its coordinator has failed, time {data['failures']} without progress: {data['error']}"
+
+
 def _attempt_started(event: EventRecord | EventLine) -> str:
     return f"{_place(event.data)} started by {event.data['persona_id']}"
 
@@ -193,6 +202,8 @@ _TEXTS: Final[dict[str, Callable[[EventRecord | EventLine], str]]] = {
     "checkpoints_pruned": _pruned,
     "team_changed": _team_changed,
     "engine_changed": _engine_changed,
+    "session_stuck": _stuck,
+    "coordinator_failed": _coordinator_failed,
     "attempt_started": _attempt_started,
     "attempt_succeeded": _attempt_succeeded,
     "attempt_failed": _attempt_failed,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from maestro_runtime.wire.orders import ResumeSession
     from maestro_storage import Records
 
+_ALARMS: Final = frozenset(("session_stuck", "coordinator_failed"))
+
 SENTENCE_CHARACTERS: Final = 200
 """Longest sentence of evidence in a table."""
 
@@ -50,6 +52,7 @@ def command() -> None:
 @json_option
 def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Show the tasks of a session and what each waits for."""
+    from maestro_runtime.cli._event_line import event_text
     from maestro_runtime.cli._report import print_report
     from maestro_runtime.report import session_report
     from maestro_storage import StateView
@@ -57,7 +60,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     with open_records(state_dir) as store:
         report = session_report(store, find_session(store, session_id))
         history = store.events.scan(report.session_id)
-        alarms = [event for event in history if event.kind == "session_stuck"]
+        alarms = [event for event in history if event.kind in _ALARMS]
         unowned = isinstance(store, StateView)
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
@@ -67,7 +70,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         wish = "" if report.wish == "run" else f", and it is to {report.wish}"
         say(f"no process runs it{wish}; {to_go_on(report.session_id)}")
     for alarm in alarms:
-        say(f"{instant(alarm.at_ms)} {alarm.data['reason']}")
+        say(f"{instant(alarm.at_ms)[:11]}{event_text(alarm)}")
     _print_attempts(report)
     _print_reasons(report)
     if report.labels:

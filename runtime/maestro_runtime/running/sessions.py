@@ -9,13 +9,14 @@ from typing import Final, Protocol, TypeVar
 import pykka
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator
+from maestro_actors.coordinator import SUPERVISION, Coordinator
 from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.identity import breaker_address, coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.session_queue import admitted, queued
+from maestro_actors.succession import Tenure
 from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.running.news import EndNews
@@ -131,8 +132,8 @@ class RunningSessions:
 
         What it brings has been handed to the journal on return.
 
-        While a session is about to end, or to begin anew, it takes none: that is waited for. Nobody
-        runs one that is queued.
+        While a session is about to end, to begin anew, or to have another coordinator, it takes
+        none: that is waited for. Nobody runs one that is queued.
 
         Raises:
             Exception: What the coordinator raises.
@@ -153,13 +154,13 @@ class RunningSessions:
         return None
 
     def turned(self, session_id: str) -> None:
-        """Say that a session has begun anew; durable."""
+        """Say that a session has begun anew, or has another coordinator; durable."""
         turn = self._turns.pop(session_id, None)
         if turn is not None:
             turn.set(None)
 
     def _turn(self, session_id: str) -> Ended:
-        """Return what is resolved when a session begins anew or ends, or fails with it."""
+        """Return what is resolved when `turned` is said of a session, or it ends."""
         turn = self._turns.get(session_id)
         if turn is None:
             turn = self._turns[session_id] = LaneFuture()
@@ -218,8 +219,7 @@ class RunningSessions:
             if session.state == "queued" and session.wish == "run":
                 self._commit(ports, admitted(session, now_ms, ports.epoch))
             self._guard(ports, team)
-            address = coordinator_address(session_id)
-            self._system.spawn(Coordinator, ports, session_id, team, claimed, address=address)
+            self._appoint(ports, session_id, team, claimed)
         except BaseException:
             # Nobody runs it, so others may.
             self.queue.end(session_id)
@@ -236,6 +236,21 @@ class RunningSessions:
             else:
                 BreakerProxy(self._channel, name).govern(policy)
 
+    def _appoint(
+        self, ports: Ports, session_id: str, team: Team, claimed: Collection[str] | None
+    ) -> None:
+        """Give a session a coordinator, which is followed by another if it fails."""
+        self._system.spawn(
+            Coordinator,
+            ports,
+            session_id,
+            team,
+            claimed,
+            Tenure(),
+            address=coordinator_address(session_id),
+            supervision=SUPERVISION,
+        )
+
     def end(self, session_id: str) -> None:
         """Say that nothing more can run in a session; durable."""
         self.queue.end(session_id)
@@ -246,10 +261,16 @@ class RunningSessions:
         self.news.note(session_id)
 
     def lose(self, session_id: str, error: BaseException) -> None:
-        """Say that a session that was queued cannot begin; it stays as it is on record."""
+        """Say that a session cannot begin, or not go on; it stays as it is on record."""
         self._settle(self._ended[session_id], error)
         self._remember(session_id)
         self.leave(session_id, str(error) or type(error).__name__)
+
+    def forsake(self, session_id: str, error: BaseException) -> None:
+        """Say that a session has lost its coordinator for good; it stays as it is on record."""
+        if self.is_under_way(session_id):
+            self.queue.end(session_id)
+            self.lose(session_id, error)
 
     def leave(self, session_id: str, reason: str) -> None:
         """Say that nobody goes on with a session that has work left, until it is resumed."""

@@ -70,6 +70,10 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """It goes before sessions with less, -100 to 100."""
     queued_ms: int | None = None
     """Since when it waits for others to end, while its state is "queued"."""
+    failures: int = 0
+    """How often its coordinator has failed by a bug since a task has last ended."""
+    failures_at: int = 0
+    """How many tasks had ended by the last of these failures."""
 
     @property
     def key(self) -> bytes:

@@ -125,6 +125,35 @@ def test_failure_beyond_the_intensity_stops_the_actor_and_tells_its_watcher(
         ref.ask("late", timeout=20)
 
 
+def test_failure_beyond_the_intensity_is_escalated_if_supervision_says_so(
+    system: ActorSystem, log: list[Any], escalations: Escalations
+) -> None:
+    ref = _spawn(system, log, Restart(max_restarts=1, escalates=True))
+    last = ValueError("last")
+
+    ref.tell(ValueError("first"))
+    ref.tell(last)
+
+    _wait_until_gone(ref, system)
+    assert escalations.get(timeout=5) == (ADDRESS, last)
+    assert escalations.empty()
+
+
+def test_what_a_restart_would_not_mend_stops_at_once_and_is_escalated(
+    system: ActorSystem, log: list[Any], escalations: Escalations
+) -> None:
+    ref = _spawn(system, log, Restart(unless=(LookupError,)))
+    error = KeyError("lost")
+
+    ref.tell(ValueError("mended"))
+    ref.tell(error)
+
+    _wait_until_gone(ref, system)
+    assert log == ["start", "failure mended", "start", f"failure {error}"]
+    assert escalations.get(timeout=5) == (ADDRESS, error)
+    assert escalations.empty()
+
+
 def test_restarts_long_ago_do_not_count(
     system: ActorSystem, clock: VirtualClock, log: list[Any]
 ) -> None:
