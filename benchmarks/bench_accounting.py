@@ -119,6 +119,10 @@ def _litellm(options: Options) -> _LiteLlm | None:
     return None if module is None else _LiteLlm(module)
 
 
+# Made once, as a persona does.
+_ATTEMPT_CLOSED = encoded(AttemptClosed())
+
+
 class _Caller(MessageActor):
     """Opens and closes one call after the other, each when the step before is durable."""
 
@@ -140,7 +144,7 @@ class _Caller(MessageActor):
         match message:
             case CallOpened():
                 draft = Transition()
-                draft.then(self.actor_urn, encoded(AttemptClosed()))
+                draft.then(self.actor_urn, _ATTEMPT_CLOSED)
                 self._accountant.close_call(
                     CloseCall(
                         session_id="s",

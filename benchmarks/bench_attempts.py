@@ -1,9 +1,9 @@
 """How many complete durable attempts a second, 1 to 10,000 of them at the same time?
 
 Ours: one session of tasks whose engine does nothing. An attempt is admitted by breaker and
-accountant, opened (task, attempt, call, budget, event: one commit), run, settled and judged (the
-same, and hour of usage, manifest: one commit), and its session goes on. The contracts owe no files,
-so no check looks at any. Two transitions for each attempt.
+accountant, opened (task, attempt, call, budget, event: one transition), run once that is durable,
+settled and judged (the same, and hour of usage, manifest: another transition), and its session goes
+on. The contracts owe no files, so no check looks at any.
 
 The peers make the same two durable steps for an attempt: one that says that it begins, before
 anything is run or spent, and one with its result. They keep neither budgets nor breaker nor
