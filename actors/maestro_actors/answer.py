@@ -85,7 +85,7 @@ def asked_of(team: Team, task: TaskRecord, payload: Callable[[bytes], bytes]) ->
     )
 
 
-def answered(  # noqa: PLR0917 - all of them are needed, and there is one for each
+def answered(
     session: SessionRecord,
     task: TaskRecord,
     answer: Answer,

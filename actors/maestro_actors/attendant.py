@@ -9,11 +9,8 @@ from maestro_actors.messages import BudgetFreed, BudgetLapsed, CallParked, OpenC
 from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
-from maestro_actors.throttle import PRIORITY_POINT_MS
+from maestro_actors.throttle import PRIORITY_POINT_MS, ROOM_KEPT_MS
 from maestro_storage.bookings import CounterKey
-
-ROOM_KEPT_MS: Final = 1_000
-"""How long room in a budget is kept for a call that was woken for it."""
 
 _FREED: Final = BudgetFreed()
 _LAPSED: Final = encoded(BudgetLapsed())

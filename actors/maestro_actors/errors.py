@@ -32,7 +32,7 @@ class TokenBudgetExceeded(ActorError):
     metric; `need` is None for a call without a price under a budget that counts money.
     """
 
-    def __init__(  # noqa: PLR0917 - the fields are the args, or it would not survive pickling
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields are the args, or it would not survive pickling
         self,
         persona_id: str,
         limit: int,

@@ -12,6 +12,7 @@ import msgspec
 from maestro_actors.diagnosis import Diagnosis, capped
 from maestro_actors.engine import FailureClass, Outcome
 from maestro_actors.team import Contract
+from maestro_actors.text import storable
 from maestro_storage.records import TaskRecord
 
 SENTENCE_CHARACTERS_MAX: Final = 4_000
@@ -173,21 +174,19 @@ def treat(strategies: Iterable[Strategy], case: Case) -> Treatment:
             remedy = strategy.remedy(case)
             if remedy is None:
                 continue
-            sentences = dict.fromkeys(_storable(str(text)) for text in remedy.advice)
+            sentences = dict.fromkeys(
+                storable(str(text), SENTENCE_CHARACTERS_MAX) for text in remedy.advice
+            )
             chosen = _owed(case.contract, remedy.scope)
         except Exception as error:  # noqa: BLE001 - foreign code; the task goes on without it
-            tried.append(_storable(f"{strategy.name} failed: {type(error).__name__}: {error}"))
+            failure = f"{strategy.name} failed: {type(error).__name__}: {error}"
+            tried.append(storable(failure, SENTENCE_CHARACTERS_MAX))
             continue
         advice |= sentences
         scope = scope or chosen
         done = f"{strategy.name}: {remedy.detail}" if remedy.detail else strategy.name
-        tried.append(_storable(done))
+        tried.append(storable(done, SENTENCE_CHARACTERS_MAX))
     return Treatment(advice=capped(tuple(advice)), scope=scope, tried=tuple(tried))
-
-
-def _storable(text: str) -> str:
-    """Shorten foreign text and make it encodable."""
-    return text[:SENTENCE_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def _owed(contract: Contract, scope: Iterable[str]) -> tuple[str, ...]:

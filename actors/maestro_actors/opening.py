@@ -1,7 +1,7 @@
 """What is written of a call when it is opened."""
 
 from maestro_actors.ledger.amounts import METRICS
-from maestro_actors.ledger.answer import Clamp, Grant
+from maestro_actors.ledger.decision import Clamp, Grant
 from maestro_actors.ledger.prices import RateCard, cost_at_most
 from maestro_actors.ledger.rows import persona_of
 from maestro_actors.messages import OpenCall

@@ -36,7 +36,7 @@ def next_round(task: TaskRecord, epoch: int) -> TaskRecord:
     )
 
 
-def retried(  # noqa: PLR0917 - all of them are needed, and there is one for each
+def retried(
     session: SessionRecord,
     tasks: Collection[TaskRecord],
     team: Team,
@@ -165,7 +165,7 @@ def rerun_asked(
     return after, draft
 
 
-def rerun(  # noqa: PLR0917 - all of them are needed, and there is one for each
+def rerun(
     session: SessionRecord,
     tasks: Collection[TaskRecord],
     checkpoints: Collection[CheckpointRecord],

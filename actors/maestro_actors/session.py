@@ -103,7 +103,7 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
 _PLAIN: Final = Particulars()
 
 
-def opening_transition(
+def opening_transition(  # noqa: PLR0913 - all that a session begins with, by name
     session_id: str,
     team: Team,
     *,

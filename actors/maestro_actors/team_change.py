@@ -63,103 +63,18 @@ def differences(before: Team, after: Team) -> tuple[Difference, ...]:
     )
 
 
-def change_transition(
-    session: SessionRecord,
-    before: Team,
-    after: Team,
-    *,
-    tasks: Iterable[TaskRecord],
-    tried: Iterable[str],
-    recorded: Iterable[str],
-    plan: Plan,
-    now_ms: int,
-    epoch: int,
-) -> tuple[SessionRecord, Transition]:
-    """Return the session with another team, and the one transition that makes it so.
-
-    The record of the session is not in it yet: the caller puts it, with what else is new.
-
-    Args:
-        session: Has not ended, and nobody runs it.
-        before: Its team.
-        after: Another one, validated.
-        tasks: All of the session.
-        tried: Contracts that have attempts.
-        recorded: Phases that have their checkpoint.
-        plan: What the session runs from now on; empty for everything.
-        now_ms: Wall clock.
-        epoch: Start of the state directory that writes the records.
-
-    Raises:
-        TeamChangeRefused: It would touch what has ended, or a call in flight, or the plan could
-            not be kept with it.
-    """
-    session_id = session.session_id
-    known = {task.task_id: task for task in tasks}
-    progress = _Progress(known, set(tried), set(recorded), plan)
-    for reason in progress.hindrances(before, after):
-        raise TeamChangeRefused(session_id, reason)
-    draft = Transition()
-    _change_tasks(draft, session_id, known, after, epoch)
-    found = differences(before, after)
-    summary = "; ".join(map(str, found))[:SUMMARY_CHARACTERS]
-    draft.event(
-        Event(
-            session_id,
-            "team_changed",
-            now_ms,
-            data={"summary": summary, "differences": len(found)},
-        )
-    )
-    draft.release(session_id, session.team)
-    changed = msgspec.structs.replace(
-        session,
-        team=draft.payload(session_id, encode(after)),
-        team_name=after.name,
-        updated_ms=now_ms,
-        epoch=epoch,
-    )
-    return changed, draft
-
-
-def _change_tasks(
-    draft: Transition, session_id: str, known: Mapping[str, TaskRecord], team: Team, epoch: int
-) -> None:
-    """Have the tasks follow the new team: some go, some come, some change hands."""
-    contracts = _contracts(team)
-    for task_id, task in known.items():
-        if task_id not in contracts:
-            draft.delete(task)
-        elif task.state not in TASK_FINAL:
-            followed = _following(task, contracts[task_id], team, epoch)
-            if followed != task:
-                draft.put(followed)
-    for name in contracts.keys() - known.keys():
-        draft.put(queued_task(session_id, team, contracts[name], epoch))
-
-
-def _following(task: TaskRecord, contract: Contract, team: Team, epoch: int) -> TaskRecord:
-    """Return a task that has not ended under the new team."""
-    persona_id = contract.provider_persona_id
-    place = (contract.phase, persona_id, team.personas[persona_id].engine)
-    if place == (task.phase, task.persona_id, task.engine):
-        return task
-    phase, persona_id, engine = place
-    return msgspec.structs.replace(
-        task, phase=phase, persona_id=persona_id, engine=engine, epoch=epoch
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class _Progress:
+class Progress:
     """How far a session has come."""
 
     tasks: Mapping[str, TaskRecord]
+    """All of the session, by id."""
     tried: set[str]
     """Contracts that have attempts; some may have been removed from the team."""
     recorded: set[str]
-    """Phases that are over."""
+    """Phases that have their checkpoint."""
     plan: Plan
+    """What the session runs from now on; empty for everything."""
 
     def hindrances(self, before: Team, after: Team) -> Iterator[str]:
         """Yield why the team cannot be changed."""
@@ -212,6 +127,85 @@ class _Progress:
 
     def _have_passed(self, names: Iterable[str]) -> bool:
         return all(name in self.tasks and self.tasks[name].state in TASK_PASSED for name in names)
+
+
+def change_transition(
+    session: SessionRecord,
+    before: Team,
+    after: Team,
+    progress: Progress,
+    *,
+    now_ms: int,
+    epoch: int,
+) -> tuple[SessionRecord, Transition]:
+    """Return the session with another team, and the one transition that makes it so.
+
+    The record of the session is not in it yet: the caller puts it, with what else is new.
+
+    Args:
+        session: Has not ended, and nobody runs it.
+        before: Its team.
+        after: Another one, validated.
+        progress: How far the session has come.
+        now_ms: Wall clock.
+        epoch: Start of the state directory that writes the records.
+
+    Raises:
+        TeamChangeRefused: It would touch what has ended, or a call in flight, or the plan could
+            not be kept with it.
+    """
+    session_id = session.session_id
+    for reason in progress.hindrances(before, after):
+        raise TeamChangeRefused(session_id, reason)
+    draft = Transition()
+    _change_tasks(draft, session_id, progress.tasks, after, epoch)
+    found = differences(before, after)
+    summary = "; ".join(map(str, found))[:SUMMARY_CHARACTERS]
+    draft.event(
+        Event(
+            session_id,
+            "team_changed",
+            now_ms,
+            data={"summary": summary, "differences": len(found)},
+        )
+    )
+    draft.release(session_id, session.team)
+    changed = msgspec.structs.replace(
+        session,
+        team=draft.payload(session_id, encode(after)),
+        team_name=after.name,
+        updated_ms=now_ms,
+        epoch=epoch,
+    )
+    return changed, draft
+
+
+def _change_tasks(
+    draft: Transition, session_id: str, known: Mapping[str, TaskRecord], team: Team, epoch: int
+) -> None:
+    """Have the tasks follow the new team: some go, some come, some change hands."""
+    contracts = _contracts(team)
+    for task_id, task in known.items():
+        if task_id not in contracts:
+            draft.delete(task)
+        elif task.state not in TASK_FINAL:
+            followed = _following(task, contracts[task_id], team, epoch)
+            if followed != task:
+                draft.put(followed)
+    for name in contracts.keys() - known.keys():
+        draft.put(queued_task(session_id, team, contracts[name], epoch))
+
+
+def _following(task: TaskRecord, contract: Contract, team: Team, epoch: int) -> TaskRecord:
+    """Return a task that has not ended under the new team."""
+    persona_id = contract.provider_persona_id
+    place = (contract.phase, persona_id, team.personas[persona_id].engine)
+    if place == (task.phase, task.persona_id, task.engine):
+        return task
+    phase, persona_id, engine = place
+    return msgspec.structs.replace(
+        task, phase=phase, persona_id=persona_id, engine=engine, epoch=epoch
+    )
 
 
 def _keeps_engine(before: Team, after: Team, contract: Contract, task: TaskRecord) -> bool:

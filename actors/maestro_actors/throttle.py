@@ -17,7 +17,7 @@ from maestro_actors.minute import MINUTE_MS, Entry, Minute
 PRIORITY_POINT_MS: Final = 60_000
 """A point of priority goes before what has waited for a minute longer, so nobody waits for ever."""
 ROOM_KEPT_MS: Final = 1_000
-"""How long room is kept for a call that was woken for it."""
+"""How long room, at a limit or in a budget, is kept for a call that was woken for it."""
 
 
 class Blocked(NamedTuple):

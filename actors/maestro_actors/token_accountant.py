@@ -17,9 +17,9 @@ from maestro_actors.attendant import Attendant
 from maestro_actors.errors import InternalError
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import Amounts, reserved, used
-from maestro_actors.ledger.answer import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.ledger.counter import Counter
+from maestro_actors.ledger.decision import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Change, Ledger
 from maestro_actors.ledger.prices import RateCard, cost_at_most

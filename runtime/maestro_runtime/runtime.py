@@ -49,6 +49,7 @@ from maestro_runtime.running.news import EventNews
 from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, Doorkeeper
 from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.starting.openings import Openings
+from maestro_runtime.stream import REST_EVENTS
 from maestro_runtime.supervisor import Custodian, Supervisor
 from maestro_runtime.tickets import TicketDesk, ticket_desk
 from maestro_runtime.verbs import (
@@ -69,11 +70,9 @@ from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 from maestro_runtime.wire.state import CUSTODIAN_ADDRESS
 from maestro_storage import Store, StorePorts
 from maestro_storage.errors import STORE_LOST, StorageError
-from maestro_storage.records import SESSION_FINAL, EventRecord
+from maestro_storage.records import EventRecord
 
 PartT = TypeVar("PartT")
-
-_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
 
 _TURNS: Final = frozenset(("session_rerun", "coordinator_failed"))
 
@@ -287,7 +286,7 @@ class Runtime(Proxies):
         for event in events:
             if event.kind in _TURNS:
                 self._running.turned(event.session_id)
-            elif event.kind in _ENDS:
+            elif event.kind in REST_EVENTS:
                 now_ms = self.system.clock.now_ms()
                 put_away(self.store, event.session_id, now_ms, then=self._running.end)
 

@@ -1,11 +1,16 @@
 """The events of a session, one after the other, as they become durable."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pykka
 
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
+
+REST_EVENTS: Final = frozenset(
+    f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused")
+)
+"""Kinds of events by which a session comes to rest."""
 
 
 class Batch(NamedTuple):

@@ -14,9 +14,7 @@ from maestro_storage import _journal
 from witnessed import acknowledger
 
 
-def main(  # noqa: PLR0917 - as a command line
-    team: str, state: str, output: str, when: When, number: str, witness: str = ""
-) -> None:
+def main(team: str, state: str, output: str, when: When, number: str, witness: str = "") -> None:
     """Run the session until the commit where it dies."""
     # One transition a commit: two that should have been one must not hide in the same batch.
     vars(_journal)["BATCH_TRANSITIONS_MAX"] = 1

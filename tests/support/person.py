@@ -15,6 +15,7 @@ from maestro_runtime.checkpoints import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable
 from maestro_runtime.help import waiting_for_help
 from maestro_runtime.report import SessionReport
+from maestro_runtime.stream import REST_EVENTS
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 
 BOUND_SECONDS: Final = 20.0
@@ -198,7 +199,7 @@ class Person:
     def _hear(self, event: EventRecord) -> None:
         with self._told:
             self._events += 1
-            if event.kind in _RESTS:
+            if event.kind in REST_EVENTS:
                 self._going.discard(event.session_id)
             elif event.kind == "attempt_started":
                 self._going.add(event.session_id)
@@ -210,6 +211,3 @@ class Person:
             due = self._events + events
             self._told.wait_for(lambda: self._events >= due or not self._going, BOUND_SECONDS)
             return bool(self._going)
-
-
-_RESTS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from maestro_actors.ledger.amounts import METRICS, Amounts, LostPolicy, Metric, lost_amount
-from maestro_actors.ledger.answer import Check, Clamp, Deny, Grant, Wait, cut_of, refusal
 from maestro_actors.ledger.budget import Budget, Caller, Span, rolling_ms, span_of, subject_of
 from maestro_actors.ledger.counter import Alert, Counter
+from maestro_actors.ledger.decision import Check, Clamp, Deny, Grant, Wait, cut_of, refusal
 from maestro_actors.ledger.errors import LedgerConflict
 from maestro_storage.bookings import CounterKey, Hold
 

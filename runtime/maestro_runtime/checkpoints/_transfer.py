@@ -1,7 +1,5 @@
 """A checkpoint leaves its state directory, or comes into another one."""
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -10,6 +8,7 @@ import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.session import opening_transition
+from maestro_runtime._files import put_whole
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,
     document_name,
@@ -111,28 +110,12 @@ def _targets(output: Path, phase: str) -> tuple[Path, ...]:
 
 def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
     try:
-        # Next to it, so that the rename cannot cross file systems.
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as draft:
-            try:
-                draft.writelines(parts)
-                draft.flush()
-                os.fsync(draft.fileno())
-                Path(draft.name).replace(path)
-            except BaseException:
-                Path(draft.name).unlink()
-                raise
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        put_whole(path, parts)
     except OSError as error:
         raise ExportFailed(str(path), error.strerror or str(error)) from error
 
 
-def import_bundle(
+def import_bundle(  # noqa: PLR0913 - what a caller may say of it, by name
     store: Store,
     path: Path,
     *,

@@ -10,6 +10,7 @@ import msgspec
 from maestro_actors import checks
 from maestro_actors.checks import TEXT_CHARACTERS_MAX, Check, CheckResult
 from maestro_actors.engine import CallOrder
+from maestro_actors.text import storable
 from maestro_runtime.checks._callable import CallableChecks
 from maestro_runtime.checks._command import programs_of, run_program
 from maestro_runtime.checks._content import ContentChecks
@@ -120,12 +121,7 @@ def _result(index: int, check: Check, finding: Finding, evidence: dict[str, str]
         required=check.required,
         verdict=finding.verdict,
         score=finding.score,
-        expected=_cut(check.expected),
-        got=_cut(finding.got),
+        expected=storable(check.expected, TEXT_CHARACTERS_MAX),
+        got=storable(finding.got, TEXT_CHARACTERS_MAX),
         evidence=evidence,
     )
-
-
-def _cut(text: str) -> str:
-    """Shorten foreign text and make it encodable."""
-    return text[:TEXT_CHARACTERS_MAX].encode(errors="replace").decode()

@@ -3,7 +3,6 @@
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from maestro_actors.wish import intention
 from maestro_runtime.cli._at_rest import AtRest
@@ -15,13 +14,12 @@ from maestro_runtime.cli._sessions import to_go_on, to_leave_safe_mode
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
 from maestro_runtime.errors import SessionLeftAlone
 from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.stream import REST_EVENTS
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.orders import Accepted
 from maestro_storage import Records
 from maestro_storage.errors import StateOwned
 from maestro_storage.records import SESSION_FINAL
-
-_ENDS: Final = frozenset(f"session_{state}" for state in (*SESSION_FINAL, "help_needed", "paused"))
 
 
 class Attendance:
@@ -63,7 +61,7 @@ class Attendance:
                 for event in events:
                     listener(event)
                 # An earlier end is on record, too.
-                if any(event.kind in _ENDS and event.sequence > known for event in events):
+                if any(event.kind in REST_EVENTS and event.sequence > known for event in events):
                     ended_at = time.monotonic()
                 found = self._seen(owner, ended_at)
                 if found is not None:

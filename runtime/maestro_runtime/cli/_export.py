@@ -2,12 +2,11 @@
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from maestro_runtime._files import put_whole
 from maestro_runtime.cli._output import OutputFailed, json_text, printable
 from maestro_runtime.statements.calls import CallReport
 
@@ -35,29 +34,13 @@ def json_lines(calls: Iterable[CallReport]) -> Iterator[str]:
 
 
 def write_file(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file: all of them, or it stays as it was.
+    """Write lines to a file: all of them, or it stays as it was; durable on return.
 
     Raises:
         OutputFailed: It could not be written.
     """
     try:
-        # Next to it, so that the rename cannot cross file systems.
-        with tempfile.NamedTemporaryFile(
-            "w",
-            encoding="utf-8",
-            newline="",
-            dir=path.parent,
-            prefix=f".{path.name}.",
-            delete=False,
-        ) as draft:
-            try:
-                draft.writelines(f"{line}\n" for line in lines)
-                draft.flush()
-                os.fsync(draft.fileno())
-                Path(draft.name).replace(path)
-            except BaseException:
-                Path(draft.name).unlink()
-                raise
+        put_whole(path, (f"{line}\n".encode() for line in lines))
     except OSError as error:
         raise OutputFailed(str(path), error.strerror or str(error)) from error
 

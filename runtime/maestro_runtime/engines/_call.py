@@ -12,6 +12,7 @@ import msgspec
 from maestro_actors.checks import ChangedSinceStart
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.team import Persona
+from maestro_actors.text import storable
 from maestro_actors.whereabouts import Whereabouts
 from maestro_runtime.edits import (
     AppliedPlan,
@@ -28,7 +29,6 @@ from maestro_runtime.engines._outcomes import (
     EVIDENCE_CHARACTERS_MAX,
     StopReason,
     countable,
-    cut,
     decided,
     failed,
     interrupted,
@@ -372,7 +372,7 @@ class Call:
         if isinstance(ended, EngineResult):
             usage = ended.usage
             if self._reason is None:
-                message = cut(ended.message, MESSAGE_CHARACTERS_MAX)
+                message = storable(ended.message, MESSAGE_CHARACTERS_MAX)
                 if not ended.decisions:
                     return Outcome(usage=usage, message=message)
                 return decided(ended.decisions, Outcome(usage=usage, message=message))
@@ -381,7 +381,9 @@ class Call:
         usage = usage_after(ended, self._context.usage)
         if self._reason is not None:
             told = isinstance(ended, EngineError)
-            return self._stopped(usage, (cut(str(ended), EVIDENCE_CHARACTERS_MAX),) if told else ())
+            return self._stopped(
+                usage, (storable(str(ended), EVIDENCE_CHARACTERS_MAX),) if told else ()
+            )
         return failed(EngineError("engine cancelled its own call") if cancelled else ended, usage)
 
     def _stopped(self, usage: Usage, notes: tuple[str, ...] = ()) -> Outcome:

@@ -8,6 +8,7 @@ import msgspec
 from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.session import encode_decisions
+from maestro_actors.text import storable
 from maestro_runtime.engines.errors import EngineError, MalformedOutput
 from maestro_runtime.redaction import Redactor
 
@@ -49,7 +50,10 @@ def countable(outcome: Outcome, order: CallOrder) -> Outcome:
         outcome,
         usage=Usage(input_tokens=order.token_budget, basis="reserved"),
         failure=outcome.failure or "malformed_output",
-        evidence=(*outcome.evidence, cut(f"engine miscounts: {fault}", EVIDENCE_CHARACTERS_MAX)),
+        evidence=(
+            *outcome.evidence,
+            storable(f"engine miscounts: {fault}", EVIDENCE_CHARACTERS_MAX),
+        ),
     )
 
 
@@ -57,7 +61,7 @@ def failed(error: BaseException, usage: Usage) -> Outcome:
     """Return the outcome of a call that an exception ended."""
     if not isinstance(error, EngineError):
         # Type and text only: a traceback could show secrets.
-        evidence = cut(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
+        evidence = storable(f"{type(error).__name__}: {error}", EVIDENCE_CHARACTERS_MAX)
         failure = next((name for kind, name in LASTING.items() if isinstance(error, kind)), None)
         return Outcome(usage=usage, failure=failure or "transient", evidence=(evidence,))
     pause_seconds = error.retry_after_seconds
@@ -66,7 +70,7 @@ def failed(error: BaseException, usage: Usage) -> Outcome:
     return Outcome(
         usage=usage,
         failure=error.failure,
-        evidence=(cut(str(error), EVIDENCE_CHARACTERS_MAX),),
+        evidence=(storable(str(error), EVIDENCE_CHARACTERS_MAX),),
         engine_fault=error.engine_fault,
         retry_after_seconds=pause_seconds,
     )
@@ -75,11 +79,6 @@ def failed(error: BaseException, usage: Usage) -> Outcome:
 def interrupted(reason: StopReason, usage: Usage) -> Outcome:
     """Return the outcome of a call that somebody ended."""
     return Outcome(usage=usage, failure="interrupted", evidence=(INTERRUPTIONS[reason],))
-
-
-def cut(text: str, characters_max: int) -> str:
-    """Shorten foreign text and make it encodable."""
-    return text[:characters_max].encode(errors="replace").decode()
 
 
 def decided(decisions: Mapping[str, Any], outcome: Outcome) -> Outcome:

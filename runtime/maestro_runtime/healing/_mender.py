@@ -9,6 +9,7 @@ from typing import Final
 
 from maestro_actors.engine import Artifact, CallOrder, Outcome
 from maestro_actors.team import Contract
+from maestro_actors.text import storable
 from maestro_runtime.checks import ContentCheck, ContentChecks
 from maestro_runtime.edits import Edit, SearchReplace, WholeFile
 from maestro_runtime.edits.plan import PLAN_BYTES_MAX
@@ -165,7 +166,8 @@ def _trials(
                 mended = fix.mend(path, texts[-1])
                 (mended or "").encode()
             except Exception as error:  # noqa: BLE001 - foreign code; the others go on without it
-                notes.append(_storable(f"{fix.name} failed: {type(error).__name__}: {error}"))
+                note = f"{fix.name} failed: {type(error).__name__}: {error}"
+                notes.append(storable(note, NOTE_CHARACTERS_MAX))
                 continue
             if mended is not None and mended != texts[-1]:
                 names.append(f"{names[-1]}, {fix.name}" if names[-1] else fix.name)
@@ -175,11 +177,6 @@ def _trials(
             left_bytes -= size_bytes
             trials.append(_Trial(path, tuple(texts), tuple(names)))
     return trials
-
-
-def _storable(text: str) -> str:
-    """Shorten foreign text and make it encodable."""
-    return text[:NOTE_CHARACTERS_MAX].encode(errors="replace").decode()
 
 
 def _absent(workspace: Workspace, paths: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
 from maestro_actors.plan import recorded_phases
 from maestro_actors.team import Persona, Team
-from maestro_actors.team_change import change_transition
+from maestro_actors.team_change import Progress, change_transition
 from maestro_actors.versions import Version
 from maestro_runtime.report import session_versions
 from maestro_storage import Store
@@ -25,7 +25,7 @@ def require_open(record: SessionRecord) -> None:
         raise TeamChangeRefused(record.session_id, f"it is {record.state}")
 
 
-def note_changes(
+def note_changes(  # noqa: PLR0913 - two teams, and what the later one is run with
     store: Store,
     record: SessionRecord,
     before: Team,
@@ -71,7 +71,7 @@ def note_changes(
         store.journal.commit(draft).result()
 
 
-def _change_team(  # noqa: PLR0917 - all of them are needed, and there is one for each
+def _change_team(
     store: Store, record: SessionRecord, before: Team, after: Team, plan: Plan, now_ms: int
 ) -> tuple[SessionRecord, Transition]:
     """Return the session with another team, and the transition that makes it so."""
@@ -84,10 +84,12 @@ def _change_team(  # noqa: PLR0917 - all of them are needed, and there is one fo
         record,
         before,
         after,
-        tasks=store.tasks.scan(session_id),
-        tried={attempt.task_id for attempt in store.attempts.scan(session_id)},
-        recorded=recorded_phases(store.checkpoints.scan(session_id)),
-        plan=plan,
+        Progress(
+            tasks={task.task_id: task for task in store.tasks.scan(session_id)},
+            tried={attempt.task_id for attempt in store.attempts.scan(session_id)},
+            recorded=set(recorded_phases(store.checkpoints.scan(session_id))),
+            plan=plan,
+        ),
         now_ms=now_ms,
         epoch=store.epoch,
     )

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from maestro_actors.alert import AlertPosting
+from maestro_runtime._files import sync_directory
 from maestro_runtime.tickets.errors import TicketNotDelivered
 
 FILE_NAME: Final = "alerts.jsonl"
@@ -38,7 +39,7 @@ class AlertFile:
                     file.flush()
                 os.fsync(file.fileno())
             if not size_bytes:
-                _sync_directory(self._path.parent)
+                sync_directory(self._path.parent)
         except OSError as error:
             reason = f"{self._path}: {error.strerror or error}"
             # The line may be in the file: the next try looks for it.
@@ -55,11 +56,3 @@ def _is_cut_off(file: BinaryIO, size_bytes: int) -> bool:
     """Whether the last line of the file has no end."""
     file.seek(max(0, size_bytes - 1))
     return file.read(1) not in (b"", b"\n")
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

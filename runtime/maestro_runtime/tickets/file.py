@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from maestro_actors.posting import Posting
+from maestro_runtime._files import sync_directory
 from maestro_runtime.tickets.errors import TicketNotDelivered
 from maestro_runtime.tickets.text import body_of, is_marked
 
@@ -46,8 +47,4 @@ def _replace(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)

@@ -91,7 +91,7 @@ def test_an_executor_refuses_the_contract_of_another_persona() -> None:
         ({"persona_config": {"engine": "rehearsal"}}, None, {"engine": "command"}, "rehearsal"),
     ],
 )
-def test_the_engine_is_that_of_context_configuration_environment_or_rehearsal(  # noqa: PLR0917 - columns
+def test_the_engine_is_that_of_context_configuration_environment_or_rehearsal(
     monkeypatch: pytest.MonkeyPatch,
     state_dir: Path,
     context: dict[str, Any],

@@ -1,5 +1,3 @@
-import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,17 +42,3 @@ def desk() -> phased.Desk:
     """Where the personas of `phased` leave what they do."""
     phased.DESK = phased.Desk()
     return phased.DESK
-
-
-@pytest.fixture
-def callable_name() -> Iterator[str]:
-    """A `python` engine that does nothing, as `module:function`."""
-
-    async def work(_task: object) -> None:
-        return None
-
-    module = types.ModuleType("maestro_test_idle")
-    vars(module)["work"] = work
-    sys.modules[module.__name__] = module
-    yield f"{module.__name__}:work"
-    del sys.modules[module.__name__]

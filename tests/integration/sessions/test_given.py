@@ -185,7 +185,7 @@ def test_checks_of_given_files_are_not_taken_for_passed(
         ),
     ],
 )
-def test_what_cannot_be_given_is_refused(  # noqa: PLR0917 - fixtures and parameters
+def test_what_cannot_be_given_is_refused(
     runtime: Runtime,
     tmp_path: Path,
     given: Given,

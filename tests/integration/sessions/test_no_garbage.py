@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from maestro_actors.team import Contract, Persona, Phase, Team
 from maestro_runtime import SessionOrder, open_runtime
 from maestro_runtime._garbage import YOUNG_OBJECTS_MAX, collect_seldom
+from noop_session import team_of
 
 TASKS = 20
 
@@ -29,22 +29,11 @@ def found() -> Iterator[Counter[str]]:
         gc.enable()
 
 
-def test_a_task_that_has_ended_leaves_no_circles(
-    tmp_path: Path, callable_name: str, found: Counter[str]
-) -> None:
-    team = Team(
-        name="idle",
-        requirement="nothing",
-        personas={"dev": Persona(persona_id="dev", engine="python", callable=callable_name)},
-        phases=(Phase(name="only"),),
-        contracts=tuple(
-            Contract(id=f"c{place}", name="c", phase="only", provider_persona_id="dev")
-            for place in range(TASKS)
-        ),
-    )
-
+def test_a_task_that_has_ended_leaves_no_circles(tmp_path: Path, found: Counter[str]) -> None:
     with open_runtime(tmp_path / "state") as runtime:
-        report = runtime.run(SessionOrder(team, "idle", tmp_path / "output")).result(30.0)
+        report = runtime.run(
+            SessionOrder(team_of(TASKS, workers=4), "idle", tmp_path / "output")
+        ).result(30.0)
     gc.collect()
     found.update(type(item).__name__ for item in gc.garbage)
 

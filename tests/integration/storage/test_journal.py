@@ -1,13 +1,12 @@
 import errno
-import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-import lmdb
 import pytest
 
+from handed_in import delivering, engine_error
 from maestro_storage import RECORD_BYTES_MAX, Store, _journal, _writer
 from maestro_storage._environment import _put_meta
 from maestro_storage.errors import (
@@ -54,19 +53,6 @@ class FailOnce:
 
     def after_commit(self, number: int) -> None:
         pass
-
-
-def engine_error(code: int) -> lmdb.Error:
-    """Return an error as the engine raises it."""
-    error = lmdb.Error(f"mdb_txn_commit: {os.strerror(code)}")
-    vars(error)["code"] = code
-    return error
-
-
-def delivering(transition: Transition, *messages: str) -> Transition:
-    for message in messages:
-        transition.then("actor", message.encode())
-    return transition
 
 
 def test_nothing_leaves_before_the_commit_has_returned(
@@ -335,29 +321,6 @@ def test_an_appender_waits_while_the_queue_is_full(
     assert not entered_early
     assert appended.is_set()
     assert open_store().tasks.count() == 4
-
-
-def test_a_delivery_may_append_although_the_queue_is_full(
-    open_store: Callable[..., Store],
-    make_task: Callable[..., Transition],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_journal, "QUEUE_TRANSITIONS_MAX", 1)
-    done: Future[None] = Future()
-
-    def deliver(_address: str, message: bytes) -> None:
-        if message == b"first":
-            store.journal.append(make_task(1))
-            store.journal.append(delivering(make_task(2), "last"))
-        else:
-            done.set_result(None)
-
-    store = open_store(deliver=deliver)
-
-    store.journal.append(delivering(make_task(0), "first"))
-
-    done.result(WAIT_SECONDS)
-    assert store.tasks.count() == 3
 
 
 def test_a_commit_cannot_be_cancelled(

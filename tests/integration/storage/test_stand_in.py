@@ -1,16 +1,15 @@
 """Who has handed a transition in may write it, in place of the writer thread."""
 
 import errno
-import os
 import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import lmdb
 import pytest
 
+from handed_in import delivering, engine_error
 from maestro_storage import Store, _journal, verify
 from maestro_storage.errors import StorageError, StoreFailed
 from maestro_storage.transition import Transition
@@ -78,12 +77,6 @@ def opened(
         return store
 
     return open_one
-
-
-def delivering(transition: Transition, *messages: str) -> Transition:
-    for message in messages:
-        transition.then("actor", message.encode())
-    return transition
 
 
 def test_what_is_written_here_is_durable_delivered_and_told_on_return(
@@ -300,9 +293,7 @@ def test_a_failure_of_a_stand_in_stops_the_journal_for_all(
     delivered: list[str] = []
     failures: list[StorageError] = []
     store = opened(deliver=lambda address, _: delivered.append(address), on_failure=failures.append)
-    error = lmdb.Error(f"mdb_txn_commit: {os.strerror(errno.EIO)}")
-    vars(error)["code"] = errno.EIO
-    threads.error = error
+    threads.error = engine_error(errno.EIO)
     store.journal.append(delivering(make_task(1), "never"), wake=False)
 
     store.journal.write_here()
@@ -317,10 +308,13 @@ def test_a_failure_of_a_stand_in_stops_the_journal_for_all(
     assert threads.names == ["maestro-journal", threading.current_thread().name]
 
 
-def test_a_delivery_of_a_stand_in_may_append_although_the_queue_is_full(
+@pytest.mark.parametrize("wakes", [False, True], ids=["a stand-in writes", "the thread writes"])
+def test_a_delivery_may_append_although_the_queue_is_full(
     opened: Callable[..., Store],
     make_task: Callable[..., Transition],
     monkeypatch: pytest.MonkeyPatch,
+    *,
+    wakes: bool,
 ) -> None:
     monkeypatch.setattr(_journal, "QUEUE_TRANSITIONS_MAX", 1)
     done: Future[None] = Future()
@@ -333,9 +327,10 @@ def test_a_delivery_of_a_stand_in_may_append_although_the_queue_is_full(
             done.set_result(None)
 
     store = opened(deliver=deliver)
-    store.journal.append(delivering(make_task(1), "first"), wake=False)
+    store.journal.append(delivering(make_task(1), "first"), wake=wakes)
 
-    store.journal.write_here()
+    if not wakes:
+        store.journal.write_here()
 
     done.result(WAIT_SECONDS)
     assert store.tasks.count() == 4

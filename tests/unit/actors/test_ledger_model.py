@@ -16,8 +16,8 @@ from hypothesis.stateful import (
 )
 
 from maestro_actors.ledger.amounts import METRICS, Amounts
-from maestro_actors.ledger.answer import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.ledger.decision import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.ledger import Change, Ledger
 
 if TYPE_CHECKING:

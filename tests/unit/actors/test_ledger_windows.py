@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_actors.ledger.amounts import Amounts
-from maestro_actors.ledger.answer import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.budget import DAY_MS, HOUR_MS, Budget, Caller, span_of, subject_of
+from maestro_actors.ledger.decision import Clamp, Deny, Grant, Wait
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
 from maestro_actors.ledger.ledger import Ledger
 

@@ -9,7 +9,7 @@ from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
 from maestro_actors.session import opening_transition
 from maestro_actors.team import Contract, Persona, Phase, Team
-from maestro_actors.team_change import change_transition, differences
+from maestro_actors.team_change import Progress, change_transition, differences
 from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState, key_of
 from maestro_storage.transition import Transition, payload_digest
@@ -82,10 +82,7 @@ def changed(
         SESSION,
         TEAM,
         after,
-        tasks=tasks(**states),
-        tried=tried,
-        recorded=recorded,
-        plan=plan,
+        Progress({task.task_id: task for task in tasks(**states)}, set(tried), set(recorded), plan),
         now_ms=9,
         epoch=3,
     )
