@@ -151,7 +151,7 @@ def test_a_session_goes_on_though_its_coordinator_is_still_on_its_way_out(
         assert leaving.wait(BOUND_SECONDS)
 
         resumed = pool.submit(runtime.resume, "s1")
-        was_asked = asked.wait(5)
+        was_asked = asked.wait(BOUND_SECONDS)
         may_leave.set()
 
         assert resumed.result(BOUND_SECONDS).result(BOUND_SECONDS).state == "help_needed"
@@ -184,7 +184,7 @@ def test_an_end_that_is_told_late_is_not_that_of_the_next_start(
         monkeypatch.setattr(runtime.store.journal, "settle", note_and_settle)
 
         resumed = pool.submit(runtime.resume, "s1")
-        waits = asked.wait(5) and not resumed.done()
+        waits = asked.wait(BOUND_SECONDS) and not resumed.done()
         go_on.set()
 
         assert resumed.result(BOUND_SECONDS).result(BOUND_SECONDS).state == "help_needed"

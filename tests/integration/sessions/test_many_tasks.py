@@ -10,12 +10,12 @@ from noop_session import team_of
 TASKS = 10_000
 
 
-def test_ten_thousand_tasks_finish_on_a_handful_of_threads(tmp_path: Path) -> None:
-    threads_before = threading.active_count()
+    # Those of other tests may be about to end.
+    before = set(threading.enumerate())
     threads: set[int] = set()
 
     def count_threads(_event: EventRecord) -> None:
-        threads.add(threading.active_count())
+        threads.add(len({*threading.enumerate()} - before))
 
     with open_runtime(tmp_path / "state") as runtime:
         runtime.subscribe(count_threads)
@@ -26,5 +26,5 @@ def test_ten_thousand_tasks_finish_on_a_handful_of_threads(tmp_path: Path) -> No
     assert report.state == "done"
     assert {task.state for task in report.tasks} == {"done"}
     # Actors, journal, engines: one each, and two for orders, however many tasks there are.
-    assert max(threads) <= threads_before + 5
-    assert threading.active_count() == threads_before
+    assert 3 <= max(threads) <= 5
+    assert set(threading.enumerate()) <= before

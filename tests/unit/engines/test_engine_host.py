@@ -107,13 +107,17 @@ async def _ok(order: CallOrder, context: EngineContext) -> EngineResult:
 def test_a_call_without_deliverables_does_not_touch_the_disk(
     bench: Callable[[Behaviour], Bench], order: CallOrder
 ) -> None:
+    # Those of other tests may be about to end.
+    before = set(threading.enumerate())
+
     outcome = bench(_ok).serve(order)
 
     assert outcome.failure is None
     assert outcome.message == "fine"
     assert outcome.usage == Usage(output_tokens=2)
     assert not Path(order.workspace).exists()
-    assert not any(t.name.startswith("engines-files") for t in threading.enumerate())
+    started = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert started == ["engines"]
 
 
 def test_artifacts_are_what_is_on_disk_and_changes_are_marked(
@@ -417,6 +421,7 @@ def test_a_call_can_be_submitted_again_once_it_is_answered(
 def test_closing_answers_every_call_closes_the_engines_and_ends_the_thread(
     bench: Callable[[Behaviour], Bench], order: CallOrder
 ) -> None:
+    before = set(threading.enumerate())
     made = bench(_hang)
     for number in range(3):
         made.submit(msgspec.structs.replace(order, call_id=f"{number:032x}"))
@@ -428,7 +433,7 @@ def test_closing_answers_every_call_closes_the_engines_and_ends_the_thread(
     assert {outcome.failure for outcome in outcomes} == {"interrupted"}
     assert {outcome.evidence for outcome in outcomes} == {("engine host was closed",)}
     assert made.engine.closed
-    assert not any(t.name == "engines" for t in threading.enumerate())
+    assert set(threading.enumerate()) <= before
     with pytest.raises(HostClosed):
         made.submit(order)
     with pytest.raises(HostClosed):
@@ -439,11 +444,12 @@ def test_closing_answers_every_call_closes_the_engines_and_ends_the_thread(
 def test_a_host_that_served_nothing_starts_no_thread(
     bench: Callable[[Behaviour], Bench],
 ) -> None:
+    before = set(threading.enumerate())
     made = bench(_ok)
 
     made.host.close(grace_seconds=0)
 
-    assert not any(t.name == "engines" for t in threading.enumerate())
+    assert set(threading.enumerate()) <= before
 
 
 def test_recovery_always_answers_even_if_the_engine_fails(

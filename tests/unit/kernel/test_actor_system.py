@@ -60,7 +60,7 @@ def test_constructor_knows_address_and_ref(system: ActorSystem) -> None:
         def on_receive(self, message: Any) -> Any:
             return self.seen
 
-    assert system.spawn(Aware, address=A).ask("?", timeout=5) == (A, f"Aware ({A})")
+    assert system.spawn(Aware, address=A).ask("?", timeout=20) == (A, f"Aware ({A})")
 
 
 def test_constructor_arguments_pass_through(system: ActorSystem) -> None:
@@ -80,20 +80,20 @@ def test_a_stop_of_an_actor_on_its_way_out_is_answered_once_its_address_is_free(
 
     def remove_late(address: str) -> list[tuple[str, object]]:
         leaving.set()
-        assert may_leave.wait(5)
+        assert may_leave.wait(20)
         return remove(address)
 
     monkeypatch.setattr(system._directory, "remove", remove_late)
     system.spawn(Inbox, address=A)
     first = system.stop(A)
-    assert leaving.wait(5)
+    assert leaving.wait(20)
 
     second = system.stop(A)
 
     answered_early = second.is_done
     may_leave.set()
     for stop in (first, second):
-        stop.get(timeout=5)
+        stop.get(timeout=20)
     assert not answered_early
     system.spawn(Inbox, address=A)
 
@@ -103,7 +103,7 @@ def test_address_in_use_is_refused_and_free_again_after_the_stop(system: ActorSy
 
     with pytest.raises(AddressTaken):
         system.spawn(Inbox, address=A)
-    system.stop(A).get(timeout=5)
+    system.stop(A).get(timeout=20)
     second = system.spawn(Inbox, address=A)
 
     assert system.ref(A) is second
@@ -142,7 +142,7 @@ def test_class_with_a_lane_of_its_own_runs_there(
 
     system = ActorSystem(async_lane, clock)
 
-    assert str(system.spawn(Elsewhere, address=A).ask("?", timeout=5)).startswith("hot")
+    assert str(system.spawn(Elsewhere, address=A).ask("?", timeout=20)).startswith("hot")
     system.stop_all()
 
 
@@ -152,7 +152,7 @@ def test_deliver_keeps_the_order_of_a_sender(system: ActorSystem) -> None:
     for number in range(500):
         system.deliver(A, number)
 
-    assert ref.ask("?", timeout=5) == [*range(500)]
+    assert ref.ask("?", timeout=20) == [*range(500)]
 
 
 def test_message_to_nobody_becomes_a_dead_letter(system: ActorSystem) -> None:
@@ -168,7 +168,7 @@ def test_message_to_a_full_mailbox_becomes_a_dead_letter_and_raises_nothing(
     class Narrow(Inbox):
         mailbox_limit = 1
 
-    system.spawn(Narrow, address=A).ask("?", timeout=5)
+    system.spawn(Narrow, address=A).ask("?", timeout=20)
     system.control(A, "suspend")
 
     system.deliver(A, b"one")
@@ -219,7 +219,7 @@ def test_stop_all_stops_the_last_spawned_first(system: ActorSystem) -> None:
         system.spawn(Dependent, address=address)
     system.control(B, "suspend")
 
-    system.stop_all(timeout_seconds=5)
+    system.stop_all(timeout_seconds=20)
 
     assert stopped == [C, B, A]
     assert system.dump_actors() == []
@@ -232,7 +232,7 @@ def test_stop_all_stops_what_an_on_stop_spawns(system: ActorSystem) -> None:
 
     system.spawn(Parent, address=A)
 
-    system.stop_all(timeout_seconds=5)
+    system.stop_all(timeout_seconds=20)
 
     assert system.dump_actors() == []
 
@@ -242,7 +242,7 @@ def test_stop_all_gives_up_after_its_timeout(system: ActorSystem) -> None:
 
     class Stubborn(LaneActor):
         def on_receive(self, _: Any) -> None:
-            gate.wait(5)
+            gate.wait(20)
 
     system.spawn(Stubborn, address=A).tell("hold")
 
@@ -260,7 +260,7 @@ def test_stop_all_on_the_loop_is_refused(async_lane: AsyncLane, clock: VirtualCl
             system.stop_all()
 
     with pytest.raises(BlockingOnLoop):
-        system.spawn(Confused, address=A).ask("stop", timeout=5)
+        system.spawn(Confused, address=A).ask("stop", timeout=20)
 
 
 def test_watcher_is_told_when_the_actor_terminates(system: ActorSystem) -> None:
@@ -268,9 +268,9 @@ def test_watcher_is_told_when_the_actor_terminates(system: ActorSystem) -> None:
     system.spawn(Inbox, address=B)
     system.watch(B, A, b"b is gone")
 
-    system.stop(B).get(timeout=5)
+    system.stop(B).get(timeout=20)
 
-    assert watcher.ask("?", timeout=5) == [b"b is gone"]
+    assert watcher.ask("?", timeout=20) == [b"b is gone"]
 
 
 def test_watcher_is_told_at_once_of_an_actor_that_is_gone(system: ActorSystem) -> None:
@@ -278,7 +278,7 @@ def test_watcher_is_told_at_once_of_an_actor_that_is_gone(system: ActorSystem) -
 
     system.watch(B, A, b"b is gone")
 
-    assert watcher.ask("?", timeout=5) == [b"b is gone"]
+    assert watcher.ask("?", timeout=20) == [b"b is gone"]
 
 
 def test_a_watch_ends_with_its_watcher_whoever_lives_at_that_address_then(
@@ -290,12 +290,12 @@ def test_a_watch_ends_with_its_watcher_whoever_lives_at_that_address_then(
     system.watch(B, A, b"to a")
     system.watch(B, C, b"to c")
 
-    system.stop(A).get(timeout=5)
+    system.stop(A).get(timeout=20)
     successor = system.spawn(Inbox, address=A)
-    system.stop(B).get(timeout=5)
+    system.stop(B).get(timeout=20)
 
-    assert successor.ask("?", timeout=5) == []
-    assert other.ask("?", timeout=5) == [b"to c"]
+    assert successor.ask("?", timeout=20) == []
+    assert other.ask("?", timeout=20) == [b"to c"]
     assert system.dead_letters.count == 0
 
 
@@ -304,7 +304,7 @@ def test_watchers_that_are_gone_do_not_gather_at_an_actor_that_stays(system: Act
     for _ in range(50):
         system.spawn(Inbox, address=A)
         system.watch(B, A, b"to a")
-        system.stop(A).get(timeout=5)
+        system.stop(A).get(timeout=20)
 
     mailbox = system._directory.get(B)
 
@@ -321,10 +321,10 @@ def test_only_who_unwatches_is_not_told_of_the_end(system: ActorSystem) -> None:
     system.unwatch(B, A)
     system.unwatch("urn:maestro:nobody", A)
 
-    system.stop(B).get(timeout=5)
+    system.stop(B).get(timeout=20)
 
-    assert watcher.ask("?", timeout=5) == []
-    assert other.ask("?", timeout=5) == [b"to c"]
+    assert watcher.ask("?", timeout=20) == []
+    assert other.ask("?", timeout=20) == [b"to c"]
 
 
 def test_each_watch_is_told_and_an_actor_may_watch_itself_in_vain(system: ActorSystem) -> None:
@@ -334,9 +334,9 @@ def test_each_watch_is_told_and_an_actor_may_watch_itself_in_vain(system: ActorS
     system.watch(B, A, 2)
     system.watch(B, B, 3)
 
-    system.stop(B).get(timeout=5)
+    system.stop(B).get(timeout=20)
 
-    assert watcher.ask("?", timeout=5) == [1, 2]
+    assert watcher.ask("?", timeout=20) == [1, 2]
 
 
 def test_directory_keeps_nothing_of_those_that_are_gone(system: ActorSystem) -> None:
@@ -345,7 +345,7 @@ def test_directory_keeps_nothing_of_those_that_are_gone(system: ActorSystem) -> 
         system.spawn(Inbox, address=address)
         system.watch(address, "urn:maestro:0", number)
 
-    system.stop_all(timeout_seconds=5)
+    system.stop_all(timeout_seconds=20)
 
     assert system._directory._mailboxes == {}
 
@@ -361,15 +361,15 @@ def test_dump_shows_idle_suspended_and_running_actors(system: ActorSystem) -> No
     class Holding(Inbox):
         def on_receive(self, message: Any) -> Any:
             busy.set()
-            gate.wait(5)
+            gate.wait(20)
 
-    system.spawn(Inbox, address=A).ask("?", timeout=5)
-    system.stop(C).get(timeout=5)
-    system.spawn(Inbox, address=B).ask("?", timeout=5)
+    system.spawn(Inbox, address=A).ask("?", timeout=20)
+    system.stop(C).get(timeout=20)
+    system.spawn(Inbox, address=B).ask("?", timeout=20)
     system.control(B, "suspend")
     system.deliver(B, "waits")
     system.spawn(Holding, address=C).tell(b"hold")
-    assert busy.wait(5)
+    assert busy.wait(20)
     system.deliver(C, "queued")
 
     idle, suspended, running = system.dump_actors()
@@ -399,13 +399,13 @@ def test_dump_shows_who_waits_for_whom(async_lane: AsyncLane, clock: VirtualCloc
 
     slow = system.spawn(Slow, address=A)
     answer = system.spawn(Asking, address=B).ask(slow, block=False)
-    assert asked.wait(5)
+    assert asked.wait(20)
 
     running, waiting = system.dump_actors()
     async_lane.loop.call_soon_threadsafe(gate.set)
-    answer.get(timeout=5)
+    answer.get(timeout=20)
 
     assert (running.state, running.waiting_on) == ("running", None)
     assert (waiting.state, waiting.waiting_on) == ("waiting", A)
     assert system.dump_actors()[1].waiting_on is None
-    system.stop_all(timeout_seconds=5)
+    system.stop_all(timeout_seconds=20)

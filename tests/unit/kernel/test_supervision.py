@@ -135,7 +135,7 @@ def test_failure_beyond_the_intensity_is_escalated_if_supervision_says_so(
     ref.tell(last)
 
     _wait_until_gone(ref, system)
-    assert escalations.get(timeout=5) == (ADDRESS, last)
+    assert escalations.get(timeout=20) == (ADDRESS, last)
     assert escalations.empty()
 
 
@@ -150,7 +150,7 @@ def test_what_a_restart_would_not_mend_stops_at_once_and_is_escalated(
 
     _wait_until_gone(ref, system)
     assert log == ["start", "failure mended", "start", f"failure {error}"]
-    assert escalations.get(timeout=5) == (ADDRESS, error)
+    assert escalations.get(timeout=20) == (ADDRESS, error)
     assert escalations.empty()
 
 
