@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import msgspec
 
 from lineage import Lineage, Passed
+from maestro_actors.session import decode_summary
 from maestro_actors.team import Team, decode_team
 from maestro_storage import StateView
-from maestro_storage.records import SessionRecord, TaskState
+from maestro_storage.records import CheckpointRecord, SessionRecord, TaskState
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Family:
                 "init",
                 *member.lineage.over,
             ]
-            assert {row.number for row in rows} <= set(member.lineage.then)
+            for row in rows:
+                self._passed_by(row, member.lineage)
 
     def results(self, member: Member) -> dict[str, Result]:
         """Return what each task of a session that has passed has come to."""
@@ -66,8 +68,11 @@ class Family:
         kept: dict[str, Result] = {}
         if record.origin_session:
             origin = self._member(record.origin_session)
-            assert record.origin_checkpoint in origin.lineage.then, f"{record} of no checkpoint"
-            passed = origin.lineage.then[record.origin_checkpoint]
+            # The one that it was forked from may be gone, but its first one has the same tasks.
+            first = self._store.checkpoints.get(session_id, 1)
+            assert first is not None
+            begun = msgspec.structs.replace(first, number=record.origin_checkpoint)
+            passed = self._passed_by(begun, origin.lineage)
             kept = {name: self._result(origin, name, how) for name, how in passed.items()}
         team = decode_team(self._store.payloads.require(record.team))
         lineage = Lineage(team, {phase.name for phase in team.phases}, passed)
@@ -75,6 +80,19 @@ class Family:
             lineage.observe(event)
         self.members[session_id] = Member(record, team, lineage, kept)
         return self.members[session_id]
+
+    def _passed_by(self, row: CheckpointRecord, lineage: Lineage) -> dict[str, Passed]:
+        """Return what a checkpoint has of what had passed by then.
+
+        A task that ended while it was drafted may be missing.
+        """
+        assert row.number in lineage.then, f"{row} is not in the history"
+        then = lineage.then[row.number]
+        summary = decode_summary(self._store.payloads.require(row.summary))
+        has = {name: task.state for name, task in summary.items() if task.state in _PASSED}
+        assert lineage.known[row.number] <= has.keys(), f"{row} has only {has}"
+        assert has.items() <= {name: how.state for name, how in then.items()}.items()
+        return {name: then[name] for name in has}
 
     def _result(self, member: Member, task_id: str, how: Passed) -> Result:
         if how.attempts == 0:

@@ -47,6 +47,14 @@ class Lineage:
         """Phases that have ended, in their order."""
         self.then: dict[int, dict[str, Passed]] = {1: dict(self.passed)}
         """The tasks that had passed by each checkpoint."""
+        self.known: dict[int, set[str]] = {1: set(self.passed)}
+        """Those that whoever drafted it must have known: others may have ended meanwhile."""
+        self._passed_at: dict[str, int] = {}
+        self._begun_at: dict[str, int] = {}
+        """Sequences at which tasks have passed, and attempts in flight have begun."""
+        self._durable = 0
+        """What came before this sequence was durable when the last event was drafted."""
+        self._epoch = 0
         self.running: set[str] = set()
         """Tasks with an attempt that has not ended."""
         self.begun: Counter[str] = Counter()
@@ -63,20 +71,21 @@ class Lineage:
 
     def observe(self, event: EventRecord) -> None:
         """Take the next event; AssertionError if it must not happen."""
-        self._sequence += 1
-        assert event.sequence == self._sequence
-        assert not self.cancelled or event.kind in _POSTHUMOUS, f"{event.kind} of the dead"
+        self._follow(event)
         match event.kind:
             case "attempt_started":
                 self._begun(event.task_id)
             case "attempt_succeeded" | "attempt_failed" | "attempt_interrupted":
                 self.running.remove(event.task_id)
+                # No engine is started before its attempt is durable.
+                self._durable = max(self._durable, self._begun_at[event.task_id])
             case "task_done" | "task_skipped":
                 self._has_passed(event.task_id, "done" if event.kind == "task_done" else "skipped")
             case "phase_finished" | "checkpoint_taken":
                 self._recorded(event)
-            case "rerun_asked":
-                self.is_to_rerun = True
+            case "rerun_asked" | "cancel_asked":
+                # What is to end is not run again before.
+                self.is_to_rerun = event.kind == "rerun_asked"
             case "session_rerun":
                 self._again(self.phases_from(str(event.data["from_phase"])), event.at_ms)
             case "session_paused" | "session_cancelled":
@@ -103,6 +112,14 @@ class Lineage:
         """Whether all phases have ended."""
         return set(self.over) == set(self._after)
 
+    def _follow(self, event: EventRecord) -> None:
+        self._sequence += 1
+        assert event.sequence == self._sequence
+        assert not self.cancelled or event.kind in _POSTHUMOUS, f"{event.kind} of the dead"
+        if event.epoch != self._epoch:
+            # Of another life, which has read what there was.
+            self._epoch, self._durable = event.epoch, event.sequence
+
     def _begun(self, task_id: str) -> None:
         phase = self._phase_of[task_id]
         assert task_id not in self.passed, f"{task_id} is {self.passed[task_id].state}"
@@ -112,10 +129,12 @@ class Lineage:
         assert not self.paused, f"{task_id} begins in a pause"
         self.running.add(task_id)
         self.begun[task_id] += 1
+        self._begun_at[task_id] = self._sequence
 
     def _has_passed(self, task_id: str, state: TaskState) -> None:
         assert task_id not in self.passed, f"{task_id} again"
         self.passed[task_id] = Passed(state, self.begun[task_id])
+        self._passed_at[task_id] = self._sequence
         self.ever_done |= self.done
 
     def _recorded(self, event: EventRecord) -> None:
@@ -130,6 +149,11 @@ class Lineage:
         assert isinstance(number, int)
         assert number not in self.then, f"checkpoint {number} again"
         self.then[number] = dict(self.passed)
+        self.known[number] = {
+            name
+            for name in self.passed
+            if self._phase_of[name] in self.over or self._passed_at.get(name, -1) < self._durable
+        }
 
     def _again(self, names: set[str], at_ms: int) -> None:
         assert not self.running
