@@ -1,8 +1,8 @@
 """A daemon killed, or restarted as for an upgrade, while programs in other processes drive it.
 
 Each program submits sessions and follows their events through one client, which comes back by
-itself; some of them it removes on the way. What it was told, and what the engine did, is in files
-outside the daemon.
+itself; some of them it removes on the way, and every other round the daemon forgets those that have
+ended long ago. What a program was told, and what the engine did, is in files outside the daemon.
 """
 
 import random
@@ -18,10 +18,11 @@ from typing import Final
 
 import msgspec
 
+import forgetful
 import forked
 from command_line import CommandLine
 from crash_team import engine_runs, write_team
-from daemon_process import DaemonProcess
+from daemon_process import PROGRAM, DaemonProcess
 from invariants import Observed, as_line, check_over
 from maestro_actors.team import RetryPolicy, Team
 from maestro_runtime import SessionOrder
@@ -42,6 +43,8 @@ EVENTS_MAX: Final = 12
 """Most events of a session before it is removed; it may have ended by then."""
 AT_ONCE: Final = 4
 """Sessions of a program that are under way at the same time."""
+KEPT: Final = PROGRAMS * AT_ONCE
+"""Sessions that a daemon does not forget: of more no program is still about to hear."""
 LIFE_SECONDS_MAX: Final = 1.0
 """Longest life of a daemon after it was ready."""
 STRIKES_MAX: Final = 4
@@ -70,7 +73,9 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     team = write_team(directory)
     counted: Counter[str] = Counter(rounds=1)
-    with DaemonProcess(CommandLine(directory)) as daemon:
+    forgets = seed % 2 == 0
+    command = (forgetful.__file__, str(KEPT)) if forgets else PROGRAM
+    with DaemonProcess(CommandLine(directory), program=command) as daemon:
         ours, theirs = Pipe()
         programs = [
             forked.start(drive, theirs, str(team), str(daemon.socket), number, seed)
@@ -90,7 +95,7 @@ def one_round(directory: Path, seed: int) -> Counter[str]:
         codes = [end_of(program) for program in programs]
         assert codes == [0] * PROGRAMS, daemon.log.read_text()[-3_000:]
         assert daemon.stop() == 0
-    return counted + _checked(directory)
+    return counted + _checked(directory, forgets=forgets)
 
 
 def drive(here: Connection, team_path: str, socket: str, number: int, seed: int) -> None:
@@ -165,8 +170,10 @@ def _struck(daemon: DaemonProcess, chance: random.Random) -> str:
     return word
 
 
-def _checked(directory: Path) -> Counter[str]:
+def _checked(directory: Path, *, forgets: bool) -> Counter[str]:
     """Hold the records against what was told and done; return what was counted."""
+    with Store.inspect(directory / "state") as store:
+        there = {record.session_id for record in store.sessions.scan()}
     told = [
         msgspec.json.decode(line, type=Told)
         for path in sorted(directory.glob("told-*.jsonl"))
@@ -179,26 +186,33 @@ def _checked(directory: Path) -> Counter[str]:
     removed = frozenset(name for name, how in ended.items() if how == REMOVED)
     left = accepted.keys() - removed
     assert ended == dict.fromkeys(left, "done") | dict.fromkeys(removed, REMOVED)
+    forgotten = left - there
+    assert forgets or not forgotten, f"{forgotten} are lost"
     observed = Observed(
-        acknowledged=[event for event in events if event.session_id in left],
-        runs=[run for run in engine_runs(directory) if run.workspace in left],
+        acknowledged=[event for event in events if event.session_id in there],
+        runs=[run for run in engine_runs(directory) if run.workspace in there],
         attempts_max=RETRY.max_attempts,
-        removed=removed,
+        removed=removed | forgotten,
     )
     states = check_over(directory / "state", observed, frozenset())
-    assert states.keys() == left, "what was not asked for was run, or the reverse"
+    assert states.keys() == there == left - forgotten, (
+        "what was not asked for was run, or the reverse"
+    )
     with Store.inspect(directory / "state") as store:
-        for session_id in left:
+        for session_id in there:
             _check_session(store, session_id, events)
         calls: Counter[str] = Counter()
         for cell in store.usage.scan():
             calls[cell.session_id] += cell.calls
+    for session_id in left:
+        _check_stream([event for event in events if event.session_id == session_id])
     ran = Counter(run.workspace for run in engine_runs(directory))
     # A call may be booked that a kill has kept from its engine.
     assert all(calls[name] >= ran[name] for name in accepted), "what was used is not booked"
     return Counter(
         sessions=len(accepted),
         removed=len(removed),
+        forgotten=len(forgotten),
         tasks=sum(map(len, states.values())),
         events=len(events),
     )
@@ -215,4 +229,8 @@ def _check_session(store: StateView, session_id: str, events: list[EventLine]) -
     streamed = [event for event in events if event.session_id == session_id]
     # Alerts may leave after the end; a stream does not wait for them.
     assert streamed == history[: len(streamed)]
-    assert "session_done" in [event.kind for event in streamed]
+
+
+def _check_stream(events: list[EventLine]) -> None:
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert "session_done" in [event.kind for event in events]
