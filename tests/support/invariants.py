@@ -66,6 +66,7 @@ def check_books(store: StateView, observed: Observed) -> None:
     _check_counters(store, observed)
     _check_usage(store, observed)
     _check_alerts(store, observed)
+    _check_epochs(store)
 
 
 Task = tuple[str, str]
@@ -197,6 +198,17 @@ def _check_usage(store: StateView, observed: Observed) -> None:
     assert sum(cell.calls for cell in cells) == len(closed)
     assert sum(cell.input_tokens for cell in cells) == sum(call.input_tokens for call in closed)
     assert sum(cell.lost_calls for cell in cells) == sum(call.state == "lost" for call in closed)
+
+
+def _check_epochs(store: StateView) -> None:
+    """Nothing is of an owner that has not been."""
+    kinds = (
+        *(store.sessions, store.tasks, store.attempts, store.calls, store.budgets, store.events),
+        *(store.counters, store.alerts, store.usage, store.breakers, store.checkpoints),
+        store.outbox,
+    )
+    for kind in kinds:
+        assert all(1 <= record.epoch <= store.epoch for record in kind.scan())
 
 
 def _check_alerts(store: StateView, observed: Observed) -> None:

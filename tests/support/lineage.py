@@ -38,6 +38,7 @@ class Lineage:
         self._phase_of = {item.id: item.phase for item in team.contracts}
         self._after = {phase.name: set(phase.after) for phase in team.phases}
         self._asked = asked
+        self._workers = team.max_parallel_workers
         self._sequence = 0
         self.passed = {name: Passed(was.state, 0) for name, was in (kept or {}).items()}
         self.kept = set(self.passed)
@@ -57,6 +58,8 @@ class Lineage:
         self._epoch = 0
         self.running: set[str] = set()
         """Tasks with an attempt that has not ended."""
+        self._alive: set[str] = set()
+        """Those of them that no crash has cut short."""
         self.begun: Counter[str] = Counter()
         """Attempts of each task."""
         self.cancelled = self.paused = False
@@ -77,6 +80,7 @@ class Lineage:
                 self._begun(event.task_id)
             case "attempt_succeeded" | "attempt_failed" | "attempt_interrupted":
                 self.running.remove(event.task_id)
+                self._alive.discard(event.task_id)
                 # No engine is started before its attempt is durable.
                 self._durable = max(self._durable, self._begun_at[event.task_id])
             case "task_done" | "task_skipped":
@@ -119,15 +123,18 @@ class Lineage:
         if event.epoch != self._epoch:
             # Of another life, which has read what there was.
             self._epoch, self._durable = event.epoch, event.sequence
+            self._alive.clear()
 
     def _begun(self, task_id: str) -> None:
         phase = self._phase_of[task_id]
         assert task_id not in self.passed, f"{task_id} is {self.passed[task_id].state}"
         assert task_id not in self.running, f"{task_id} runs twice"
+        assert len(self._alive) < self._workers, f"{task_id} begins beside {self._alive}"
         assert self._after[phase] <= set(self.over), f"{phase} before its predecessors"
         assert phase in self._asked, f"nobody has asked for {phase}"
         assert not self.paused, f"{task_id} begins in a pause"
         self.running.add(task_id)
+        self._alive.add(task_id)
         self.begun[task_id] += 1
         self._begun_at[task_id] = self._sequence
 
