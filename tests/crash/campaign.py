@@ -18,6 +18,7 @@ from typing import Final
 import bit_rot
 import daemon_storm
 import kill_storm
+import opening_storm
 import pause
 import power_cut
 import random_kill
@@ -64,6 +65,9 @@ DRIVEN: Final = (
 FAULTS: Final[dict[str, Fault]] = {
     "kill": Fault(random_kill.one_round, WORLD),
     "kill-storm": Fault(kill_storm.one_round, f"{WORLD}, what was removed is gone whole"),
+    "opening-storm": Fault(
+        opening_storm.one_round, f"what was accepted is there, each order once; {RECORDS}"
+    ),
     "syscalls": Fault(syscalls.one_round, WORLD, straced=True, every=syscalls.every),
     "power-cut": Fault(power_cut.one_round, RECORDS, straced=True),
     "storage": Fault(storage_fault.one_round, RECORDS, straced=True),

@@ -14,7 +14,8 @@ from straced import STRACE
 ROUNDS = {
     "kill": 2,
     "kill-storm": 1,
-    "daemon": 1,
+    "opening-storm": 1,
+    "daemon": 2,
     "power-cut": 1,
     "bit-rot": 1,
     "pause": 1,
