@@ -33,6 +33,9 @@ from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.team import BreakerPolicy
 from maestro_storage.transition import Transition
 
+WAITERS_MIN: Final = 64
+"""Fewer refused calls may be gone, and still be in mind until the breaker closes."""
+
 _CLOSED: Final = BreakerClosed()
 
 
@@ -49,6 +52,8 @@ class CircuitBreaker(MessageActor):
         self._accountant = AccountantProxy(ports.channel)
         self._waiters: dict[str, None] = {}
         """Addresses of refused calls, in the order they asked."""
+        self._waiters_max = WAITERS_MIN
+        """After so many, those that are gone are forgotten."""
 
     def on_start(self) -> None:
         """Take up the recorded state."""
@@ -90,6 +95,8 @@ class CircuitBreaker(MessageActor):
     def _acquire(self, order: OpenCall) -> None:
         if not self._breaker.admits(order.call_id, order.at_ms):
             self._waiters[order.reply_to] = None
+            if len(self._waiters) > self._waiters_max:
+                self._forget_the_gone()
             retry_at_ms = self._breaker.ask_again_ms(order.at_ms)
             refused = CallRefused(call_id=order.call_id, retry_at_ms=retry_at_ms)
             self._ports.system.deliver(order.reply_to, refused)
@@ -119,6 +126,12 @@ class CircuitBreaker(MessageActor):
         self._record(draft, self._ports.now_ms())
         # Behind the drafts that are on their way: an older state must not overwrite this one.
         self._accountant.append(draft)
+
+    def _forget_the_gone(self) -> None:
+        """Keep those that still wait: an engine may be down for days, and sessions come and go."""
+        is_there = self._ports.system.ref
+        self._waiters = {name: None for name in self._waiters if is_there(name) is not None}
+        self._waiters_max = max(WAITERS_MIN, 2 * len(self._waiters))
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, {}

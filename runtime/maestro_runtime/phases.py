@@ -64,41 +64,41 @@ class PhaseRun:
         return session_report(self._store, self.session_id)
 
 
+_Waits = dict[frozenset[str], LaneFuture[None]]
+"""Who waits, by the phases that must not go on."""
+
+
 class PhaseWatch:
     """Knows who waits for which phases, and wakes them by the events that tell. Any thread."""
 
     def __init__(self, store: Records) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[tuple[frozenset[str], LaneFuture[None]]]] = {}
-        """By session."""
+        self._waiting: dict[str, dict[LaneFuture[None], _Waits]] = {}
+        """By session and by its end, of which there is another each time it goes on."""
 
     def expect(
         self, session_id: str, phases: Collection[str], ended: LaneFuture[None]
     ) -> LaneFuture[None]:
-        """Return what is resolved once none of the phases goes on.
+        """Return what is resolved once none of the phases goes on, for all who wait for that.
 
         Args:
             session_id: A session that this runtime runs, or has run.
             phases: What is waited for.
             ended: The end of the session, by which all its phases end; a failure is passed on.
         """
-        settled = LaneFuture[None]()
-        wait = (frozenset(phases), settled)
         with self._lock:
-            self._waiting.setdefault(session_id, []).append(wait)
-
-        def end(ended: LaneFuture[None]) -> None:
-            try:
-                ended.get(timeout=0)
-            except Exception as error:  # noqa: BLE001 - passed on to who waits
-                self._settle(session_id, wait, error)
-            else:
-                self._settle(session_id, wait, None)
-
-        # What happened before this is seen by looking, what happens after it by events.
-        self._look(session_id)
-        ended.add_done_callback(end)
+            runs = self._waiting.setdefault(session_id, {})
+            is_first = ended not in runs
+            waits = runs.setdefault(ended, {})
+            settled = waits.setdefault(frozenset(phases), LaneFuture())
+        try:
+            # What happened before this is seen by looking, what happens after it by events.
+            self._look(session_id)
+        finally:
+            # Once: whoever waits may go again, and the session last for days.
+            if is_first:
+                ended.add_done_callback(lambda _: self._end(session_id, ended))
         return settled
 
     def note(self, events: Iterable[EventRecord]) -> None:
@@ -111,30 +111,33 @@ class PhaseWatch:
         record = self._store.require_session(session_id)
         team = recorded_team(self._store, record)
         going_on = standing_of(self._store, record).going_on(team)
+        # If nothing goes on, the session is about to end: then its state is durable, too.
+        if not going_on:
+            return
         with self._lock:
-            waits = list(self._waiting.get(session_id, ()))
-        for wait in waits:
-            # If nothing goes on, the session is about to end: then its state is durable, too.
-            if going_on and going_on.isdisjoint(wait[0]):
-                self._settle(session_id, wait, None)
+            over = [
+                waits.pop(phases)
+                for waits in self._waiting.get(session_id, {}).values()
+                for phases in list(waits)
+                if going_on.isdisjoint(phases)
+            ]
+        for settled in over:
+            settled.set(None)
 
-    def _settle(
-        self,
-        session_id: str,
-        wait: tuple[frozenset[str], LaneFuture[None]],
-        error: Exception | None,
-    ) -> None:
+    def _end(self, session_id: str, ended: LaneFuture[None]) -> None:
+        """Tell all who wait for a session that has ended, or is lost."""
         with self._lock:
-            waits = self._waiting.get(session_id, [])
-            if wait not in waits:
-                return
-            waits.remove(wait)
-            if not waits:
+            runs = self._waiting[session_id]
+            waits = runs.pop(ended)
+            if not runs:
                 del self._waiting[session_id]
-        if error is None:
-            wait[1].set(None)
-        else:
-            wait[1].set_exception((type(error), error, None))
+        for settled in waits.values():
+            try:
+                ended.get(timeout=0)
+            except Exception:  # noqa: BLE001 - passed on to who waits
+                settled.set_exception()
+            else:
+                settled.set(None)
 
 
 def standing_of(store: Records, session: SessionRecord) -> Standing:

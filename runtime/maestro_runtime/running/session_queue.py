@@ -89,6 +89,9 @@ class SessionQueue:
             self._waiting[name] = _Waiting(turn, claimed)
             if before is None or before.turn != turn:
                 heapq.heappush(self._order, turn)
+            if len(self._order) > 2 * len(self._waiting) + 64:
+                # Behind one that waits for long, those that come and go must not pile up.
+                self._order = sorted(waiting.turn for waiting in self._waiting.values())
         self._look()
         return False
 

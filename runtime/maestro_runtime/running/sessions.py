@@ -254,6 +254,7 @@ class RunningSessions:
     def end(self, session_id: str) -> None:
         """Say that nothing more can run in a session; durable."""
         self.queue.end(session_id)
+        self._left.pop(session_id, None)
         ended = self._ended.get(session_id)
         if ended is not None:
             self._settle(ended, None)

@@ -7,6 +7,8 @@ from typing import Final
 from maestro_actors.kernel import LaneActor, LaneFuture
 from maestro_runtime.running.news import EndNews
 from maestro_runtime.verbs._foundation import Foundation
+from maestro_storage.errors import RecordDamaged, SessionQuarantined
+from maestro_storage.records import SESSION_FINAL
 
 FAREWELL_ADDRESS = "urn:maestro:farewell"
 
@@ -61,8 +63,11 @@ class Hosting:
         """Say why a session that was under way is not gone on with, until it is resumed.
 
         Whoever follows its events, or waits for it in another process, gets `SessionLeftAlone`.
+        Nothing is said of one that has ended, or been removed, meanwhile.
         """
-        self._base.running.leave(session_id, reason)
+        with self._base.starting:
+            if not self._is_over(session_id):
+                self._base.running.leave(session_id, reason)
 
     def why_left(self, session_id: str) -> str | None:
         """Return why nobody goes on with a session; None if it goes on, or that was not said."""
@@ -113,6 +118,13 @@ class Hosting:
         for address in halted:
             self._base.system.watch(address, FAREWELL_ADDRESS, address)
         return gone
+
+    def _is_over(self, session_id: str) -> bool:
+        try:
+            session = self._base.store.sessions.get(session_id)
+        except (SessionQuarantined, RecordDamaged):
+            return False
+        return session is None or session.state in SESSION_FINAL
 
 
 def _nobody() -> None:
