@@ -4,6 +4,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -127,7 +128,8 @@ class EndNews:
             count = self._number - number
             if not 0 <= count <= len(self._last):
                 return None
-            return tuple(self._last)[len(self._last) - count :]
+            # From their end: of thousands that are remembered most ask for the last few.
+            return tuple(islice(reversed(self._last), count))[::-1]
 
     def expect(self) -> LaneFuture[None]:
         """Return the future of the next end; look for what is there already after this call."""
