@@ -67,7 +67,12 @@ class AsyncLane(Lane):
         """
         # Under the lock, so that the loop cannot be closed in between.
         with self._lock:
-            self._running_loop().call_soon_threadsafe(callback, *args)
+            loop = self._running_loop()
+            if here.lane is self:
+                # The loop is awake: a timer that a turn sets needs no system calls.
+                loop.call_soon(callback, *args)
+            else:
+                loop.call_soon_threadsafe(callback, *args)
 
     def before_rest(self, act: Callable[[], None], *, slow: bool = False) -> bool:
         """See `Lane.before_rest`."""

@@ -499,6 +499,23 @@ def test_gathering_for_a_lane_that_is_closed_meanwhile_leaves_nobody_waiting(
         asked.get(timeout=20)
 
 
+def test_what_is_asked_for_on_the_lane_is_called_without_waking_it(
+    async_lane: AsyncLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[object] = []
+    called = threading.Event()
+
+    def on_the_lane() -> None:
+        monkeypatch.setattr(async_lane.loop, "call_soon_threadsafe", woken.append)
+        async_lane.call_soon(called.set)
+
+    async_lane.call_soon(on_the_lane)
+
+    assert called.wait(20)
+    monkeypatch.undo()
+    assert woken == []
+
+
 def test_gathering_before_the_first_actor_starts_no_thread(async_lane: AsyncLane) -> None:
     with async_lane.gathering():
         pass
