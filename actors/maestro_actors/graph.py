@@ -52,6 +52,8 @@ class SessionGraph:
         self._active: dict[str, TopologicalSorter[str]] = {}
         self._moved = True
         """Something was finished since it was last looked at."""
+        self._opens = True
+        """More phases may run since then."""
         self._stretch = None if stretch is None else set(stretch)
         self._held: list[str] = []
         """Phases that could run, but for the stretch."""
@@ -69,7 +71,7 @@ class SessionGraph:
     def extend_stretch(self, phases: Iterable[str]) -> None:
         """Let more phases run; without a stretch all may."""
         if self._stretch is not None:
-            self._moved = True
+            self._moved = self._opens = True
             self._stretch.update(phases)
 
     @property
@@ -89,7 +91,7 @@ class SessionGraph:
 
     def finish_phase(self, name: str) -> None:
         """Say that the checkpoint of a phase is durable."""
-        self._moved = True
+        self._moved = self._opens = True
         self._recorded.add(name)
         self._phases.done(name)
 
@@ -100,7 +102,9 @@ class SessionGraph:
         self._moved = False
         tasks: list[str] = []
         phases: list[str] = []
-        self._activate()
+        if self._opens:
+            self._opens = False
+            self._activate()
         for name in list(self._active):
             sorter = self._active[name]
             tasks.extend(self._ready(sorter))

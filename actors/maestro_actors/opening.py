@@ -3,7 +3,6 @@
 from maestro_actors.ledger.amounts import METRICS
 from maestro_actors.ledger.decision import Clamp, Grant
 from maestro_actors.ledger.prices import RateCard, cost_at_most
-from maestro_actors.ledger.rows import persona_of
 from maestro_actors.messages import OpenCall
 from maestro_storage.bookings import Hold
 from maestro_storage.records import CallRecord
@@ -15,6 +14,8 @@ def row_of_opening(
 ) -> CallRecord:
     """Return the row of a call that the ledger has granted."""
     worst = 0 if card is None else cost_at_most(granted.tokens, card)
+    # That of the persona comes first, and the row says it already.
+    others = granted.holds[1:]
     return CallRecord(
         session_id=order.session_id,
         call_id=order.call_id,
@@ -29,9 +30,11 @@ def row_of_opening(
         epoch=epoch,
         phase=order.phase,
         model=order.model,
-        cost_nano_usd=next((hold.amount for hold in granted.holds if _is_money(hold)), worst),
+        cost_nano_usd=next((hold.amount for hold in others if _is_money(hold)), worst)
+        if others
+        else worst,
         cost_basis="unpriced" if card is None else card.basis,
-        holds=tuple(hold for hold in granted.holds if not persona_of(hold.key)),
+        holds=others,
         floor_tokens=min(order.floor_tokens, granted.tokens),
     )
 

@@ -209,7 +209,7 @@ class Persona(MessageActor):
                 need_tokens=need_tokens,
                 limit_tokens=self._task.persona.token_budget,
                 at_ms=now_ms,
-                reply_to=self._task.address,
+                reply_to=self.actor_urn,
                 draft=steps.opening(self._task, running, need_tokens, now_ms),
                 phase=running.phase,
                 model=self._task.persona.model,
@@ -226,7 +226,7 @@ class Persona(MessageActor):
         self._step = "running"
         if self._order is not None:
             self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)
-            self._ports.engines.start(self._order, self._task.address)
+            self._ports.engines.start(self._order, self.actor_urn)
             if self._told_to_stop is not None:
                 self._stop_attempt(self._told_to_stop)
 
@@ -363,7 +363,7 @@ class Persona(MessageActor):
 
     def _leave(self) -> None:
         """End: the transition on its way ends the task, and tells the coordinator so itself."""
-        self._ports.system.unwatch(self._task.address, self._task.coordinator)
+        self._ports.system.unwatch(self.actor_urn, self._task.coordinator)
         self.end()
 
     @property

@@ -105,12 +105,8 @@ class Writer:
                     rows[change.database][change.key] = change
                 if work.payloads or work.releases:
                     self._refer(txn, work, rows)
-                for event in work.events:
-                    record = self._numbered(txn, event, sequences)
-                    key = record.key
-                    row = Change(_EVENTS, key, EventRecord.VERSION, _encode(record))
-                    rows[_EVENTS][key] = row
-                    events.append(record)
+                if work.events:
+                    events += self._numbered(txn, work.events, sequences, rows[_EVENTS])
             elif isinstance(work, Removal):
                 self._put(txn, rows)
                 self._remove(txn, work, rows, sequences)
@@ -128,12 +124,16 @@ class Writer:
                 if noted is not None:
                     watch.note(txn, noted, name, changes)
             database, seal = self._environment.databases[name], sealer(name)
-            sealed = []
-            for key, change in sorted(changes.items()):
-                if change.body is None:
-                    txn.delete(key, db=database)
-                else:
-                    sealed.append((key, seal(key, change.version, change.body)))
+            ordered = sorted(changes.items())
+            sealed = [
+                (key, seal(key, change.version, change.body))
+                for key, change in ordered
+                if change.body is not None
+            ]
+            if len(sealed) < len(ordered):
+                for key, change in ordered:
+                    if change.body is None:
+                        txn.delete(key, db=database)
             if sealed:
                 txn.cursor(db=database).putmulti(sealed)
         rows.clear()
@@ -150,13 +150,25 @@ class Writer:
         for gone in work.releases:
             _payloads.drop(txn, databases, gone.session_id, gone.digest)
 
-    def _numbered(self, txn: Transaction, event: Event, sequences: dict[str, int]) -> EventRecord:
-        """Give an event its place at the end of its session's history."""
-        last = sequences.get(event.session_id)
-        if last is None:
-            last = self._last_sequence(txn, event.session_id)
-        sequences[event.session_id] = last + 1
-        return event.numbered(last + 1, self._epoch)
+    def _numbered(
+        self,
+        txn: Transaction,
+        events: Sequence[Event],
+        sequences: dict[str, int],
+        rows: dict[bytes, Change],
+    ) -> list[EventRecord]:
+        """Give events their places at the end of their sessions' histories; add their rows."""
+        records = []
+        for event in events:
+            last = sequences.get(event.session_id)
+            if last is None:
+                last = self._last_sequence(txn, event.session_id)
+            sequences[event.session_id] = last + 1
+            record = event.numbered(last + 1, self._epoch)
+            key = record.key
+            rows[key] = Change(_EVENTS, key, EventRecord.VERSION, _encode(record))
+            records.append(record)
+        return records
 
     def _last_sequence(self, txn: Transaction, session_id: str) -> int:
         """Return the sequence of a session's last durable event, 0 if it has none."""

@@ -68,12 +68,13 @@ def acknowledged(witness: Path) -> list[EventLine]:
 
 
 def _acknowledge_early(acknowledge: Callable[[EventRecord], None]) -> None:
-    number: Callable[..., EventRecord] = _writer.Writer._numbered
+    number: Callable[..., list[EventRecord]] = _writer.Writer._numbered
 
-    def number_and_tell(*arguments: object) -> EventRecord:
-        event = number(*arguments)
-        acknowledge(event)
-        return event
+    def number_and_tell(*arguments: object) -> list[EventRecord]:
+        events = number(*arguments)
+        for event in events:
+            acknowledge(event)
+        return events
 
     vars(_writer)["Writer"]._numbered = number_and_tell
 
