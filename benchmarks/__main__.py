@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from maestro_runtime._garbage import collect_seldom
+from maestro_runtime.garbage import collect_seldom
 from measure import FAST_SCALE, Options, environment
 from report import Section, as_json, as_page, as_text
 

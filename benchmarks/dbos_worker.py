@@ -7,7 +7,7 @@
 import importlib
 import sys
 
-from maestro_runtime._garbage import collect_seldom
+from maestro_runtime.garbage import collect_seldom
 
 
 def main(url: str) -> None:

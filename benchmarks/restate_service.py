@@ -8,7 +8,7 @@ import importlib
 import socket
 from typing import Any
 
-from maestro_runtime._garbage import collect_seldom
+from maestro_runtime.garbage import collect_seldom
 
 
 def main() -> None:

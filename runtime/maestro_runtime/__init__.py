@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from maestro_runtime.checkpoints import ForkOrder
     from maestro_runtime.client import AsyncClient, Client, connect, connect_async
     from maestro_runtime.config import load_team
+    from maestro_runtime.garbage import collect_seldom
     from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.policy import RuntimePolicy
@@ -32,6 +33,7 @@ _HOMES = {
     "SessionPage": "listing",
     "TokenTracker": "token_tracker",
     "TrackedUsage": "token_tracker",
+    "collect_seldom": "garbage",
     "connect": "client",
     "connect_async": "client",
     "list_sessions": "listing",
@@ -54,6 +56,7 @@ __all__ = [
     "TokenTracker",
     "TrackedUsage",
     "__version__",
+    "collect_seldom",
     "connect",
     "connect_async",
     "list_sessions",

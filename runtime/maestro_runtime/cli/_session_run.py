@@ -13,7 +13,6 @@ from typing import Final, NoReturn
 import msgspec
 import pykka
 
-from maestro_runtime._garbage import collect_seldom
 from maestro_runtime.cli._access import open_owner, open_records
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._attending import Attendance
@@ -29,6 +28,7 @@ from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, T
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
 from maestro_runtime.errors import SafeMode, TeamChanged
+from maestro_runtime.garbage import collect_seldom
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.report import SessionReport, session_report

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Final, TypeVar
 
 from maestro_actors.ledger.errors import PriceTableInvalid
-from maestro_runtime._garbage import collect_seldom
 from maestro_runtime._version import __version__
 from maestro_runtime.config.daemon import DaemonSettings, changes
 from maestro_runtime.config.daemon_file import Access
@@ -29,6 +28,7 @@ from maestro_runtime.daemon._starts import Starts
 from maestro_runtime.daemon._taking_up import TakenUp, take_up, under_way
 from maestro_runtime.daemon._unpriced import unpriced
 from maestro_runtime.daemon.errors import DaemonError
+from maestro_runtime.garbage import collect_seldom
 from maestro_runtime.log import set_level
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.prices import open_prices

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maestro_runtime import SessionOrder, open_runtime
-from maestro_runtime._garbage import YOUNG_OBJECTS_MAX, collect_seldom
+from maestro_runtime.garbage import YOUNG_OBJECTS_MAX, collect_seldom
 from noop_session import team_of
 
 TASKS = 20
