@@ -25,6 +25,7 @@ from maestro_actors.messages import (
     SessionStatus,
     SuccessionRecorded,
     TakeCheckpoint,
+    TaskFinished,
     TaskStopped,
     WishSession,
 )
@@ -90,7 +91,8 @@ class Succession:
     ) -> SessionStatus | OrderTaken | CheckpointTaken | None:
         """Take what this waits for; orders are to be given again to who comes after it."""
         match message:
-            case TaskStopped() if message.task_id in self._alive:
+            case TaskStopped() | TaskFinished() if message.task_id in self._alive:
+                # One that had just come to its end has gone with that, and not because it was sent.
                 self._alive.discard(message.task_id)
                 if not self._alive:
                     self._flush()

@@ -59,6 +59,25 @@ def test_what_is_in_flight_ends_as_after_a_crash_and_the_session_goes_on(
     assert stage.escalations == []
 
 
+def test_a_task_that_ends_as_its_persona_is_sent_away_has_ended(supervised: Stage) -> None:
+    stage = supervised
+    stage.create(WANTED)
+    stage.run(WANTED)
+    (call,) = stage.engines.wait_for_calls(1)
+    persona = persona_address(SESSION, "c1")
+    stage.system.control(persona, "suspend")
+    # It has an answer to read first, and then its order to go.
+    stage.engines.finish(call.call_id)
+    stage.engines.held = False
+
+    fail(stage)
+    assert stage.coordinator.status().get(timeout=BOUND_SECONDS).in_flight == 0
+    stage.system.control(persona, "resume")
+
+    stage.wait_for("session_done")
+    assert [row.state for row in stage.attempts()] == ["ok"]
+
+
 def test_a_session_whose_coordinator_fails_each_time_is_set_aside_and_can_be_resumed(
     supervised: Stage,
 ) -> None:
