@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -237,8 +237,14 @@ class Scripted:
         self._listener.listen()
         self._listener.settimeout(BOUND_SECONDS)
 
-    def close(self) -> None:
-        self._listener.close()
+    def begin(self, script: Callable[["Scripted"], None]) -> threading.Thread:
+        """Do what a script says, on a thread of its own, and close."""
+
+        def run() -> None:
+            with self._listener:
+                script(self)
+
+        return in_background(run)
 
     @contextmanager
     def greeted(self, state_id: str = "state") -> Iterator[socket.socket]:
@@ -272,20 +278,16 @@ def in_background(program: object) -> threading.Thread:
 def test_what_has_no_answer_is_sent_again_in_its_order_and_with_its_id(tmp_path: Path) -> None:
     asked: list[list[Ask]] = [[], []]
 
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                asked[0] += [scripted.ask(line), scripted.ask(line)]
-            with scripted.greeted() as line:
-                asked[1] += [scripted.ask(line), scripted.ask(line)]
-                for ask in reversed(asked[1]):
-                    line.sendall(packed(Reply(id=ask.id, body=b"re: " + ask.message)))
-                line.recv(1)
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            asked[0] += [scripted.ask(line), scripted.ask(line)]
+        with scripted.greeted() as line:
+            asked[1] += [scripted.ask(line), scripted.ask(line)]
+            for ask in reversed(asked[1]):
+                line.sendall(packed(Reply(id=ask.id, body=b"re: " + ask.message)))
+            line.recv(1)
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     with connect(tmp_path / "socket", options=HASTY) as client:
         futures = [client.channel.ask("urn:a", b"1"), client.channel.ask("urn:a", b"2")]
         answers = [future.get(timeout=BOUND_SECONDS) for future in futures]
@@ -296,18 +298,14 @@ def test_what_has_no_answer_is_sent_again_in_its_order_and_with_its_id(tmp_path:
 
 
 def test_an_owner_that_comes_to_its_end_is_not_asked_but_its_successor(tmp_path: Path) -> None:
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
-            with scripted.greeted() as line:
-                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
-                line.recv(1)
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+        with scripted.greeted() as line:
+            line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
+            line.recv(1)
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     with connect(tmp_path / "socket", options=HASTY) as client:
         assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
     thread.join(BOUND_SECONDS)
@@ -315,23 +313,19 @@ def test_an_owner_that_comes_to_its_end_is_not_asked_but_its_successor(tmp_path:
 
 @pytest.mark.parametrize("other", ["state", "protocol"])
 def test_who_is_somebody_else_is_not_asked(tmp_path: Path, other: str) -> None:
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                scripted.ask(line)
-            if other == "state":
-                with scripted.greeted("another") as line:
-                    line.recv(1)
-            else:
-                line, _ = scripted._listener.accept()
-                with line:
-                    line.sendall(packed(refusal(0, ProtocolMismatch(2, 1, "9.9"))))
-                    line.recv(1)
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            scripted.ask(line)
+        if other == "state":
+            with scripted.greeted("another") as line:
+                line.recv(1)
+        else:
+            line, _ = scripted._listener.accept()
+            with line:
+                line.sendall(packed(refusal(0, ProtocolMismatch(2, 1, "9.9"))))
+                line.recv(1)
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     with connect(tmp_path / "socket", options=HASTY) as client:
         waiting = client.channel.ask("urn:a", b"1")
         kind = DaemonUnreachable if other == "state" else ProtocolMismatch
@@ -459,25 +453,21 @@ def test_a_daemon_that_says_nothing_for_long_though_it_works_keeps_its_connectio
 ) -> None:
     pings: list[Ask] = []
 
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                asked = scripted.ask(line)
-                while len(pings) < 3:
-                    silence.passes()
-                    pings.append(scripted.ask(line))
-                    line.sendall(packed(Reply(id=pings[-1].id, body=b"")))
-                line.sendall(packed(Reply(id=asked.id, body=b"done")))
-                # Nobody waits for anything any more, so there is nothing to be heard.
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            asked = scripted.ask(line)
+            while len(pings) < 3:
                 silence.passes()
-                line.settimeout(0.2)
-                with pytest.raises(TimeoutError):
-                    line.recv(1)
+                pings.append(scripted.ask(line))
+                line.sendall(packed(Reply(id=pings[-1].id, body=b"")))
+            line.sendall(packed(Reply(id=asked.id, body=b"done")))
+            # Nobody waits for anything any more, so there is nothing to be heard.
+            silence.passes()
+            line.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                line.recv(1)
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     options = ClientOptions(patience=Patience(seconds=0.0))
     with connect(tmp_path / "socket", options=options) as client:
         assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
@@ -491,17 +481,15 @@ def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) ->
     left: list[bytes] = []
     arrived, given_up = threading.Event(), threading.Event()
 
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            line, _ = scripted._listener.accept()
-            line.settimeout(BOUND_SECONDS)
-            with line:
-                scripted.frame(line)
-                arrived.set()
-                assert given_up.wait(BOUND_SECONDS)
-                line.sendall(packed(WELCOME))
-                left.append(line.recv(1))
+    def script(scripted: Scripted) -> None:
+        line, _ = scripted._listener.accept()
+        line.settimeout(BOUND_SECONDS)
+        with line:
+            scripted.frame(line)
+            arrived.set()
+            assert given_up.wait(BOUND_SECONDS)
+            line.sendall(packed(WELCOME))
+            left.append(line.recv(1))
 
     async def program() -> None:
         async def connected() -> None:
@@ -515,9 +503,7 @@ def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) ->
             await connecting
         given_up.set()
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     asyncio.run(asyncio.wait_for(program(), BOUND_SECONDS))
     thread.join(BOUND_SECONDS)
 
@@ -527,23 +513,19 @@ def test_a_client_that_is_given_up_while_it_connects_hangs_up(tmp_path: Path) ->
 def test_an_owner_that_stands_still_on_its_way_out_is_given_up(
     tmp_path: Path, silence: Silence
 ) -> None:
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
-                # It is asked for a sign of life, and gives none.
-                silence.passes()
-                scripted.ask(line)
-                silence.passes()
-                assert line.recv(1) == b""
-            with scripted.greeted() as line:
-                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
-                line.recv(1)
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+            # It is asked for a sign of life, and gives none.
+            silence.passes()
+            scripted.ask(line)
+            silence.passes()
+            assert line.recv(1) == b""
+        with scripted.greeted() as line:
+            line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"done")))
+            line.recv(1)
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     with connect(tmp_path / "socket", options=HASTY) as client:
         assert client.channel.ask("urn:a", b"1").get(timeout=BOUND_SECONDS) == b"done"
     thread.join(BOUND_SECONDS)
@@ -559,15 +541,11 @@ def test_a_client_without_a_thread_hangs_up(
 
     left: list[bytes] = []
 
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                left.append(line.recv(1))
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            left.append(line.recv(1))
 
-    ready = threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refused)
         with pytest.raises(RuntimeError, match="new thread"):
@@ -578,24 +556,21 @@ def test_a_client_without_a_thread_hangs_up(
 
 
 def test_a_client_that_is_closed_while_it_comes_back_hangs_up(tmp_path: Path) -> None:
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted():
-                pass
-            line, _ = scripted._listener.accept()
-            line.settimeout(BOUND_SECONDS)
-            with line:
-                scripted.frame(line)
-                came_back.set()
-                assert closing_begins.wait(BOUND_SECONDS)
-                line.sendall(packed(WELCOME))
-                left.append(line.recv(1))
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted():
+            pass
+        line, _ = scripted._listener.accept()
+        line.settimeout(BOUND_SECONDS)
+        with line:
+            scripted.frame(line)
+            came_back.set()
+            assert closing_begins.wait(BOUND_SECONDS)
+            line.sendall(packed(WELCOME))
+            left.append(line.recv(1))
 
-    ready, came_back, closing_begins = threading.Event(), threading.Event(), threading.Event()
+    came_back, closing_begins = threading.Event(), threading.Event()
     left: list[bytes] = []
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    thread = Scripted(tmp_path / "socket").begin(script)
     client = connect(tmp_path / "socket", options=HASTY)
     assert came_back.wait(BOUND_SECONDS)
     closed = in_background(client.close)
@@ -611,21 +586,18 @@ def test_a_client_that_is_closed_while_it_comes_back_hangs_up(tmp_path: Path) ->
 def test_who_has_left_is_not_asked_for_of_the_successor(tmp_path: Path) -> None:
     asked: list[Ask] = []
 
-    def daemon() -> None:
-        with closing(Scripted(tmp_path / "socket")) as scripted:
-            ready.set()
-            with scripted.greeted() as line:
-                line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
-                line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"seen")))
-                assert has_left.wait(BOUND_SECONDS)
-            with scripted.greeted() as line:
-                asked.append(scripted.ask(line))
-                line.sendall(packed(Reply(id=asked[0].id, body=b"done")))
-                line.recv(1)
+    def script(scripted: Scripted) -> None:
+        with scripted.greeted() as line:
+            line.sendall(packed(refusal(scripted.ask(line).id, RuntimeDraining("s-1"))))
+            line.sendall(packed(Reply(id=scripted.ask(line).id, body=b"seen")))
+            assert has_left.wait(BOUND_SECONDS)
+        with scripted.greeted() as line:
+            asked.append(scripted.ask(line))
+            line.sendall(packed(Reply(id=asked[0].id, body=b"done")))
+            line.recv(1)
 
-    ready, has_left = threading.Event(), threading.Event()
-    thread = in_background(daemon)
-    assert ready.wait(BOUND_SECONDS)
+    has_left = threading.Event()
+    thread = Scripted(tmp_path / "socket").begin(script)
     with connect(tmp_path / "socket", options=HASTY) as client:
         given_up = client._link.wait_for("urn:a", b"1")
         # Answered after the refusal of the first.
