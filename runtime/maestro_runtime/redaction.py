@@ -8,7 +8,8 @@ and base64 spell it.
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -28,6 +29,9 @@ CUT_CHARACTERS: Final = 500
 
 _BASE64_CHARACTERS_MIN: Final = 8
 """Shortest piece of base64 that tells a secret from chance."""
+
+_FOLLOWING: Final = range(0x80, 0xC0)
+"""Bytes of a character of UTF-8 but its first."""
 
 _LINE_CHARACTERS_MIN: Final = 16
 """Shortest line of a secret with several that is one by itself."""
@@ -84,12 +88,45 @@ class Redactor:
                 text = text.replace(spelling, MASK)
         return self._closed(text) if len(text) >= CUT_CHARACTERS else text
 
-    def clean_bytes(self, data: bytes) -> bytes:
-        """Return what a program has said without secrets, whatever else is in it."""
+    def clean_bytes(self, data: bytes, *, is_tail: bool = False) -> bytes:
+        """Return what a program has said without secrets, whatever else is in it.
+
+        Args:
+            data: What it has said.
+            is_tail: It may begin in the middle of a secret: the end of one there goes with it.
+        """
         for spelling in self._bytes:
             if spelling in data:
                 data = data.replace(spelling, MASK.encode())
-        return data
+        return self._opened(data) if is_tail else data
+
+    @property
+    def reach_bytes(self) -> int:
+        """Size of the longest spelling of a secret; 0 if none is known."""
+        return max(map(len, self._bytes), default=0)
+
+    def cut(self, data: bytes, begin: int, end: int) -> int:
+        """Return where a piece of UTF-8 from `begin` may end, so that no secret is cut in two.
+
+        That is `end`, or before it, where a character or a secret lies across. Secrets that overlap
+        from end to end without a gap are cut at `end`: to take one out leaves none of them whole.
+
+        Args:
+            data: What is to be cut, with at least `reach_bytes` behind `end`.
+            begin: Of the piece.
+            end: Of the piece, if nothing lies across; before the end of `data`.
+        """
+        place = whole = _character(data, end)
+        before = None
+        while place != before:
+            before = place
+            for spelling in self._bytes:
+                size = len(spelling)
+                # Where it begins before the place and ends behind it.
+                found = data.find(spelling, max(begin, place - size + 1), place + size - 1)
+                if found >= 0:
+                    place = found
+        return place if place > begin else whole
 
     def cleaned(self, value: Any) -> Any:
         """Return a value of JSON with secrets taken out of its texts, keys and figures."""
@@ -112,11 +149,27 @@ class Redactor:
         return len(said) >= CUT_CHARACTERS or any(item in said for item in self._spellings)
 
     def _closed(self, text: str) -> str:
+        """Return a text without the beginning of a secret at its end."""
         for spelling in self._spellings:
-            for size in range(len(spelling) - 1, SECRET_CHARACTERS_MIN - 1, -1):
-                if text.endswith(spelling[:size]):
-                    return text[:-size] + MASK
+            head = spelling[:SECRET_CHARACTERS_MIN]
+            begin = text.find(head, max(0, len(text) - len(spelling) + 1))
+            while begin >= 0:
+                if spelling.startswith(text[begin:]):
+                    return text[:begin] + MASK
+                begin = text.find(head, begin + 1)
         return text
+
+    def _opened(self, data: bytes) -> bytes:
+        """Return bytes without the end of a secret at their beginning."""
+        for spelling in self._bytes:
+            last = spelling[-SECRET_CHARACTERS_MIN:]
+            begin = data.rfind(last, 0, len(spelling) - 1)
+            while begin >= 0:
+                end = begin + len(last)
+                if spelling.endswith(data[:end]):
+                    return MASK.encode() + data[end:]
+                begin = data.rfind(last, 0, end - 1)
+        return data
 
 
 def environment_secrets(environ: Mapping[str, str]) -> list[str]:
@@ -135,15 +188,16 @@ def environment_secrets(environ: Mapping[str, str]) -> list[str]:
 def team_secrets(team: "Team", environ: Mapping[str, str]) -> list[str]:
     """Return what a team's personas are given as a secret.
 
-    That is what their programs are given of `environ`, or in variables whose names say so; and
-    texts among the options of their engines under names that end in `api_key`, `token`, `secret`,
-    `password` or `credential`.
+    That is what their programs are given of `environ`, in variables whose names say so, or as
+    arguments (`--api-key KEY`, `--token=TOKEN`); and texts among the options of their engines under
+    names that end in `api_key`, `token`, `secret`, `password` or `credential`.
     """
     found: list[str] = []
     for persona in team.personas.values():
         found += _option_secrets(persona.options)
         if persona.command is not None:
             environment = persona.command.environment
+            found += _argument_secrets(persona.command.argv)
             found += environment_secrets(environment)
             found += (environ[name] for name in named(environment) if name in environ)
     return found
@@ -161,6 +215,14 @@ def _option_secrets(options: object) -> Iterator[str]:
     elif isinstance(options, list | tuple):
         for item in options:
             yield from _option_secrets(item)
+
+
+def _argument_secrets(argv: Sequence[str]) -> Iterator[str]:
+    """Yield the secrets among the arguments of a program."""
+    for argument, following in zip_longest(argv, argv[1:], fillvalue=""):
+        name, equals, value = argument.partition("=")
+        if name.startswith("-") and _OPTION_NAME.search(name):
+            yield value if equals else following
 
 
 def _is_secret(value: str) -> bool:
@@ -202,6 +264,12 @@ def _spellings(secret: str) -> Iterator[str]:
             piece = encode(b"\0" * shift + data).decode()[skipped : (shift + len(data)) * 8 // 6]
             if len(piece) >= _BASE64_CHARACTERS_MIN:
                 yield piece
+
+
+def _character(data: bytes, place: int) -> int:
+    """Return the place, or before it where the character of UTF-8 begins that lies across."""
+    back = range(place, max(0, place - 4), -1)
+    return next((at for at in back if data[at] not in _FOLLOWING), place)
 
 
 def _encoded(text: str) -> bytes:

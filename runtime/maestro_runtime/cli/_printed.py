@@ -5,16 +5,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from maestro_runtime.redaction import Redactor
 
 LINE_BYTES_MAX: Final = 8_192
-"""A line that grows longer is told in pieces."""
+"""A longer line is told in pieces of about this size."""
 
 
 @contextmanager
-def printed(tell: Callable[[str], None]) -> Iterator[None]:
-    """Have each line that is printed told to somebody, on the thread that prints it."""
-    lines = _Lines(tell, sys.stdout.fileno())
+def printed(tell: Callable[[str], None], redactor: "Redactor") -> Iterator[None]:
+    """Have each line that is printed told to somebody, on the thread that prints it.
+
+    Args:
+        tell: Gets a line, or a piece of a long one, and takes the secrets out of it.
+        redactor: Knows the secrets: none of them is cut in two.
+    """
+    lines = _Lines(tell, redactor, sys.stdout.fileno())
     # With all that a standard output has: foreign code may write bytes to it.
     stream = io.TextIOWrapper(
         lines,  # type: ignore[type-var] # typeshed wants more of a buffer than is used
@@ -32,9 +40,10 @@ def printed(tell: Callable[[str], None]) -> Iterator[None]:
 class _Lines(io.RawIOBase):
     """Takes bytes and tells lines. Any thread; those of several do not get mixed within a line."""
 
-    def __init__(self, tell: Callable[[str], None], descriptor: int) -> None:
+    def __init__(self, tell: Callable[[str], None], redactor: "Redactor", descriptor: int) -> None:
         super().__init__()
         self._tell: Final = tell
+        self._redactor: Final = redactor
         self._descriptor: Final = descriptor
         self._begun: dict[int, bytes] = {}
         """Lines that have no end yet, by thread."""
@@ -51,16 +60,35 @@ class _Lines(io.RawIOBase):
         """Tell the lines that end in it; what is behind them waits for its end."""
         thread = threading.get_ident()
         *lines, rest = (self._begun.pop(thread, b"") + bytes(data)).split(b"\n")
-        if len(rest) > LINE_BYTES_MAX:
-            lines.append(rest)
-            rest = b""
+        for line in lines:
+            self._tell_rest(line)
+        rest = self._tell_pieces(rest)
         if rest:
             self._begun[thread] = rest
-        for line in filter(None, lines):
-            self._tell(line.decode(errors="replace"))
         return len(data)
 
     def end(self) -> None:
         """Tell what has no end, too."""
         for thread in list(self._begun):
-            self._tell(self._begun.pop(thread).decode(errors="replace"))
+            self._tell_rest(self._begun.pop(thread))
+
+    def _tell_rest(self, line: bytes) -> None:
+        rest = self._tell_pieces(line)
+        if rest:
+            self._tell(rest.decode(errors="replace"))
+
+    def _tell_pieces(self, line: bytes) -> bytes:
+        """Tell the pieces of a line that are too long for it, and return what is left of it.
+
+        A piece goes out when nothing that can follow would change where it ends; so pieces are the
+        same whatever the writes were.
+        """
+        reach_bytes = self._redactor.reach_bytes
+        # Never so few that a single secret could be longer.
+        piece_bytes = max(LINE_BYTES_MAX, 2 * reach_bytes)
+        begin = 0
+        while len(line) - begin > piece_bytes + reach_bytes:
+            end = self._redactor.cut(line, begin, begin + piece_bytes)
+            self._tell(line[begin:end].decode(errors="replace"))
+            begin = end
+        return line[begin:]

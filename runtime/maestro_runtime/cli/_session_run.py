@@ -257,11 +257,11 @@ def _run_here(
         say(redactor.clean(line))
 
     if isinstance(order, StartSession) and not Store.exists(state_dir):
-        with stdout_reserved(), printed(show):
+        with stdout_reserved(), printed(show, redactor):
             require_startable(order, options)
     with (
         stdout_reserved(),
-        printed(show),
+        printed(show, redactor),
         open_runtime(state_dir, options) as runtime,
         reachable(runtime),
     ):

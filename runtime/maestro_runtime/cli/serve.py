@@ -77,7 +77,7 @@ def command(*, check: bool, **flags: Any) -> None:
         raise SettingInvalid(log_file.source, rule, log_file.value) from error
     # Functions of personas run in this process, and nobody looks at what it says on stdout.
     said = logging.getLogger("maestro_runtime.printed")
-    with printed(partial(said.info, "%s")):
+    with printed(partial(said.info, "%s"), redactor):
         Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
 
 

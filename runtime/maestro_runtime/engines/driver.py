@@ -136,7 +136,8 @@ class Driver:
         return Completion(exit_code=exit_code, stdout=stdout, stderr=stderr)
 
     def _clean(self, output: Output) -> Output:
-        tail = self._redactor.clean_bytes(output.tail)
+        is_tail = output.total_bytes > len(output.tail)
+        tail = self._redactor.clean_bytes(output.tail, is_tail=is_tail)
         return Output(tail=tail, total_bytes=output.total_bytes)
 
     async def close(self) -> None:

@@ -96,6 +96,8 @@ def throw(task):
     echo = os.environ["SERVICE_API_KEY"] + " " + os.environ["DATABASE_PASSWORD"]
     print("printed", echo)
     sys.stdout.buffer.write(b"in bytes\\n")
+    # Told in pieces: the first would end in the middle of a secret.
+    print("y" * 8_190 + echo, "z" * 8_190)
     print("without end", echo, end="")
     logging.getLogger("persona").error("key %s", echo, extra={"token": os.environ["SHORT_TOKEN"]})
     try:

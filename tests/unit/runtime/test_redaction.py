@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from maestro_actors.team import CommandSpec
 from maestro_runtime.redaction import MASK, Redactor, Secret, environment_secrets, team_secrets
 from maestro_runtime.testing import simple_team
 
@@ -53,6 +54,23 @@ def test_the_beginning_of_a_secret_at_the_end_of_a_long_text_goes_with_it() -> N
 
     assert redactor.clean("x" * 500 + "a-secret-of-som") == "x" * 500 + MASK
     assert redactor.clean("short, a-secret-of-som") == "short, a-secret-of-som"
+
+
+@given(st.integers(4, 22), st.text(max_size=30))
+def test_the_end_of_a_secret_at_the_beginning_of_a_tail_goes_with_it(size: int, after: str) -> None:
+    redactor = Redactor(["a-secret-of-some-length"])
+    tail = "a-secret-of-some-length"[-size:].encode()
+
+    assert redactor.clean_bytes(tail + b"\n" + after.encode(), is_tail=True).startswith(b"***\n")
+    assert redactor.clean_bytes(tail) == tail
+
+
+@given(st.integers(4, 22), st.text(max_size=30))
+def test_every_beginning_of_a_secret_at_a_cut_off_end_goes(size: int, before: str) -> None:
+    redactor = Redactor(["aa-secret-aa-secret-length"])
+    text = "x" * 500 + before + "\n"
+
+    assert redactor.clean(text + "aa-secret-aa-secret-length"[:size]) == text + MASK
 
 
 def test_a_figure_that_is_a_secret_leaves_json_behind() -> None:
@@ -103,6 +121,13 @@ def test_options_of_a_persona_are_secret_by_the_ends_of_their_names() -> None:
     team = simple_team(options=options)
 
     assert team_secrets(team, {}) == ["a", "b", "c"]
+
+
+def test_arguments_of_a_program_are_secret_by_the_names_of_their_options() -> None:
+    argv = ("agent", "--api-key", "a", "--token=b", "--max-tokens", "c", "--verbose", "-secret")
+    team = simple_team(engine="command", command=CommandSpec(argv=argv))
+
+    assert [secret for secret in team_secrets(team, {}) if secret] == ["a", "b"]
 
 
 def test_a_redactor_keeps_what_it_knows_when_it_learns_more() -> None:
