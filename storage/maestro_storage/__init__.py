@@ -7,7 +7,7 @@ or not at all; its repositories read what is durable, verified.
 from maestro_storage._backup import compact
 from maestro_storage._journal import Journal
 from maestro_storage._limits import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX
-from maestro_storage._ownership import network_kind
+from maestro_storage._ownership import network_kind, require_unowned
 from maestro_storage._payloads import Payloads
 from maestro_storage._ports import CommitObserver, StorePorts
 from maestro_storage._repository import Repository
@@ -37,5 +37,6 @@ __all__ = [
     "Watch",
     "compact",
     "network_kind",
+    "require_unowned",
     "verify",
 ]

@@ -130,6 +130,30 @@ def owned_state(state_dir: Path) -> Iterator[None]:
         ownership.close()
 
 
+def require_unowned(state_dir: Path) -> None:
+    """Look whether a process owns a state directory. Changes nothing, and takes nothing.
+
+    One that this user may not look into counts as unowned.
+
+    Raises:
+        StateOwned: Another process has the lock.
+    """
+    try:
+        descriptor = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        # Shared, so that two who look are not in each other's way.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Not left to the close: a child that was forked meanwhile would keep the lock.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except BlockingIOError:
+        holder = _read_holder(descriptor)
+        raise StateOwned(str(state_dir), holder.pid, holder.host, holder.started) from None
+    finally:
+        os.close(descriptor)
+
+
 def _read_holder(descriptor: int) -> Holder:
     """Return who is named in the lock file; nobody if its name is not, or not wholly, there."""
     try:

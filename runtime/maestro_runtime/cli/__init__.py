@@ -1,5 +1,5 @@
 """The command line: `maestro-runtime`."""
 
-from maestro_runtime.cli._main import main
+from maestro_runtime.cli._process import main
 
 __all__ = ["main"]

@@ -44,7 +44,10 @@ class NameType(click.ParamType[str]):
 
         def look() -> None:
             # Whatever is wrong is told when the command is run.
-            with suppress(Exception), open_records(ctx.params.get("state_dir")) as store:
+            with (
+                suppress(Exception),
+                open_records(ctx.params.get("state_dir"), at_once=True) as store,
+            ):
                 found.extend(self._look(store, ctx))
 
         # Loaded before the clock runs, as the time is meant for the disk and the owner.

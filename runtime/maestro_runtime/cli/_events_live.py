@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_runtime.cli._access import reached
+from maestro_runtime.cli._contact import reached_at_once
 from maestro_runtime.cli._events import Seen, Wanted, passed_over, recorded
 from maestro_runtime.cli._output import say
 from maestro_runtime.cli._owner import Owner
@@ -67,7 +67,7 @@ def followed(state_dir: str | None, wanted: Wanted, seen: Seen | None) -> Iterat
 @contextmanager
 def _listening(state_dir: str | None) -> Iterator[tuple[Iterator[EventRecord], Owner]]:
     """Lend the events from now on, and who tells them; what it knows is asked on a line beside."""
-    with reached(state_dir) as line:
+    with reached_at_once(state_dir) as line:
         stream, _ = connected(line.path, ANSWER_SECONDS)
         with stream:
             stream.sendall(packed(FollowAll(id=1)))

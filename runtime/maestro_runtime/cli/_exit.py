@@ -4,6 +4,8 @@ import traceback
 from enum import IntEnum
 from typing import Final
 
+from maestro_runtime.cli import _process
+
 
 class ExitCode(IntEnum):
     """What the process tells its caller."""
@@ -39,9 +41,9 @@ class ExitCode(IntEnum):
     """The runtime has no room for another session now; the text says when to try again."""
     TIMED_OUT = 124
     """`--timeout` has passed. The session goes on if another process runs it."""
-    INTERRUPTED = 130
+    INTERRUPTED = _process.INTERRUPTED
     """Ctrl-C. The session can be resumed; it goes on if another process runs it."""
-    TERMINATED = 143
+    TERMINATED = _process.TERMINATED
     """SIGTERM. Otherwise as Ctrl-C."""
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from maestro_actors.messages import encode
 from maestro_runtime._version import __version__
-from maestro_runtime.cli._access import line_to
+from maestro_runtime.cli._contact import line_to
 from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean

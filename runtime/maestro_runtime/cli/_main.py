@@ -4,7 +4,6 @@ import importlib
 import io
 import os
 import re
-import sys
 from typing import Final
 
 import click
@@ -90,14 +89,13 @@ def _root() -> None:
     """Run teams of AI personas durably: what was acknowledged survives kill -9."""
 
 
-def main() -> None:
-    """Run the command line and exit with the code that tells what happened."""
+def run_command() -> int:
+    """Run the command that the process was started with; return its exit code."""
     prepare_streams()
+    code: int | None
     try:
         code = _root.main(prog_name="maestro-runtime", standalone_mode=False)
     except click.exceptions.Abort:
-        code = ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except click.ClickException as error:
         with io.StringIO() as text_of_error:
@@ -107,7 +105,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the last resort: every error gets text and code
         code, text = explain_error(error)
         say(_brief(_without_secrets(text)))
-    sys.exit(code or ExitCode.DONE)
+    return code or ExitCode.DONE
 
 
 def _brief(text: str) -> str:

@@ -124,6 +124,11 @@ def named_socket() -> Path | None:
     return Path(named).absolute() if named else None
 
 
+def names_state() -> bool:
+    """Whether the environment names a state directory."""
+    return bool(os.environ.get("MAESTRO_STATE_DIR"))
+
+
 def user_name() -> str:
     """Return the name of who gives the command; empty if the system knows none."""
     try:

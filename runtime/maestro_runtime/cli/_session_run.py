@@ -21,10 +21,11 @@ from maestro_runtime.cli._options import state_path
 from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
 from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._printed import printed
+from maestro_runtime.cli._process import Terminated
 from maestro_runtime.cli._progress import Feed, progress
 from maestro_runtime.cli._report import exit_code, print_report
 from maestro_runtime.cli._sessions import find_session, to_go_on, to_leave_safe_mode, to_type
-from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, Terminated, TimedOut, terminable
+from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, TimedOut
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
 from maestro_runtime.errors import SafeMode, TeamChanged
@@ -45,7 +46,7 @@ from maestro_runtime.wire.orders import (
     StartSession,
 )
 from maestro_storage import Records, Store
-from maestro_storage.errors import NotFound
+from maestro_storage.errors import NotFound, StateOwned
 from maestro_storage.records import SESSION_FINAL, SessionState
 
 SIGNAL_SECONDS: Final = 0.2
@@ -166,27 +167,43 @@ class _Reached:
 def _interruptible() -> Iterator[_Reached]:
     """End with the code of what cuts the wait short; a session of another process goes on."""
     reached = _Reached()
-    with terminable():
-        try:
-            yield reached
-        except TeamChanged:
-            say("nothing was run; to go on with a changed team, accept it: --accept-changes")
-            raise
-        except SafeMode:
-            say(to_leave_safe_mode())
-            raise
-        except TimedOut:
-            reached.say("it takes longer")
-            sys.exit(ExitCode.TIMED_OUT)
-        except KeyboardInterrupt:
-            reached.say("interrupted")
-            sys.exit(ExitCode.INTERRUPTED)
-        except Terminated:
-            reached.say("terminated")
-            sys.exit(ExitCode.TERMINATED)
+    try:
+        yield reached
+    except TeamChanged:
+        say("nothing was run; to go on with a changed team, accept it: --accept-changes")
+        raise
+    except SafeMode:
+        say(to_leave_safe_mode())
+        raise
+    except TimedOut:
+        reached.say("it takes longer")
+        sys.exit(ExitCode.TIMED_OUT)
+    except KeyboardInterrupt:
+        reached.say("interrupted")
+        sys.exit(ExitCode.INTERRUPTED)
+    except Terminated:
+        reached.say("terminated")
+        sys.exit(ExitCode.TERMINATED)
 
 
 def _brought_to_end(
+    state_dir: str | None,
+    order_of: OrderOf | StartSession,
+    reached: _Reached,
+    deadline: Deadline,
+    *,
+    as_json: bool,
+) -> SessionReport:
+    try:
+        return _carried_out(state_dir, order_of, reached, deadline, as_json=as_json)
+    except StateOwned:
+        if reached.session_id:
+            raise
+        # By somebody who came in between: whoever that is answers, or leaves, soon.
+        return _carried_out(state_dir, order_of, reached, deadline, as_json=as_json)
+
+
+def _carried_out(
     state_dir: str | None,
     order_of: OrderOf | StartSession,
     reached: _Reached,

@@ -1,10 +1,6 @@
 """How long a command waits for a session, and what ends the wait before the session."""
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 TICKET_SECONDS: Final = 5.0
@@ -13,10 +9,6 @@ TICKET_SECONDS: Final = 5.0
 
 class TimedOut(Exception):
     """The session was waited for as long as the caller said."""
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; a BaseException so that nothing on the way takes it for an error."""
 
 
 class Deadline:
@@ -30,17 +22,3 @@ class Deadline:
         """Raise TimedOut if it has passed."""
         if self._at is not None and time.monotonic() >= self._at:
             raise TimedOut
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Turn SIGTERM into an exception of the main thread, so that all is closed in order."""
-
-    def terminate(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

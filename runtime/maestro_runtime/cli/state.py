@@ -130,7 +130,7 @@ def leave_safe_mode(state_dir: str | None, **options: Any) -> None:
     be looked at. This forgets the crashes and takes up every session that was under way; so does a
     stop in order and another start.
     """
-    from maestro_runtime.cli._access import reached
+    from maestro_runtime.cli._contact import reached
     from maestro_runtime.cli._owner import Owner
     from maestro_runtime.wire.orders import LeaveSafeMode
 

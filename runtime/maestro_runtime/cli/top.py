@@ -69,7 +69,7 @@ def _looks(state_dir: str | None, lookout: "Lookout") -> "Iterator[Overview]":
     from maestro_runtime.wire.errors import DaemonUnreachable
 
     try:
-        with open_owner(state_dir) as owner:
+        with open_owner(state_dir, at_once=True) as owner:
             while owner is not None:
                 yield overview(owner.records, _now_ms(), lookout)
     except DaemonUnreachable:

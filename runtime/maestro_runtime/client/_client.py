@@ -361,6 +361,10 @@ def connect(
 ) -> Client:
     """Connect to the process that has a state open, and runs its sessions.
 
+    One that seems to be on its way, as over a restart, is waited for: its socket is there and
+    refuses, or somebody owns the directory of the socket and does not listen yet. How long is
+    `ClientOptions(patience=Patience(coming_seconds=...))`, 10 seconds by default.
+
     Args:
         socket: Its socket. None: `MAESTRO_SOCKET`, unless a state directory is given.
         state_dir: Its state directory, which has the socket; None: `MAESTRO_STATE_DIR`, else
@@ -368,7 +372,7 @@ def connect(
         options: None: the defaults.
 
     Raises:
-        DaemonUnreachable: Nobody answers there.
+        DaemonUnreachable: Nobody answers there, and nobody has come in time.
         ProtocolMismatch: Who answers speaks another version of the protocol.
         PeerRefused: This user may not.
         SettingInvalid: The environment does not name a directory.

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ import pykka
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import Message
 from maestro_actors.proxy import encoded
+from maestro_runtime.client._first_contact import first_contact, is_coming
 from maestro_runtime.client._patience import Patience
 from maestro_runtime.wire.errors import DaemonUnreachable, TooManyRequests, WireError
 from maestro_runtime.wire.faults import error_of
@@ -75,7 +77,7 @@ class Link:
     """
 
     def __init__(self, path: Path, patience: Patience) -> None:
-        """Connect; raises as `connected`."""
+        """Connect; raises as `first_contact`."""
         self.path: Final = path
         self._patience: Final = patience
         self._ids = itertools.count(1)
@@ -90,7 +92,9 @@ class Link:
         self._waits = 0
         self._up = True
         self._closed = threading.Event()
-        self._socket, self.welcome = connected(path, FRAME_SECONDS)
+        self._socket, self.welcome = first_contact(
+            partial(connected, path, FRAME_SECONDS), partial(is_coming, path), patience
+        )
         self._reader = threading.Thread(target=self._run, name="maestro-client", daemon=True)
         try:
             self._reader.start()

@@ -1,4 +1,4 @@
-"""How long a client waits for its daemon to come back, and how it goes about it."""
+"""How long a client waits for its daemon to come, or to come back, and how it goes about it."""
 
 import random
 import threading
@@ -14,6 +14,9 @@ class Patience:
     seconds: float = 60.0
     """Since the connection broke. After them all that waits fails with `DaemonUnreachable`; the
     next request begins anew."""
+    coming_seconds: float = 10.0
+    """How long a first connection waits for a daemon that seems to be on its way: there is a socket
+    that refuses, or somebody owns the state and does not listen. 0: not at all."""
     first_seconds: float = 0.05
     """Pause before the second try; each further one is twice as long."""
     most_seconds: float = 2.0
@@ -29,9 +32,10 @@ class Patience:
     wait: Callable[[threading.Event, float], bool] = threading.Event.wait
     """Waits so many seconds, or until the event; returns whether it is set."""
 
-    def pauses(self) -> Iterator[float]:
-        """Yield the pause before each further try, until patience is over."""
-        until, pause_seconds = self.now() + self.seconds, self.first_seconds
+    def pauses(self, seconds: float | None = None) -> Iterator[float]:
+        """Yield the pause before each further try, until patience, or so long a time, is over."""
+        lasting_seconds = self.seconds if seconds is None else seconds
+        until, pause_seconds = self.now() + lasting_seconds, self.first_seconds
         while (left_seconds := until - self.now()) > 0:
             yield min(pause_seconds * (1 - self.fraction() / 2), left_seconds)
             pause_seconds = min(pause_seconds * 2, self.most_seconds)

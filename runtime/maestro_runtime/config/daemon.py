@@ -12,8 +12,10 @@ from maestro_runtime.config.daemon_file import (
     FILE_DEFAULT,
     FORMATS,
     LEVELS,
+    SOCKET_RULE,
     Access,
     LoadedDaemonFile,
+    names_socket,
     read_daemon_file,
 )
 from maestro_runtime.config.errors import SettingInvalid
@@ -87,7 +89,7 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
         return Setting(built_in, BUILT_IN)
 
     state_dir = resolve_settings(Flags(state_dir=flags.state_dir), environ).state_dir
-    socket = setting("socket", flags.socket, _PATH, state_dir.value / SOCKET_NAME)
+    socket = setting("socket", flags.socket, _SOCKET, state_dir.value / SOCKET_NAME)
     timeout = seconds(SECONDS_MAX, zero=True)
     return DaemonSettings(
         state_dir=state_dir,
@@ -170,7 +172,7 @@ def _unless(is_wrong: Callable[[str], bool]) -> Callable[[str], str]:
     return read
 
 
-_PATH: Final = TextRule("the path of a socket", _unless(lambda text: not text or "\0" in text))
+_SOCKET: Final = TextRule(SOCKET_RULE, _unless(lambda text: not names_socket(text)))
 _FILE: Final = TextRule(
     "the absolute path of a file", _unless(lambda text: text[:1] != "/" or "\0" in text)
 )

@@ -1,6 +1,7 @@
 """`maestro.toml`, the configuration of the daemon: TOML in, or every mistake at once."""
 
 import grp
+import os
 import pwd
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +17,13 @@ from maestro_runtime.config._toml import read_toml
 from maestro_runtime.config.errors import DaemonFileInvalid, DaemonFileUnreadable
 from maestro_runtime.config.policy import check_policy, policy_of
 from maestro_runtime.policy import RuntimePolicy
+from maestro_runtime.wire.line import NAME_BYTES_MAX
 
 FILE_DEFAULT: Final = Path("/etc/maestro/maestro.toml")
 """Read if it exists and no other file is named."""
+
+SOCKET_RULE: Final = f"the path of a socket, whose name has at most {NAME_BYTES_MAX} bytes"
+"""Its directory may be as deep as it likes."""
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
@@ -72,17 +77,21 @@ def read_daemon_file(path: Path) -> LoadedDaemonFile:
     return LoadedDaemonFile(values=values, access=access, policy=policy)
 
 
+def names_socket(text: str) -> bool:
+    """Whether a socket may have such a path; whether it can be made there is another thing."""
+    return "\0" not in text and 0 < len(os.fsencode(Path(text).name)) <= NAME_BYTES_MAX
+
+
 def _check_words(file: DaemonFile, problems: Problems) -> None:
     for key, words in (("level", LEVELS), ("format", FORMATS)):
         word = getattr(file.log, key)
         if word is not UNSET and word not in words:
             problems.add(("log", key), unknown(word, f"log {key}", words))
-    for place, path, what in (
-        (("socket",), file.socket, "socket"),
-        (("log", "file"), file.log.file, "file"),
-    ):
-        if path is not UNSET and ("\0" in path or not path):
-            problems.add(place, f"must be the path of a {what}, got {shown(path)}")
+    if file.socket is not UNSET and not names_socket(file.socket):
+        problems.add(("socket",), f"must be {SOCKET_RULE}, got {shown(file.socket)}")
+    path = file.log.file
+    if path is not UNSET and ("\0" in path or not path):
+        problems.add(("log", "file"), f"must be the path of a file, got {shown(path)}")
 
 
 def _access(table: AccessTable, problems: Problems) -> Access:

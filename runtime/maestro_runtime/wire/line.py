@@ -1,5 +1,6 @@
 """A blocking connection to a daemon: one request at a time, no thread, little to load."""
 
+import errno
 import os
 import socket
 import threading
@@ -27,6 +28,10 @@ from maestro_runtime.wire.frames import (
 SOCKET_NAME: Final = "maestro.sock"
 """Of the socket in the state directory, through which its owner is reached."""
 
+NAME_BYTES_MAX: Final = 85
+"""Longest name of a socket, without its directory: the address has at most 107 bytes, and begins
+with `/proc/self/fd/`, a number of up to seven digits and a slash; see `short` and unix(7)."""
+
 ANSWER_SECONDS: Final = 60.0
 """Longest wait for an answer."""
 
@@ -38,8 +43,13 @@ WELCOME_SECONDS: Final = 5.0
 def short(path: Path) -> Iterator[str]:
     """Lend a name for a socket that is short enough for the kernel, however deep it lies.
 
-    The address of a UNIX socket has at most 107 bytes; see unix(7).
+    Raises:
+        OSError: Its name has more than 85 bytes, or its directory cannot be used.
     """
+    name_bytes = len(os.fsencode(path.name))
+    if name_bytes > NAME_BYTES_MAX:
+        rule = f"its name must have at most {NAME_BYTES_MAX} bytes, got {name_bytes}"
+        raise OSError(errno.ENAMETOOLONG, rule)
     directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{directory}/{path.name}"

@@ -4,6 +4,8 @@ import ctypes
 import signal
 from pathlib import Path
 
+import pytest
+
 from command_line import CommandLine
 from running import BOUND_SECONDS, killed_at_the_end, wait_for_line
 
@@ -25,3 +27,41 @@ def test_a_signal_that_another_thread_receives_ends_the_run_too(cli: CommandLine
 
     assert process.returncode == 143
     assert "to go on: maestro-runtime session resume s1" in rest
+
+
+IMPORTING = """
+import sys
+import threading
+
+print("importing", file=sys.stderr, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (("serve",), signal.SIGTERM, 0),
+        (("serve",), signal.SIGINT, 0),
+        (("run", "team.toml"), signal.SIGTERM, 143),
+        (("run", "team.toml"), signal.SIGINT, 130),
+        (("session", "list"), signal.SIGTERM, 143),
+    ],
+    ids=str,
+)
+def test_a_signal_while_modules_are_loaded_ends_with_its_code_and_leaves_nothing(
+    cli: CommandLine, arguments: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    cli.team()
+    modules = cli.directory / "modules"
+    modules.mkdir()
+    (modules / "lmdb.py").write_text(IMPORTING)
+    cli.environment["PYTHONPATH"] = str(modules)
+
+    with killed_at_the_end(cli.start(*arguments)) as process:
+        wait_for_line(process, "importing")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=BOUND_SECONDS)
+
+    assert (process.returncode, said.strip()) == (code, "")
+    assert not cli.state_dir.exists()

@@ -15,7 +15,7 @@ from maestro_runtime.config.daemon import (
     explain_daemon,
     resolve_daemon,
 )
-from maestro_runtime.config.daemon_file import Access, read_daemon_file
+from maestro_runtime.config.daemon_file import SOCKET_RULE, Access, read_daemon_file
 from maestro_runtime.config.errors import (
     DaemonFileInvalid,
     DaemonFileUnreadable,
@@ -120,7 +120,8 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(file: Path) -> 
 @pytest.mark.parametrize(
     ("variable", "value", "rule"),
     [
-        ("MAESTRO_SOCKET", "", "the path of a socket"),
+        ("MAESTRO_SOCKET", "", SOCKET_RULE),
+        ("MAESTRO_SOCKET", "/run/" + "s" * 86, SOCKET_RULE),
         ("MAESTRO_DRAIN_TIMEOUT", "soon", "a number from 0 to 31536000"),
         ("MAESTRO_LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("MAESTRO_LOG_FORMAT", "xml", "one of text, json"),

@@ -1,0 +1,65 @@
+"""The first connection to a daemon, which may be on its way: started, or started anew."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from maestro_runtime.client._patience import Patience
+from maestro_runtime.wire.errors import DaemonUnreachable
+from maestro_storage import require_unowned
+from maestro_storage.errors import StateOwned
+
+T = TypeVar("T")
+
+_PASSING: Final = (ConnectionError, FileNotFoundError, BlockingIOError, TimeoutError, type(None))
+"""What keeps a daemon from answering for a while; None: it closed the connection."""
+
+
+def first_contact(
+    connect: Callable[[], T], is_awaited: Callable[[DaemonUnreachable], bool], patience: Patience
+) -> T:
+    """Return what `connect` does, tried again while somebody is awaited who does not answer yet.
+
+    Args:
+        connect: Raises DaemonUnreachable if nobody answers.
+        is_awaited: Whether somebody is about to answer, by why nobody has.
+        patience: Of `coming_seconds`.
+
+    Raises:
+        DaemonUnreachable: Nobody is awaited, or has come in time.
+        WireError: What else `connect` raises.
+    """
+    try:
+        return connect()
+    except DaemonUnreachable as error:
+        gone = error
+    never = threading.Event()
+    for pause_seconds in patience.pauses(patience.coming_seconds):
+        if not is_awaited(gone):
+            break
+        patience.wait(never, pause_seconds)
+        try:
+            return connect()
+        except DaemonUnreachable as error:
+            gone = error
+    raise gone
+
+
+def is_coming(path: Path, gone: DaemonUnreachable) -> bool:
+    """Whether somebody seems to be about to answer at a socket where nobody has.
+
+    Args:
+        path: Of the socket. One that is there and refuses is that of a daemon that was killed, or
+            has not begun to listen; it may lie in a state that somebody owns.
+        gone: Why nobody has answered.
+    """
+    if not isinstance(gone.__cause__, _PASSING):
+        return False
+    if path.is_socket():
+        return True
+    try:
+        require_unowned(path.parent)
+    except StateOwned:
+        return True
+    return False

@@ -1,0 +1,115 @@
+"""Which state a command means, and whom it waits for who does not answer yet."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from command_line import CommandLine
+from maestro_runtime import open_runtime
+from maestro_runtime.cli import _contact
+from maestro_runtime.cli._access import open_owner
+from maestro_runtime.client import Patience
+from maestro_runtime.daemon import reachable
+from maestro_storage import Store
+from maestro_storage.errors import StateOwned
+from running import killed_at_the_end, wait_for_line
+
+WAITS = "and does not answer; waiting for up to 10 s"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("session", "list"),
+        ("breaker", "reset", "rehearsal"),
+        ("run", "team.toml"),
+        ("state", "compact"),
+        ("state", "leave-safe-mode"),
+    ],
+    ids=" ".join,
+)
+def test_a_socket_that_is_all_that_is_named_and_does_not_answer_is_an_error(
+    cli: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    cli.team()
+    del cli.environment["MAESTRO_STATE_DIR"]
+    cli.environment["MAESTRO_SOCKET"] = "nobody.sock"
+
+    refused = cli(*arguments)
+
+    assert refused.returncode == 3, refused.stderr
+    assert "MAESTRO_SOCKET names it; to look at a state that nobody serves: --sta" in refused.stderr
+    assert f"no daemon answers at socket '{cli.directory}/nobody.sock': No such" in refused.stderr
+
+
+def test_beside_a_socket_that_does_not_answer_a_state_that_is_named_too_is_meant_and_told(
+    cli: CommandLine,
+) -> None:
+    with open_runtime(cli.state_dir):
+        pass
+    cli.environment["MAESTRO_SOCKET"] = "nobody.sock"
+
+    listed = cli("breaker", "list", "--json")
+    silent = cli("breaker", "list", "--json", "--state-dir", cli.state_dir)
+
+    assert listed.returncode == 0
+    assert listed.stderr == (
+        f"no daemon answers at {cli.directory}/nobody.sock (MAESTRO_SOCKET): "
+        f"what is in {cli.state_dir} is meant\n"
+    )
+    assert (silent.returncode, silent.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("session", "list"), ("run", "team.toml"), ("breaker", "reset", "x")],
+    ids=" ".join,
+)
+def test_who_has_a_state_for_a_moment_is_waited_for(
+    cli: CommandLine, arguments: tuple[str, ...], stack: ExitStack
+) -> None:
+    cli.team()
+    with open_runtime(cli.state_dir):
+        pass
+    view = stack.enter_context(Store.inspect(cli.state_dir))
+
+    with killed_at_the_end(cli.start(*arguments)) as waiting:
+        wait_for_line(waiting, WAITS)
+        view.close()
+        _, said = waiting.communicate(timeout=50)
+
+    assert "is owned" not in said
+    assert waiting.returncode == (5 if "breaker" in arguments else 0), said
+
+
+def test_an_owner_that_does_not_listen_yet_is_waited_for_and_asked(
+    cli: CommandLine, stack: ExitStack
+) -> None:
+    runtime = stack.enter_context(open_runtime(cli.state_dir))
+
+    with killed_at_the_end(cli.start("session", "list")) as waiting:
+        wait_for_line(waiting, WAITS)
+        with reachable(runtime):
+            _, said = waiting.communicate(timeout=50)
+
+    assert waiting.returncode == 0, said
+
+
+def test_an_owner_that_never_listens_is_named_after_a_while(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MAESTRO_SOCKET", raising=False)
+    monkeypatch.setattr(_contact, "PATIENCE", Patience(coming_seconds=0.01))
+
+    with open_runtime(cli.state_dir), pytest.raises(StateOwned):  # noqa: SIM117 - the inner raises
+        with open_owner(str(cli.state_dir)):
+            pass
+
+    assert capsys.readouterr().err == ""
