@@ -59,6 +59,10 @@ class CommandSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     environment: dict[str, str] = {}
     """Added to the allow-listed variables of the runtime's own environment. `${NAME}` stands for a
     variable of that, looked up when a call begins: so a team holds no secret."""
+    stop_timeout_seconds: float | None = None
+    """How long it may take to end after SIGTERM, from 0, before its tree is killed: at its time
+    limit, in a pause that interrupts, or at a stop of the runtime. A cancel has a deadline of its
+    own. None: 5 s."""
 
 
 class Persona(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

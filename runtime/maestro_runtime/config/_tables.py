@@ -42,6 +42,7 @@ class CommandTable(msgspec.Struct, frozen=True):
     argv: tuple[str, ...] = ()
     timeout_seconds: Limit | UnsetType = UNSET
     environment: dict[str, str] | UnsetType = UNSET
+    stop_timeout_seconds: Pause | UnsetType = UNSET
 
 
 class RetryTable(msgspec.Struct, frozen=True):

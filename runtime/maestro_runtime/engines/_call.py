@@ -114,11 +114,14 @@ class Call:
     def stop(self, reason: StopReason, grace_seconds: float | None = None) -> None:
         """Cancel engine or checks; the first reason counts, and what is done stays done.
 
-        Their programs have the grace to end, or, without one, what is usual.
+        Their programs have the grace to end, or, without one, what the persona's command says, or
+        what is usual.
         """
         if self._reason is not None:
             return
         self._reason = reason
+        if grace_seconds is None and (command := self._order.persona.command) is not None:
+            grace_seconds = command.stop_timeout_seconds
         self._context.grace_seconds = grace_seconds
         if self._task is not None:
             self._task.cancel()

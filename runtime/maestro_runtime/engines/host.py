@@ -115,7 +115,8 @@ class EngineHost:
         Args:
             call_id: The call.
             grace_seconds: How long its programs may take to end, from 0, before they are killed;
-                None: 5 s. It is that of the first order to stop; `kill` cuts it short.
+                None: as long as the persona's command says, or 5 s. It is that of the first order
+                to stop; `kill` cuts it short.
         """
         self._tell(call_id, lambda call: call.stop("cancelled", grace_seconds), kills=False)
 

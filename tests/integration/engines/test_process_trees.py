@@ -121,6 +121,23 @@ def test_a_program_may_take_as_long_to_end_as_whoever_stops_it_says(
     assert commands.answer().usage.input_tokens == 9
 
 
+@pytest.mark.parametrize(("stop_timeout_seconds", "ends"), [(20.0, True), (0.0, False)])
+def test_a_command_says_how_long_it_may_take_to_end_if_nobody_else_does(
+    make_bench: Callable[..., Commands],
+    lifeline: Lifeline,
+    stop_timeout_seconds: float,
+    ends: bool,
+) -> None:
+    commands = make_bench(grace_seconds=0.01 if ends else 1_000)
+    script = LATE.replace("PATH", str(lifeline.path))
+    order = commands.order("sh", "-c", script, stop_timeout_seconds=stop_timeout_seconds)
+    commands.submit(order)
+    lifeline.read()
+    commands.host.cancel(order.call_id)
+
+    assert (commands.answer().usage.input_tokens == 9) == ends
+
+
 def test_a_grace_that_was_given_is_cut_short_by_a_kill_and_not_by_a_second_order_to_stop(
     make_bench: Callable[..., Commands], lifeline: Lifeline
 ) -> None:

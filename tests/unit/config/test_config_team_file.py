@@ -67,7 +67,12 @@ def test_a_persona_has_every_default_it_does_not_set(document: Document, load: L
         "script": ["hang"],
         "latency_seconds": 0.5,
         "options": {"depth": [1, {"x": True}]},
-        "command": {"argv": ["make"], "timeout_seconds": 5, "environment": {"LANG": "C"}},
+        "command": {
+            "argv": ["make"],
+            "timeout_seconds": 5,
+            "environment": {"LANG": "C"},
+            "stop_timeout_seconds": 90,
+        },
     }
     document["personas"]["qa_engineer"] = {"max_attempts": 1, "options": {"other": 1}}
 
@@ -86,7 +91,10 @@ def test_a_persona_has_every_default_it_does_not_set(document: Document, load: L
     assert (heir.script, heir.latency_seconds) == (("hang",), 0.5)
     assert heir.options == {"depth": [1, {"x": True}]}
     assert heir.command == CommandSpec(
-        argv=("make",), timeout_seconds=5.0, environment={"LANG": "C"}
+        argv=("make",),
+        timeout_seconds=5.0,
+        environment={"LANG": "C"},
+        stop_timeout_seconds=90.0,
     )
     assert own.retry.max_attempts == 1
     assert own.options == {"other": 1}
