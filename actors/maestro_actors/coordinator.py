@@ -280,6 +280,7 @@ class Coordinator(MessageActor):
         if entry.state not in ("help_needed", "failed"):
             # Answered before this coordinator started, which has read the record as it is now.
             return
+        self._orders.let_go()
         entry.record = self._ports.memory.task(self._session_id, task_id)
         entry.state = entry.record.state
         if entry.state in TASK_PASSED:
@@ -400,6 +401,7 @@ class Coordinator(MessageActor):
         """Queue what is to run again; the session begins with that once it is durable."""
         course = self._course
         ports, session = self._ports, course.session
+        self._orders.let_go()
         tasks = ports.memory.tasks(self._session_id)
         points = ports.memory.checkpoints(self._session_id)
         plan = plan_rerun(session, tasks, points, self._team, session.rerun_from)

@@ -80,9 +80,7 @@ class SessionOrders:
     def _retried(self, task_ids: Collection[str]) -> Transition:
         """Draft the retry of failed tasks, which are queued once it is durable."""
         course = self._course
-        if self._claimed is not None:
-            # Whoever waited for a phase that could not go on any more has been told so.
-            self._claimed &= course.standing().going_on(self._team)
+        self.let_go()
         tasks = self._ports.memory.tasks(course.session.session_id)
         now_ms, epoch = self._ports.now_ms(), self._ports.epoch
         changed, draft = retried(course.session, tasks, self._team, task_ids, now_ms, epoch)
@@ -94,6 +92,11 @@ class SessionOrders:
             course.retrying.add(task_id)
             draft.then(self._address, encoded(HelpAnswered(task_id=task_id)))
         return draft
+
+    def let_go(self) -> None:
+        """Before phases go on again: whoever waited for one that could not has been told so."""
+        if self._claimed is not None:
+            self._claimed &= self._course.standing().going_on(self._team)
 
     def run_phases(self, phases: tuple[str, ...]) -> OrderTaken:
         """Let phases run, too, with what has failed in them. Attempts follow into the journal."""

@@ -1,7 +1,7 @@
 """The verbs of a runtime: what a person may do to a session, whether it runs, waits or rests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TypeVar
 
@@ -215,10 +215,13 @@ class SessionVerbs:
             remove_at_rest(self._base.store, session_id, receipt=receipt)
             return self.as_it_is(session_id)
 
-    def start(self, session_id: str, team: Team) -> Session:
-        """Run a session that is on record, or queue it. Under the lock of all starts."""
+    def start(self, session_id: str, team: Team, claimed: Collection[str] | None = None) -> Session:
+        """Run a session that is on record, or queue it. Under the lock of all starts.
+
+        `claimed` are the phases that somebody waits for; None: all, with the session.
+        """
         self._redactor.learn(team_secrets(team, os.environ))
-        ended = self._base.running.start(self._base.ports, session_id, team)
+        ended = self._base.running.start(self._base.ports, session_id, team, claimed)
         return Session(session_id, self, ended)
 
     def as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:

@@ -1,6 +1,7 @@
 """The verbs of a runtime by which sessions begin and go on."""
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
@@ -232,7 +233,8 @@ class StartVerbs:
     def take_up(self, session_id: str) -> Session:
         """Go on with a session as a stop or a crash has left it.
 
-        One that is to be paused or cancelled is; one that is paused, or has ended, stays so.
+        One that is to be paused or cancelled is; one that is paused, or has ended, stays so. Nobody
+        is known to wait for any of its phases, so each may be asked for (`run_phases`).
 
         Raises:
             NotFound: There is no such session.
@@ -247,7 +249,7 @@ class StartVerbs:
             self._base.running.require_admission(session_id)
             record = self._base.store.require_session(session_id)
             team = recorded_team(self._base.store, record)
-            return self._started(session_id, self._to_start(record, team, team))
+            return self._started(session_id, self._to_start(record, team, team), claimed=())
 
     def admit(self, session_id: str) -> Session | Opening:
         """As `take_up`; that it has left the queue is handed in, and need not be durable.
@@ -286,11 +288,13 @@ class StartVerbs:
                 raise SessionsNotHosted(os.getpid())
             return self._sessions.as_it_is(session_id, self._base.running.ended(session_id))
 
-    def _started(self, session_id: str, team: Team | None) -> Session:
+    def _started(
+        self, session_id: str, team: Team | None, claimed: Collection[str] | None = None
+    ) -> Session:
         """Have a session run, or return it as it is if there is nothing to run it with."""
         if team is None:
             return self._sessions.as_it_is(session_id)
-        return self._sessions.start(session_id, team)
+        return self._sessions.start(session_id, team, claimed)
 
     def _to_start(
         self,

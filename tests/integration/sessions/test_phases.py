@@ -3,8 +3,10 @@
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from maestro_actors.answer import Answer
 from maestro_actors.errors import PhaseConflict, PhaseNotReady, PlanInvalid
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import CheckpointNameInvalid, SessionConflict
@@ -336,3 +338,54 @@ def test_a_checkpoint_on_demand_needs_a_name_of_its_own(
     )
     assert len(names(runtime)) == 2
     assert desk.calls.total() == 1
+
+
+def test_phases_of_a_session_that_is_taken_up_may_be_asked_for_at_once(
+    tmp_path: Path, desk: Desk
+) -> None:
+    with open_runtime(tmp_path / "state") as runtime:
+        runtime.create(order(tmp_path, Stretch(("requirements",))))
+    desk.hold("requirements")
+
+    with open_runtime(tmp_path / "state") as runtime:
+        taken_up = runtime.take_up("s")
+        desk.wait_for("requirements")
+        first = runtime.run_phases("s", ["requirements"])
+        with pytest.raises(PhaseConflict, match="runs already for another call"):
+            runtime.run_phases("s", ["requirements"])
+        desk.release("requirements")
+
+        assert first.result(BOUND_SECONDS).tasks[0].state == "done"
+        assert taken_up.result(BOUND_SECONDS).state == "paused"
+    assert desk.calls["requirements"] == 1
+
+
+def test_a_phase_that_goes_on_after_an_answer_may_be_asked_for_again(
+    runtime: Runtime, tmp_path: Path, desk: Desk
+) -> None:
+    team = team_of(PARALLEL)
+    asking = {
+        name: msgspec.structs.replace(persona, give_up_on_failure=False)
+        for name, persona in team.personas.items()
+    }
+    team = msgspec.structs.replace(team, personas=asking)
+    plan = (Stretch(("requirements",)),)
+    runtime.run(SessionOrder(team, "s", tmp_path / "out", plan=plan)).result(BOUND_SECONDS)
+    desk.hold("tests")
+    desk.failing.add("design")
+    tests = runtime.run_phases("s", ["tests"])
+    runtime.run_phases("s", ["design"]).result(BOUND_SECONDS)
+    desk.failing.clear()
+    desk.hold("design")
+    again = threading.Event()
+    runtime.subscribe(lambda event: again.set() if event.kind == "attempt_started" else None)
+    runtime.answer("s", "design", Answer(decision="retry"))
+    assert again.wait(BOUND_SECONDS)
+
+    design = runtime.run_phases("s", ["design"])
+    desk.release("design")
+    report = design.result(BOUND_SECONDS)
+    desk.release("tests")
+    tests.result(BOUND_SECONDS)
+
+    assert {task.phase: task.state for task in report.tasks}["design"] == "done"
