@@ -106,7 +106,7 @@ def _budgets(store: "Records", _ctx: click.Context) -> list[str]:
 def _session_of(store: "Records", ctx: click.Context) -> str:
     # Behind an option that has no value yet, click has not told arguments apart.
     given = ctx.params.get("session_id") or next(iter(ctx.args))
-    return find_session(store, given)
+    return find_session(store, given, helps=False)
 
 
 _LOOKS: Final[dict[str, Look]] = {

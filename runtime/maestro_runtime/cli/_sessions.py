@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from maestro_runtime.cli._output import say
+
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from maestro_storage import Records
 
 LAST: Final = "@last"
@@ -15,12 +19,13 @@ CANDIDATES_NAMED: Final = 10
 """Most sessions that the message about an ambiguous prefix lists."""
 
 
-def find_session(store: "Records", given: str) -> str:
+def find_session(store: "Records", given: str, *, helps: bool = True) -> str:
     """Return the id of the session that `given` stands for.
 
     Args:
         store: Where to look; its damaged sessions can be named too.
         given: A session id, a prefix that only one session has, or `@last`.
+        helps: If no session is meant, say what may be.
 
     Raises:
         NotFound: No session is meant.
@@ -38,10 +43,21 @@ def find_session(store: "Records", given: str) -> str:
         return given
     candidates = sorted(session_id for session_id in known if session_id.startswith(given))
     if not candidates:
+        if helps:
+            say(_instead(given, known))
         raise NotFound("session", given)
     if len(candidates) > 1:
         raise click.UsageError(_ambiguous(given, candidates))
     return candidates[0]
+
+
+def _instead(given: str, known: "Collection[str]") -> str:
+    """Return what helps whoever has mistyped a session."""
+    import difflib
+
+    close = difflib.get_close_matches(given, known, 1)
+    mean = f"did you mean {close[0]!r}? " if close else ""
+    return f"{mean}to see all sessions: {to_type('session list')}"
 
 
 def to_go_on(session_id: str) -> str:

@@ -267,3 +267,17 @@ def test_demo_refuses_to_write_into_a_directory_that_is_used(cli: CommandLine) -
 
     assert result.returncode == 2
     assert "--keep must name an empty directory" in result.stderr
+
+
+def test_who_mistypes_a_session_is_told_what_may_be_meant(past: CommandLine) -> None:
+    close = past("session", "show", "note-doen")
+    far = past("session", "show", "nobody", "--state-dir", past.state_dir)
+
+    assert (close.returncode, far.returncode) == (5, 5)
+    assert close.stderr == (
+        "did you mean 'note-done'? to see all sessions: maestro-runtime session list\n"
+        "error: no such session: 'note-doen'\n"
+    )
+    assert far.stderr.startswith(
+        f"to see all sessions: maestro-runtime session list --state-dir {past.state_dir}\n"
+    )
