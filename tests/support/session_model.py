@@ -54,7 +54,6 @@ class ModelTask:
     persona: Persona
     state: TaskState = "queued"
     waits_for: WaitsFor = "contract"
-    waits_since_epoch: int = 0
     deadline_ms: int | None = None
     ready_ms: int = 0
     """No attempt before: the end of the last one and its pause."""
@@ -370,7 +369,7 @@ class SessionModel:
             assert event.data["delay_ms"] == 0
             task.extra += 1
             task.round, task.attempt = task.round + 1, 0
-            task.state, task.waits_for, task.waits_since_epoch = "waiting", "deadline", self.epoch
+            task.state, task.waits_for = "waiting", "deadline"
             task.ready_ms = task.deadline_ms = event.at_ms
             return
         if failure in PERMANENT or spent or (failure == "stuck" and task.attempt == 1):
@@ -390,7 +389,7 @@ class SessionModel:
         delay_ms = event.data["delay_ms"]
         assert isinstance(delay_ms, int), f"{task} is not tried again"
         assert max(low, pause) * 1000 - 1 <= delay_ms <= max(high, pause) * 1000 + 1
-        task.state, task.waits_for, task.waits_since_epoch = "waiting", "deadline", self.epoch
+        task.state, task.waits_for = "waiting", "deadline"
         task.ready_ms = task.deadline_ms = event.at_ms + delay_ms
 
     def _is_excused(self, call: ModelCall, failure: str, event: EventRecord) -> bool:
@@ -412,7 +411,7 @@ class SessionModel:
         task = self.tasks[event.task_id]
         assert task.state in ("queued", "waiting")
         assert event.at_ms >= task.ready_ms, f"{task} asked for a call before its deadline"
-        task.state, task.waits_since_epoch = "waiting", self.epoch
+        task.state = "waiting"
         if event.data["waits_for"] == "limit":
             assert event.data["limit"], "it does not say for which"
             task.waits_for, task.deadline_ms = "limit", None
