@@ -27,7 +27,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
         ],
         check=True,
         stdout=subprocess.PIPE,
-        timeout=110,
+        timeout=250,
     )
     return json.loads(done.stdout), page.read_text()
 

@@ -164,9 +164,9 @@ class ScriptedEngine(Engine):
         Raises:
             EngineError: The script says so.
         """
-        step = self._next(order)
-        while isinstance(step, Hold):
-            step = await self._hold(order, step)
+        step = self._begin(order)
+        while isinstance(step, _Held):
+            step = self._taken(order, await self._until_released(step))
         if isinstance(step, EngineError):
             raise type(step)(*step.args)
         workspace = Workspace(order.workspace)
@@ -178,19 +178,30 @@ class ScriptedEngine(Engine):
         """Return what the test says."""
         return self.recovered_usage
 
-    def _next(self, order: CallOrder) -> Step:
+    def _begin(self, order: CallOrder) -> Work | EngineError | _Held:
+        """Note a call; who sees that it has begun can release it, if it is to be held."""
         with self._changed:
             self._orders.append(order)
             self._changed.notify_all()
-            for name in (order.task_id, order.persona.persona_id):
-                if self._steps[name]:
-                    return self._steps[name].popleft()
-            return self.otherwise
+            return self._taken(order, self._next(order))
 
-    async def _hold(self, order: CallOrder, step: Hold) -> Step:
+    def _next(self, order: CallOrder) -> Step:
+        """Use up the next step of the script, under the lock."""
+        for name in (order.task_id, order.persona.persona_id):
+            if self._steps[name]:
+                return self._steps[name].popleft()
+        return self.otherwise
+
+    def _taken(self, order: CallOrder, step: Step) -> Work | EngineError | _Held:
+        """Return the step, or if that is to hold the call, what holds it from now on."""
+        if not isinstance(step, Hold):
+            return step
         held = _Held(order, step.deaf, asyncio.get_running_loop())
         with self._changed:
             self._held.append(held)
+        return held
+
+    async def _until_released(self, held: _Held) -> Step:
         self.on_move()
         try:
             while not held.released.is_set():

@@ -47,6 +47,31 @@ def test_a_script_is_used_up_in_order_and_what_is_asked_is_recorded(trial: Trial
     assert "engine failed: first" in trial.engine.orders[1].feedback
 
 
+class Seen(threading.Condition):
+    """The lock of an engine; notes what others may see each time it is given back."""
+
+    def __init__(self, engine: ScriptedEngine) -> None:
+        super().__init__()
+        self.begun_and_held: set[tuple[int, int]] = set()
+        self._engine = engine
+
+    def __exit__(self, *args: object) -> None:
+        fields = vars(self._engine)
+        self.begun_and_held.add((len(fields["_orders"]), len(fields["_held"])))
+        super().__exit__(*args)  # type: ignore[arg-type] # what it is given
+
+
+def test_a_call_that_has_begun_for_all_to_see_can_be_released(trial: TrialRuntime) -> None:
+    engine = trial.engine
+    seen = vars(engine)["_changed"] = Seen(engine)
+    engine.otherwise = Hold()
+    trial.start(simple_team({"a": ("a1", "a2", "a3")}, workers=3))
+
+    engine.wait_for_calls(3)
+
+    assert seen.begun_and_held <= {(number, number) for number in range(4)}
+
+
 def test_the_script_of_a_task_goes_before_that_of_its_persona(trial: TrialRuntime) -> None:
     trial.engine.script("dev", Permanent("persona"))
     trial.engine.script("a2", Permanent("task"))
