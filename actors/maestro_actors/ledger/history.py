@@ -35,7 +35,8 @@ class History:
         if hour_ms != self._hour_ms:
             self._hour_ms, self._cells, self._older = hour_ms, {}, {}
         names = _names_of(call)
-        cell = self._cells.get(names) or self._older.get(names) or self._begun(names)
+        cell = self._cells.get(names) or self._older.get(names)
+        cell = cell or _empty(self._hour_ms, names, self._part)
         cell = msgspec.structs.replace(
             cell,
             calls=cell.calls + 1,
@@ -56,9 +57,6 @@ class History:
             self._older, self._cells = self._cells, {}
             self._part += 1
         return cell
-
-    def _begun(self, names: tuple[str, ...]) -> UsageRecord:
-        return msgspec.structs.replace(_empty(self._hour_ms, names), part=self._part)
 
 
 def adjustment(before: CallRecord, after: CallRecord, epoch: int) -> UsageRecord:
@@ -94,7 +92,7 @@ def _names_of(row: CallRecord | UsageRecord) -> tuple[str, ...]:
     )
 
 
-def _empty(hour_ms: int, names: tuple[str, ...]) -> UsageRecord:
+def _empty(hour_ms: int, names: tuple[str, ...], part: int = 0) -> UsageRecord:
     session_id, phase, task_id, persona_id, engine, model, outcome = names
     return UsageRecord(
         hour_ms=hour_ms,
@@ -105,4 +103,5 @@ def _empty(hour_ms: int, names: tuple[str, ...]) -> UsageRecord:
         engine=engine,
         model=model,
         outcome=outcome,
+        part=part,
     )
