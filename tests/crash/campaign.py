@@ -19,6 +19,7 @@ import bit_rot
 import daemon_storm
 import kill_storm
 import opening_storm
+import orphans
 import pause
 import power_cut
 import random_kill
@@ -68,6 +69,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "opening-storm": Fault(
         opening_storm.one_round, f"what was accepted is there, each order once; {RECORDS}"
     ),
+    "orphans": Fault(orphans.one_round, f"no program outlives its runtime; {RECORDS}"),
     "syscalls": Fault(syscalls.one_round, WORLD, straced=True, every=syscalls.every),
     "power-cut": Fault(power_cut.one_round, RECORDS, straced=True),
     "storage": Fault(storage_fault.one_round, RECORDS, straced=True),

@@ -39,12 +39,13 @@ SESSIONS: Final = 8
 REMOVED_ONE_OF: Final = 4
 """Of so many sessions a program removes one."""
 REMOVED: Final = "removed"
+FORGOTTEN: Final = "forgotten"
 EVENTS_MAX: Final = 12
 """Most events of a session before it is removed; it may have ended by then."""
 AT_ONCE: Final = 4
 """Sessions of a program that are under way at the same time."""
 KEPT: Final = PROGRAMS * AT_ONCE
-"""Sessions that a daemon does not forget: of more no program is still about to hear."""
+"""Sessions that a daemon does not forget: as a rule no program is still about to hear of more."""
 LIFE_SECONDS_MAX: Final = 1.0
 """Longest life of a daemon after it was ready."""
 STRIKES_MAX: Final = 4
@@ -65,7 +66,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     session_id: str
     event: EventLine | None = None
     ended: str = ""
-    """State of the session, or that it is removed."""
+    """State of the session, or that it is removed, or forgotten before the program had heard."""
 
 
 def one_round(directory: Path, seed: int) -> Counter[str]:
@@ -128,9 +129,13 @@ def drive(here: Connection, team_path: str, socket: str, number: int, seed: int)
                 _remove(client, name)
                 tell(Told(name, ended=REMOVED))
                 return
-            for event in events:
-                tell(Told(name, event=event))
-            tell(Told(name, ended=session.result(BOUND_SECONDS).state))
+            try:
+                for event in events:
+                    tell(Told(name, event=event))
+                state: str = session.result(BOUND_SECONDS).state
+            except NotFound:
+                state = FORGOTTEN
+            tell(Told(name, ended=state))
 
         list(pool.map(one, range(SESSIONS)))
 
@@ -185,9 +190,11 @@ def _checked(directory: Path, *, forgets: bool) -> Counter[str]:
     assert len(accepted) == PROGRAMS * SESSIONS
     removed = frozenset(name for name, how in ended.items() if how == REMOVED)
     left = accepted.keys() - removed
-    assert ended == dict.fromkeys(left, "done") | dict.fromkeys(removed, REMOVED)
     forgotten = left - there
     assert forgets or not forgotten, f"{forgotten} are lost"
+    unheard = {name for name in forgotten if ended[name] == FORGOTTEN}
+    heard = dict.fromkeys(left, "done") | dict.fromkeys(unheard, FORGOTTEN)
+    assert ended == heard | dict.fromkeys(removed, REMOVED)
     observed = Observed(
         acknowledged=[event for event in events if event.session_id in there],
         runs=[run for run in engine_runs(directory) if run.workspace in there],
@@ -205,7 +212,10 @@ def _checked(directory: Path, *, forgets: bool) -> Counter[str]:
         for cell in store.usage.scan():
             calls[cell.session_id] += cell.calls
     for session_id in left:
-        _check_stream([event for event in events if event.session_id == session_id])
+        streamed = [event for event in events if event.session_id == session_id]
+        assert [event.sequence for event in streamed] == list(range(1, len(streamed) + 1))
+        kinds = {event.kind for event in streamed}
+        assert "session_done" in kinds or session_id in unheard
     ran = Counter(run.workspace for run in engine_runs(directory))
     # A call may be booked that a kill has kept from its engine.
     assert all(calls[name] >= ran[name] for name in accepted), "what was used is not booked"
@@ -229,8 +239,3 @@ def _check_session(store: StateView, session_id: str, events: list[EventLine]) -
     streamed = [event for event in events if event.session_id == session_id]
     # Alerts may leave after the end; a stream does not wait for them.
     assert streamed == history[: len(streamed)]
-
-
-def _check_stream(events: list[EventLine]) -> None:
-    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    assert "session_done" in [event.kind for event in events]

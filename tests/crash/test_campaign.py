@@ -15,6 +15,7 @@ ROUNDS = {
     "kill": 2,
     "kill-storm": 1,
     "opening-storm": 1,
+    "orphans": 1,
     "daemon": 2,
     "power-cut": 1,
     "bit-rot": 1,
