@@ -100,7 +100,18 @@ class Recording:
         self._base = (state / "data" / "data.mdb").read_bytes()
         trace = directory / "trace.txt"
         wanted = [
-            *("-y", "-xx", "-s", str(1 << 24), "-e", f"trace={CALLS}", "-e", "signal=none"),
+            # Of other calls strace hears nothing; it could make no signal of them then.
+            *(
+                "--seccomp-bpf",
+                "-y",
+                "-xx",
+                "-s",
+                str(1 << 24),
+                "-e",
+                f"trace={CALLS}",
+                "-e",
+                "signal=none",
+            ),
             # A slow disk: what leaves without waiting for it does so well before the sync.
             *("-e", f"inject=fdatasync:delay_enter={SYNC_MICROSECONDS}", "-o", str(trace)),
         ]

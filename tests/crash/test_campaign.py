@@ -8,6 +8,7 @@ import pytest
 
 import campaign
 import run_campaign
+import storage_fault
 from campaign import FAULTS, Fault, repeat
 from straced import STRACE
 
@@ -24,6 +25,8 @@ ROUNDS = {
     "shortage": 4,
 }
 """Of each fault; 2 of the others."""
+EARLY_KILL = 7041
+"""Seed of a kill at the third sync."""
 SYSCALLS_LEFT_OUT = 90
 """Of the system calls one of so many is struck."""
 
@@ -35,6 +38,11 @@ def test_a_run_keeps_its_invariants_through_a_fault(fault: str) -> None:
     every = FAULTS[fault].every
     seeds = range(1, 1 + ROUNDS.get(fault, 2)) if every is None else [*every()][::SYSCALLS_LEFT_OUT]
     assert repeat(fault, seeds).total() > 0
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+def test_a_system_call_on_the_data_file_can_kill(tmp_path: Path) -> None:
+    assert storage_fault.one_round(tmp_path, EARLY_KILL) == {"runs killed": 1}
 
 
 def test_a_campaign_is_a_command() -> None:

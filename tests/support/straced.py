@@ -22,7 +22,7 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     """Run the team in `directory` to its end; what it acknowledges is in `events.log` there."""
     argv = [
-        *(STRACE or "strace", "-f", "-qq", "--seccomp-bpf", *options),
+        *(STRACE or "strace", "-f", "-qq", *options),
         *(sys.executable, witnessed.__file__, committer, str(team), str(directory / "state")),
         *(str(directory / "output"), str(directory / "events.log"), sabotage),
     ]
