@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from held_commits import HeldCommits
@@ -129,9 +129,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_whatever_is_written_removed_and_tidied_the_sums_are_those_of_all_records(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any]

@@ -4,7 +4,7 @@ from itertools import chain
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_rows import book, call, write
@@ -193,7 +193,7 @@ def booked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, li
 bounds = st.none() | st.integers(NOON_MS - DAY_MS, NOON_MS + 11 * DAY_MS)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     by=st.lists(st.sampled_from(DIMENSIONS), unique=True, max_size=4),
     session_id=st.sampled_from((None, "s1", "s3")),
