@@ -63,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class Questions(msgspec.Struct, frozen=True, kw_only=True):
     """What a person who accepts says yes to."""
 
     contract: Contract
@@ -71,7 +71,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Of the attempt that left the questions open."""
 
 
-def asked_of(team: Team, task: TaskRecord, payload: Callable[[bytes], bytes]) -> Asked:
+def questions_of(team: Team, task: TaskRecord, payload: Callable[[bytes], bytes]) -> Questions:
     """Return what a task asked for and what was found.
 
     Args:
@@ -79,7 +79,7 @@ def asked_of(team: Team, task: TaskRecord, payload: Callable[[bytes], bytes]) ->
         task: Whose contract it is.
         payload: Returns a payload by its digest.
     """
-    return Asked(
+    return Questions(
         contract=next(contract for contract in team.contracts if contract.id == task.task_id),
         found=Checked() if task.checks is None else decode_checked(payload(task.checks)),
     )
@@ -91,7 +91,7 @@ def answered(
     answer: Answer,
     now_ms: int,
     epoch: int,
-    asked: Asked | None = None,
+    questions: Questions | None = None,
 ) -> Transition:
     """Return the transition that applies an answer; a raised budget is to be added to it.
 
@@ -104,7 +104,7 @@ def answered(
         answer: What the person decides.
         now_ms: Wall clock.
         epoch: Start of the state directory that writes the records.
-        asked: The open questions, whose checks pass if they are accepted.
+        questions: The open questions, whose checks pass if they are accepted.
 
     Raises:
         AnswerInvalid: See `Answer.checked`; or no question is open that could be accepted.
@@ -113,8 +113,8 @@ def answered(
     _require_awaited(session, task, answer)
     draft = Transition()
     after = _decided(task, answer, now_ms, epoch)
-    if answer.decision == "accept" and asked is not None:
-        found, quality = accepted(asked.contract, asked.found, answer.words)
+    if answer.decision == "accept" and questions is not None:
+        found, quality = accepted(questions.contract, questions.found, answer.words)
         digest = draft.payload(task.session_id, encode_checked(found))
         after = msgspec.structs.replace(after, checks=digest, quality_score=quality)
     draft.put(after)

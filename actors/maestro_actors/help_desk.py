@@ -12,7 +12,7 @@ import pykka
 
 from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
-from maestro_actors.answer import Answer, answered, asked_of
+from maestro_actors.answer import Answer, answered, questions_of
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
 from maestro_actors.message_actor import MessageActor
@@ -245,9 +245,9 @@ class HelpDesk(MessageActor):
             # While the session has a coordinator, nobody else writes its record.
             session = msgspec.structs.replace(session, state="running")
         team = decode_team(memory.payload(session.team))
-        asked = asked_of(team, task, memory.payload)
+        questions = questions_of(team, task, memory.payload)
         draft = answered(
-            session, task, order.answer, self._ports.now_ms(), self._ports.epoch, asked
+            session, task, order.answer, self._ports.now_ms(), self._ports.epoch, questions
         )
         put_receipt(draft, order.receipt, self._ports.epoch)
         draft.then(HELP_DESK_ADDRESS, encoded(AnswerRecorded(session_id=key[0], task_id=key[1])))

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from maestro_actors.answer import Answer, answered, asked_of
+from maestro_actors.answer import Answer, answered, questions_of
 from maestro_actors.ledger.budget import Caller
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, persona_budget, row_of
@@ -81,9 +81,9 @@ def answer_at_rest(store: Store, session_id: str, task_id: str, answer: Answer) 
     session = store.require_session(session_id)
     task = _task(store, session_id, task_id)
     team = recorded_team(store, session)
-    asked = asked_of(team, task, store.payloads.require)
+    questions = questions_of(team, task, store.payloads.require)
     now_ms = time.time_ns() // 1_000_000
-    draft = answered(session, task, answer, now_ms, store.epoch, asked)
+    draft = answered(session, task, answer, now_ms, store.epoch, questions)
     if answer.add_tokens:
         limit_tokens = team.personas[task.persona_id].token_budget
         budget = persona_budget(task.persona_id, limit_tokens)

@@ -7,9 +7,9 @@ from maestro_actors.answer import (
     NOTE_CHARS_MAX,
     TOKENS_MAX,
     Answer,
-    Asked,
+    Questions,
     answered,
-    asked_of,
+    questions_of,
 )
 from maestro_actors.checks import Checked, CheckResult, Human, MinBytes, decode_checked
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
@@ -195,7 +195,7 @@ def test_a_yes_passes_the_checks_that_asked_for_it_with_who_said_so_and_the_note
     unanswered = msgspec.structs.replace(TASK, failure="unanswered", quality_score=0.5)
     yes = Answer(decision="accept", by="ann", note="reads well")
 
-    draft = answered(SESSION, unanswered, yes, 10, 7, Asked(contract=CONTRACT, found=FOUND))
+    draft = answered(SESSION, unanswered, yes, 10, 7, Questions(contract=CONTRACT, found=FOUND))
 
     body = next(change.body for change in draft.changes if change.database == "tasks")
     assert body is not None
@@ -217,9 +217,9 @@ def test_a_yes_passes_the_checks_that_asked_for_it_with_who_said_so_and_the_note
 
 def test_other_answers_leave_the_checks_as_they_were() -> None:
     unanswered = msgspec.structs.replace(TASK, failure="unanswered", checks=bytes(32))
-    asked = Asked(contract=CONTRACT, found=FOUND)
+    questions = Questions(contract=CONTRACT, found=FOUND)
 
-    draft = answered(SESSION, unanswered, Answer(decision="skip"), 10, 7, asked)
+    draft = answered(SESSION, unanswered, Answer(decision="skip"), 10, 7, questions)
 
     assert draft.payloads == ()
 
@@ -230,8 +230,8 @@ def test_a_question_that_no_attempt_was_checked_for_is_answered_all_the_same() -
     )
     unanswered = msgspec.structs.replace(TASK, failure="unanswered")
 
-    asked = asked_of(team, unanswered, lambda _digest: b"")
-    draft = answered(SESSION, unanswered, Answer(decision="accept"), 10, 7, asked)
+    questions = questions_of(team, unanswered, lambda _digest: b"")
+    draft = answered(SESSION, unanswered, Answer(decision="accept"), 10, 7, questions)
 
     (payload,) = draft.payloads
     (nice,) = decode_checked(payload.content).results
