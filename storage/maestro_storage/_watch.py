@@ -10,7 +10,7 @@ from maestro_storage._seal import session_of
 from maestro_storage.records import Record
 from maestro_storage.transition import Change
 
-CHANGES_MAX: Final = 16_384
+CHANGES_MAX: Final = 8192
 """Records that may have changed since somebody looked; with more of them it has to begin anew."""
 
 Noted = dict[tuple[str, bytes], tuple[bytes | None, bytes | None]]
@@ -108,7 +108,12 @@ class Watch:
             changes = self._changes
             for key, (before, after) in noted.items():
                 first = changes.get(key)
-                changes[key] = (before if first is None else first[0]), after
+                before = before if first is None else first[0]  # noqa: PLW2901 - the first of all
+                if before is None and after is None:
+                    # It has come and gone.
+                    changes.pop(key, None)
+                else:
+                    changes[key] = before, after
             if len(changes) > CHANGES_MAX:
                 self._forget()
                 self._is_asked = False

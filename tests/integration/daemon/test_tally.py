@@ -185,6 +185,16 @@ def test_a_look_costs_what_has_changed_not_what_is_on_record(
     assert reads == 0
 
 
+def test_nothing_is_kept_of_what_comes_and_goes_between_two_looks(store: Store) -> None:
+    live = LiveTally(store)
+    live.look()
+    for number in range(20):
+        put(store, session(f"s-{number}", "done"))
+        store.drop([f"s-{number}"])
+
+    assert live._watch.changes() == []
+
+
 def test_who_has_not_looked_for_long_finds_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
