@@ -214,6 +214,8 @@ class Coordinator(MessageActor):
             self._begin_with_records()
         elif isinstance(message, SessionRecorded):
             self._leave()
+            # Before the barrier, which may be back by now, has another word written.
+            self.end()
         else:
             return succession.handle(message)
         return None

@@ -3,14 +3,14 @@
 What is durable has happened, all else has not, as after a crash.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
 from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.circuit_breaker import BreakerProxy
-from maestro_actors.identity import coordinator_address, persona_address
+from maestro_actors.identity import call_id_of, coordinator_address, persona_address
 from maestro_actors.messages import (
     CheckpointTaken,
     CoordinatorMessage,
@@ -70,9 +70,11 @@ class Succession:
         self._session_id = session_id
         self._address = coordinator_address(session_id)
         self._tenure = tenure
+        self._team = team
         self._breakers = {persona.breaker for persona in team.personas.values()}
         self._barriers = 0
         self._alive: set[str] = set()
+        self._sent_away: set[str] = set()
 
     def begin(self) -> None:
         """Send the personas away that are still there."""
@@ -81,6 +83,7 @@ class Succession:
             address = persona_address(self._session_id, task.task_id)
             if system.ref(address) is not None:
                 self._alive.add(task.task_id)
+                self._sent_away.add(task.task_id)
                 send_away(self._ports, address)
                 system.watch(address, self._address, TaskStopped(task_id=task.task_id))
         if not self._alive:
@@ -126,6 +129,7 @@ class Succession:
         """Write down that there is another coordinator, or that there had better be none."""
         ports, memory = self._ports, self._ports.memory
         session, tasks = memory.session(self._session_id), memory.tasks(self._session_id)
+        self._give_back(task for task in tasks if task.task_id in self._sent_away)
         why, now_ms = self._tenure.failure, ports.now_ms()
         after, draft = noted(session, tasks, why, now_ms, ports.epoch)
         if after.failures < FAILURES_MAX:
@@ -139,6 +143,17 @@ class Succession:
             draft.then(self._address, encoded(SessionRecorded()))
         # As every end of a session: behind what the accountant has been given meanwhile.
         AccountantProxy(ports.channel).append(draft)
+
+    def _give_back(self, tasks: Iterable[TaskRecord]) -> None:
+        """Return what personas have been given, or will be, by answers that find them gone."""
+        channel = self._ports.channel
+        for task in tasks:
+            address = persona_address(self._session_id, task.task_id)
+            AccountantProxy(channel).return_room(address)
+            if task.state != "running":
+                asked = call_id_of(task.session_id, task.task_id, task.round, task.attempt + 1)
+                breaker = self._team.personas[task.persona_id].breaker
+                BreakerProxy(channel, breaker).return_probe(asked)
 
 
 def noted(

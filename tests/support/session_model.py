@@ -151,6 +151,8 @@ class SessionModel:
         """Tasks whose persona has failed in this process, and may have lost an answer by that."""
         self.doomed: set[str] = set()
         """Tasks whose persona may have failed too often in this process to be restarted."""
+        self.falls = 0
+        """How often the coordinator may have failed in this process, and that is not told yet."""
         self.recovered: dict[int, Usage | None] = {}
         """What the engines know of interrupted calls, by epoch."""
         self.recorded_phases: list[str] = []
@@ -180,10 +182,16 @@ class SessionModel:
         self.recovered[epoch] = recovered
         self.failing.clear()
         self.doomed.clear()
+        self.falls = 0
         for breaker in self.breakers.values():
             breaker.restart()
         if self.state == "help_needed":
             self.state = "running"
+
+    def fall(self) -> None:
+        """Note that the coordinator fails: whatever is in flight may have lost its answer."""
+        self.falls += 1
+        self.failing |= set(self.tasks)
 
     def resumed(self) -> None:
         """Note that somebody runs the session again."""
@@ -212,7 +220,7 @@ class SessionModel:
         budget = self.budgets[task.persona.persona_id]
         return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
 
-    def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0911, PLR0912 - one case a kind
+    def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0911, PLR0912, PLR0915 - a case a kind
         """Take the next event of the history; AssertionError if it must not happen."""
         if event.kind == "checkpoints_pruned":
             assert self.over, "a session that goes on needs its checkpoints"
@@ -233,6 +241,9 @@ class SessionModel:
         if event.kind == "engine_changed":
             # Between two runs: nothing else of the session has been told in this process.
             assert not self.in_flight()
+            return
+        if event.kind == "coordinator_failed":
+            self._has_fallen(event)
             return
         subject = str(event.data["engine"]) if event.kind in _BREAKER_EVENTS else event.task_id
         if self._expected:
@@ -272,6 +283,11 @@ class SessionModel:
                 self._session_ended(SESSION_ENDS[event.kind])
             case _:
                 raise AssertionError(f"{event.kind} of {subject} out of the blue")
+
+    def _has_fallen(self, event: EventRecord) -> None:
+        assert not self._expected, f"half a transition: {self._expected} is missing"
+        self.falls -= 1
+        assert self.falls >= 0, f"nothing was wrong with it: {event.data}"
 
     def _attempt_started(self, event: EventRecord) -> None:
         task = self.tasks[event.task_id]
@@ -400,7 +416,8 @@ class SessionModel:
             # A crash counts, unless the session is cancelled: nobody is to be asked for help then.
             excused = self.wish == "cancel"
         else:
-            excused = (call.task_id, call.ordinal) in self.excused
+            # One who takes its place treats it as after a crash.
+            excused = (call.task_id, call.ordinal) in self.excused or self.wish == "cancel"
         return excused and (call.task_id not in self.failing or event.data["delay_ms"] is not None)
 
     def _end_task(self, task: ModelTask, state: TaskState) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pykka
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator
+from maestro_actors.coordinator import SUPERVISION, Coordinator
 from maestro_actors.engine import CallOrder, Estimate, Usage
 from maestro_actors.errors import VerbRefused
 from maestro_actors.identity import (
@@ -25,6 +25,7 @@ from maestro_actors.kernel import ActorDump, ActorSystem, Restart, VirtualClock
 from maestro_actors.ports import Journal
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.rework import plan_rerun, rerun, retried
+from maestro_actors.succession import FAILURES_MAX, Tenure
 from maestro_actors.team import Team
 from maestro_actors.token_accountant import TokenAccountant
 from maestro_actors.wish import Asked, stands, wished
@@ -39,6 +40,7 @@ from session_steps import (
     CrashAfter,
     Deaf,
     Doom,
+    Fall,
     Finish,
     NextTimer,
     Outage,
@@ -126,7 +128,9 @@ class Play:
         self._in_flight: dict[str, CallOrder] = {}
         self._after_death = Crash(None, 0.0)
         self._bugs: Counter[str] = Counter()
-        """Failures of each persona in this process."""
+        """Failures of each persona, and of the coordinator, in this process."""
+        self._falls = 0
+        """Failures of the coordinator in all processes."""
         self._stage = self._opened(1_000_000)
         self._stage.create(team)
         self._begin(None)
@@ -158,6 +162,9 @@ class Play:
             case Doom():
                 for _ in range(Restart().max_restarts + 1):
                     self._fail_persona(Bug(step.place, 0))
+                return
+            case Fall():
+                self._fail_coordinator(step)
                 return
             case Stop():
                 self._stop()
@@ -220,7 +227,16 @@ class Play:
         if not self._is_live:
             self.model.resumed()
             address = coordinator_address(SESSION)
-            stage.system.spawn(Coordinator, stage.ports, SESSION, self._team, address=address)
+            stage.system.spawn(
+                Coordinator,
+                stage.ports,
+                SESSION,
+                self._team,
+                None,
+                Tenure(),
+                address=address,
+                supervision=SUPERVISION,
+            )
 
     @property
     def _is_live(self) -> bool:
@@ -322,9 +338,21 @@ class Play:
         if self._bugs[task_id] > Restart().max_restarts:
             self.model.doomed.add(task_id)
         self.model.failing.add(task_id)
-        strike = partial(self._stage.system.deliver, persona_address(SESSION, task_id), b"\xc1")
-        if step.transitions:
-            self._journal.ambush = (step.transitions, strike)
+        self._strike(step.transitions, persona_address(SESSION, task_id))
+
+    def _fail_coordinator(self, step: Fall) -> None:
+        """Send the coordinator what is no message; not so often that it is set aside."""
+        if self._falls == FAILURES_MAX - 1:
+            return
+        self._falls += 1
+        self._bugs[SESSION] += 1
+        self.model.fall()
+        self._strike(step.transitions, coordinator_address(SESSION))
+
+    def _strike(self, transitions: int, address: str) -> None:
+        strike = partial(self._stage.system.deliver, address, b"\xc1")
+        if transitions:
+            self._journal.ambush = (transitions, strike)
         else:
             strike()
 

@@ -95,6 +95,14 @@ class Doom:
 
 
 @dataclass(frozen=True)
+class Fall:
+    """Let the coordinator fail, which has another one take its place."""
+
+    transitions: int
+    """As of `Bug`."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """Stop the process as `Runtime.close` does, engines included, and start another one."""
 
@@ -140,4 +148,4 @@ class Rerun:
 
 
 Verb = Pause | Cancel | Deaf | Resume | Retry | Rerun
-Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Doom | Stop | Verb
+Step = Finish | Outage | NextTimer | Pass | Crash | CrashAfter | Bug | Doom | Fall | Stop | Verb

@@ -29,6 +29,7 @@ from session_steps import (
     CrashAfter,
     Deaf,
     Doom,
+    Fall,
     Finish,
     NextTimer,
     Outage,
@@ -174,6 +175,7 @@ STEP: st.SearchStrategy[Step] = st.one_of(
     st.builds(CrashAfter, transitions=st.integers(0, 6), recovered_tokens=RECOVERED),
     st.builds(Bug, place=st.integers(0, 5), transitions=st.integers(0, 4)),
     st.builds(Doom, place=st.integers(0, 5)),
+    st.builds(Fall, transitions=st.integers(0, 6)),
     st.just(Stop()),
     st.builds(Pause, interrupt=st.booleans()),
     st.just(Resume()),
@@ -206,6 +208,11 @@ PROBE_PARKED = Plan(
 @example(Plan(work=SIX, workers=2), [Finish(0, "transient", 50), Doom(0), Crash(30, 0.0)])
 @example(Plan(work=SIX, workers=2), [Doom(0), CrashAfter(1, 30), NextTimer()])
 @example(Plan(work=SIX, workers=2), [Outage(5), Doom(0), Doom(5), Pass(31.0)])
+# A coordinator that fails: with calls in flight, at the end, in a cancel, with a probe.
+@example(Plan(work=SIX, workers=2), [Fall(0), Finish(0, "ok", 50), Fall(2), Finish(1, "ok", 50)])
+@example(Plan(work=SIX[:1]), [Fall(3), Finish(0, "ok", 50)])
+@example(LAST_TRY, [Fall(0), Cancel(3.0), Crash(None, 0.0)])
+@example(Plan(work=SIX, workers=2), [Outage(5), Fall(1), Pass(31.0), Fall(2), Outage(1)])
 # A probe that fails, but not by the engine's fault: its task's own pause is kept.
 @example(Plan(work=SIX), [Outage(6), Pass(400.0), Finish(0, "transient", 50)])
 # Tasks that waited for the breaker before a crash hear of its closing after it.
