@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,8 @@ class Desk:
         """The last order of each task."""
         self.failing: set[str] = set()
         self._held: dict[str, threading.Event] = {}
-        self._arrived: defaultdict[str, threading.Event] = defaultdict(threading.Event)
+        self._begun: set[str] = set()
+        self._changed = threading.Condition()
 
     def hold(self, *tasks: str) -> None:
         """Let tasks that begin from now on wait for `release`."""
@@ -38,8 +39,10 @@ class Desk:
 
     def wait_for(self, *tasks: str) -> None:
         """Wait until tasks have begun."""
-        for task_id in tasks:
-            assert self._arrived[task_id].wait(BOUND_SECONDS), f"{task_id} has not begun"
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._begun.issuperset(tasks), BOUND_SECONDS), (
+                f"not all of {tasks} have begun, but {self._begun}"
+            )
 
     def serve(self, task: Task) -> dict[str, Any]:
         self.calls[task.task_id] += 1
@@ -50,7 +53,9 @@ class Desk:
             os.kill(os.getpid(), signal.SIGKILL)
         self.seen[task.task_id] = task
         held = self._held.get(task.task_id)
-        self._arrived[task.task_id].set()
+        with self._changed:
+            self._begun.add(task.task_id)
+            self._changed.notify_all()
         if held is not None:
             assert held.wait(BOUND_SECONDS), f"{task.task_id} was not released"
         if task.task_id in self.failing:
