@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,13 @@ from maestro_storage.errors import NetworkFileSystem, NotFound, StateNotWritable
 
 LOCK_NAME: Final = "owner.lock"
 HOLDER_BYTES: Final = 512
+
+BEREAVED_SECONDS: Final = 0.5
+"""How long a lock is waited for whose holder is dead. A child that he was about to start has it
+until its program begins, and who only looks, for an instant."""
+
+PAUSE_SECONDS: Final = 0.002
+"""Between two tries; the kernel has no lock with a time limit."""
 
 _NETWORK_KIND: Final = re.compile(
     r"(?:fuse\.)?(?:nfs\d?|cifs|smb\w*|9p|ceph|gluster\w*|afs|lustre|gpfs|beegfs|ncpfs"
@@ -62,7 +70,7 @@ class Ownership:
     """The exclusive right to a state directory, from its creation until `close`."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Take the lock without waiting; create the directory (0700) if it is missing.
+        """Take the lock without waiting for who has it; create the directory (0700) if missing.
 
         Raises:
             NetworkFileSystem: The directory is, or would be, on one. Nothing is created.
@@ -88,10 +96,7 @@ class Ownership:
     def _lock(self, path: str) -> None:
         """Lock the open file and put our name into it."""
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read_holder(self._descriptor)
-            raise StateOwned(path, holder.pid, holder.host, holder.started) from None
+            _lock(self._descriptor, fcntl.LOCK_EX, path)
         except OSError as error:
             raise StateNotWritable(path, error.strerror or str(error)) from error
         holder = Holder(
@@ -144,14 +149,40 @@ def require_unowned(state_dir: Path) -> None:
         return
     try:
         # Shared, so that two who look are not in each other's way.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _lock(descriptor, fcntl.LOCK_SH, str(state_dir))
         # Not left to the close: a child that was forked meanwhile would keep the lock.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-    except BlockingIOError:
-        holder = _read_holder(descriptor)
-        raise StateOwned(str(state_dir), holder.pid, holder.host, holder.started) from None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, operation: int, path: str) -> None:
+    """Lock an open file, unless somebody alive has it.
+
+    Raises:
+        StateOwned: Somebody has, or it does not become free although its holder is dead.
+    """
+    until = time.monotonic() + BEREAVED_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read_holder(descriptor)
+            if not _is_dead(holder) or time.monotonic() > until:
+                raise StateOwned(path, holder.pid, holder.host, holder.started) from None
+        else:
+            return
+        time.sleep(PAUSE_SECONDS)
+
+
+def _is_dead(holder: Holder) -> bool:
+    """Whether there is no such process here."""
+    try:
+        stat = Path(f"/proc/{holder.pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # The command's name is in parentheses and may hold anything: look behind its end.
+    return stat[stat.rindex(b")") + 2 :][:1] in b"ZX"
 
 
 def _read_holder(descriptor: int) -> Holder:

@@ -3,13 +3,14 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from maestro_storage import Store, verify
-from maestro_storage._ownership import Ownership
+from maestro_storage import Store, _ownership, verify
+from maestro_storage._ownership import Ownership, require_unowned
 from maestro_storage.errors import StateNotWritable, StateOwned
 
 OWN = """
@@ -53,6 +54,60 @@ def test_after_sigkill_of_the_owner_the_next_start_takes_over(
 
     with Store.open(state) as store:
         assert store.epoch == 2
+
+
+@pytest.fixture
+def bereaved(state: Path, start_child: Callable[..., subprocess.Popen[str]]) -> Iterator[BinaryIO]:
+    """The lock of an owner who was killed, as a child has it that has not begun its program."""
+    child = start_child(OWN, str(state))
+    assert child.stdout is not None
+    assert child.stdout.readline() == "owned\n"
+    child.kill()
+    child.wait()
+    with (state / "owner.lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield held
+
+
+@pytest.mark.parametrize("look", [Ownership, require_unowned])
+def test_a_lock_that_its_dead_holder_has_left_to_a_child_is_waited_for(
+    state: Path,
+    bereaved: BinaryIO,
+    look: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The child begins its program while we pause.
+    monkeypatch.setattr(time, "sleep", lambda _: bereaved.close())
+
+    look(state)
+
+    assert bereaved.closed
+
+
+@pytest.mark.parametrize("look", [Ownership, require_unowned])
+def test_a_lock_that_a_dead_holder_has_left_for_long_is_refused(
+    state: Path,
+    bereaved: BinaryIO,
+    look: Callable[[Path], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_ownership, "BEREAVED_SECONDS", 0.0)
+
+    with pytest.raises(StateOwned, match="is owned by pid"):
+        look(state)
+
+    assert not bereaved.closed
+
+
+def test_a_living_holder_is_not_waited_for(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(_seconds: float) -> None:
+        raise AssertionError("it waits")
+
+    with Store.open(state):
+        monkeypatch.setattr(time, "sleep", wait)
+
+        with pytest.raises(StateOwned, match=f"pid {os.getpid()}"):
+            Ownership(state)
 
 
 @pytest.mark.parametrize("look", [Store.open, Store.inspect, verify])
