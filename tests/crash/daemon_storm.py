@@ -121,18 +121,12 @@ def drive(here: Connection, team_path: str, socket: str, number: int, seed: int)
             output = Path(directory, "output", name)
             session = client.run(SessionOrder(quiet if is_to_go else team, name, output))
             tell(Told(name))
-            events = map(as_line, session.events())
-            if is_to_go:
-                chance = random.Random(f"{seed} {name}")  # noqa: S311 - not for secrets
-                for event in islice(events, chance.randint(0, EVENTS_MAX)):
-                    tell(Told(name, event=event))
-                _remove(client, name)
-                tell(Told(name, ended=REMOVED))
-                return
+            chance = random.Random(f"{seed} {name}")  # noqa: S311 - not for secrets
+            most = chance.randint(0, EVENTS_MAX) if is_to_go else None
             try:
-                for event in events:
+                for event in islice(map(as_line, session.events()), most):
                     tell(Told(name, event=event))
-                state: str = session.result(BOUND_SECONDS).state
+                state = _removed(client, name) if is_to_go else session.result(BOUND_SECONDS).state
             except NotFound:
                 state = FORGOTTEN
             tell(Told(name, ended=state))
@@ -140,11 +134,12 @@ def drive(here: Connection, team_path: str, socket: str, number: int, seed: int)
         list(pool.map(one, range(SESSIONS)))
 
 
-def _remove(client: Client, session_id: str) -> None:
+def _removed(client: Client, session_id: str) -> str:
     """Have a session removed, whatever it does; it is on return."""
     with suppress(NotFound):
         client.remove(session_id, cancel=True).result(BOUND_SECONDS)
         raise RuntimeError(f"session {session_id} is removed, and is there")
+    return REMOVED
 
 
 def _patient(team: Team) -> Team:
