@@ -24,8 +24,8 @@ LOCK_NAME: Final = "owner.lock"
 HOLDER_BYTES: Final = 512
 
 BEREAVED_SECONDS: Final = 0.5
-"""How long a lock is waited for whose holder is dead. A child that he was about to start has it
-until its program begins, and who only looks, for an instant."""
+"""How long a lock is waited for that no owner has. A child that a dead one was about to start has
+it until its program begins, and who only looks, for an instant."""
 
 PAUSE_SECONDS: Final = 0.002
 """Between two tries; the kernel has no lock with a time limit."""
@@ -157,10 +157,10 @@ def require_unowned(state_dir: Path) -> None:
 
 
 def _lock(descriptor: int, operation: int, path: str) -> None:
-    """Lock an open file, unless somebody alive has it.
+    """Lock an open file, unless an owner who is alive has it.
 
     Raises:
-        StateOwned: Somebody has, or it does not become free although its holder is dead.
+        StateOwned: One has, or it does not become free although none has.
     """
     until = time.monotonic() + BEREAVED_SECONDS
     while True:
@@ -168,11 +168,23 @@ def _lock(descriptor: int, operation: int, path: str) -> None:
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _read_holder(descriptor)
-            if not _is_dead(holder) or time.monotonic() > until:
+            # The last owner may well live although he has given it up.
+            passes = _is_dead(holder) or _is_only_looked_at(descriptor)
+            if not passes or time.monotonic() > until:
                 raise StateOwned(path, holder.pid, holder.host, holder.started) from None
         else:
             return
         time.sleep(PAUSE_SECONDS)
+
+
+def _is_only_looked_at(descriptor: int) -> bool:
+    """Whether nobody has a lock that an owner would have."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
 
 
 def _is_dead(holder: Holder) -> bool:

@@ -99,6 +99,19 @@ def test_a_lock_that_a_dead_holder_has_left_for_long_is_refused(
     assert not bereaved.closed
 
 
+def test_who_only_looks_keeps_nobody_out_though_the_last_owner_lives(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ownership(state).close()
+    with (state / "owner.lock").open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda _: looked_at.close())
+
+        Ownership(state).close()
+
+        assert looked_at.closed
+
+
 def test_a_living_holder_is_not_waited_for(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(_seconds: float) -> None:
         raise AssertionError("it waits")
