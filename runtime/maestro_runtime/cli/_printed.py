@@ -4,8 +4,8 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from maestro_runtime.redaction import Redactor
@@ -23,18 +23,44 @@ def printed(tell: Callable[[str], None], redactor: "Redactor") -> Iterator[None]
         redactor: Knows the secrets: none of them is cut in two.
     """
     lines = _Lines(tell, redactor, sys.stdout.fileno())
-    # With all that a standard output has: foreign code may write bytes to it.
-    stream = io.TextIOWrapper(
+    try:
+        with redirect_stdout(_stream(lines)):
+            yield
+    finally:
+        lines.end()
+
+
+@contextmanager
+def stderr_cleaned(redactor: "Redactor") -> Iterator[None]:
+    """Have whatever is written to `sys.stderr` go there line by line, without secrets.
+
+    Not by way of the log: what cannot be logged is complained of on stderr, too.
+
+    Args:
+        redactor: Knows the secrets.
+    """
+    stderr = sys.stderr
+
+    def tell(line: str) -> None:
+        stderr.write(redactor.clean(line) + "\n")
+        stderr.flush()
+
+    lines = _Lines(tell, redactor, stderr.fileno())
+    try:
+        with redirect_stderr(_stream(lines)):
+            yield
+    finally:
+        lines.end()
+
+
+def _stream(lines: "_Lines") -> TextIO:
+    """Return a stream with all that a standard one has: foreign code may write bytes to it."""
+    return io.TextIOWrapper(
         lines,  # type: ignore[type-var] # typeshed wants more of a buffer than is used
         encoding="utf-8",
         errors="backslashreplace",
         write_through=True,
     )
-    try:
-        with redirect_stdout(stream):
-            yield
-    finally:
-        lines.end()
 
 
 class _Lines(io.RawIOBase):

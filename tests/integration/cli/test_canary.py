@@ -233,6 +233,21 @@ def test_no_secret_is_in_what_a_daemon_logs_stores_or_tells(hostile: CommandLine
     assert (printed[0]["level"], printed[0]["task_id"]) == ("info", "thrower")
 
 
+def test_no_secret_is_in_what_a_function_writes_to_the_stderr_of_a_daemon(
+    hostile: CommandLine,
+) -> None:
+    module = hostile.directory / "hostile.py"
+    printing = 'print("printed", echo)'
+    module.write_text(module.read_text().replace(printing, f"{printing[:-1]}, file=sys.stderr)"))
+
+    with serving(hostile) as daemon:
+        hostile("run", "team.toml", "--session", "s1")
+        said = stopped(daemon)
+
+    assert "\nprinted *** ***\n" in said
+    assert found_in(said.encode()) == set()
+
+
 def test_an_error_that_ends_a_command_shows_no_secret(hostile: CommandLine) -> None:
     result = hostile("run", f"{SECRETS['SERVICE_API_KEY']}.toml")
 

@@ -1,5 +1,9 @@
 """What functions print is told without secrets, in whatever pieces it is written."""
 
+import errno
+import io
+import logging
+import os
 import sys
 from itertools import pairwise
 
@@ -7,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from maestro_runtime.cli._printed import LINE_BYTES_MAX, printed
+from maestro_runtime.cli._printed import LINE_BYTES_MAX, printed, stderr_cleaned
 from maestro_runtime.redaction import MASK, Redactor
 
 SECRET = "a-secret-of-some-length"
@@ -80,3 +84,34 @@ def test_the_same_is_told_in_whatever_pieces_it_is_written(text: str, places: li
 
     assert told(REDACTOR, *(data[begin:end] for begin, end in pairwise(cuts))) == whole
     assert not any(secret in "".join(whole) for secret in (SECRET, "ünïcode-sécret"))
+
+
+def test_what_is_written_to_stderr_goes_there_without_secrets(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with stderr_cleaned(REDACTOR):
+        sys.stderr.write(f"begun {SECRET} and")
+        sys.stderr.write(" ended\nwithout end")
+
+    assert capfd.readouterr().err == f"begun {MASK} and ended\nwithout end\n"
+
+
+class _Full(io.StringIO):
+    """A log on a disk that is full."""
+
+    def write(self, _text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_cannot_be_logged_is_complained_of_without_secrets(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    handler = logging.StreamHandler(_Full())
+
+    with stderr_cleaned(REDACTOR):
+        handler.handle(logging.makeLogRecord({"msg": "key %s", "args": (SECRET,)}))
+
+    told = capfd.readouterr().err
+    assert "No space left on device" in told
+    assert f"Arguments: ('{MASK}',)" in told
+    assert SECRET not in told
