@@ -11,7 +11,7 @@ from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.testing import When
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL
-from mortal import Places, opened
+from mortal import Places, opened, telling
 from observer import Teller, Told
 
 BOUND_SECONDS: Final = 20.0
@@ -27,7 +27,7 @@ def main(places: Places, when: When, number: int, begun: str, seed: int) -> None
     """Begin a session, remove it and all others in some order; die at a commit, or be through."""
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     happened = threading.Semaphore(0)
-    with opened(places, when, number) as runtime, Teller(Path(places.observer)) as teller:
+    with telling(places) as teller, opened(places, when, number) as runtime:
         runtime.subscribe(teller.event)
         runtime.subscribe(lambda _: happened.release())
         loaded = load_team(places.team, settings=resolve_settings(Flags(), {}))

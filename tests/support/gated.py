@@ -63,9 +63,13 @@ def main(gate: Connection, part: Part, places: Places) -> None:
         Store.open(places.state_dir, options=StoreOptions(ballast_bytes=1 << 16)).close()
         return
     vars(selector_events)["BaseSelectorEventLoop"]._make_self_pipe = _make_self_pipe
-    with mortal.opened(places) as runtime, reachable(runtime, hosts=True):
+    with (
+        mortal.telling(places) as teller,
+        mortal.opened(places) as runtime,
+        reachable(runtime, hosts=True),
+    ):
         _wait(gate)
-        mortal.run(places, runtime)
+        mortal.run(places, runtime, teller)
 
 
 class PipeEnd:

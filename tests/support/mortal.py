@@ -62,8 +62,17 @@ def main(
     `when` is "before" (everything is written, nothing durable), "after" (durable, nothing
     delivered) or "never".
     """
-    with opened(places, when, number) as runtime, reachable(runtime, hosts=True):
-        run(places, runtime, deeds)
+    with (
+        telling(places) as teller,
+        opened(places, when, number) as runtime,
+        reachable(runtime, hosts=True),
+    ):
+        run(places, runtime, teller, deeds)
+
+
+def telling(places: Places) -> Teller:
+    """Connect to the observer; before the runtime is opened, which tells until it is closed."""
+    return Teller(Path(places.observer))
 
 
 def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
@@ -78,17 +87,16 @@ def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
     return open_runtime(places.state, options)
 
 
-def run(places: Places, runtime: Runtime, deeds: tuple[Deed, ...] = ()) -> None:
+def run(places: Places, runtime: Runtime, teller: Teller, deeds: tuple[Deed, ...] = ()) -> None:
     """Run the session and its forks to their end, with what a person does to them by the way."""
     loaded = load_team(places.team, settings=resolve_settings(Flags(), {}))
-    with Teller(Path(places.observer)) as teller:
-        runtime.subscribe(teller.event)
-        person = Person(runtime, places.answers)
-        person.begin(SessionOrder(loaded.team, SESSION, Path(places.output)))
-        person.act(deeds)
-        reports = person.see_through()
-        for report in reports:
-            if not runtime.settle_tickets(report.session_id, RUN_SECONDS_MAX):
-                sys.exit("not all tickets and alerts are delivered")
-        for report in reports:
-            teller.result(report)
+    runtime.subscribe(teller.event)
+    person = Person(runtime, places.answers)
+    person.begin(SessionOrder(loaded.team, SESSION, Path(places.output)))
+    person.act(deeds)
+    reports = person.see_through()
+    for report in reports:
+        if not runtime.settle_tickets(report.session_id, RUN_SECONDS_MAX):
+            sys.exit("not all tickets and alerts are delivered")
+    for report in reports:
+        teller.result(report)
