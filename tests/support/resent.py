@@ -27,7 +27,7 @@ ORDERS: Final[dict[str, Order]] = {
         session_id=SESSION, phase="build", request_id=once
     ),
     "remove": lambda runtime, once: runtime.supervisor.remove_session(
-        session_id=SESSION, request_id=once
+        session_id=SESSION, cancel=True, request_id=once
     ),
     "answer": lambda runtime, once: runtime.supervisor.answer_task(
         session_id=SESSION,

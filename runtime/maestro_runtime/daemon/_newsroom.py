@@ -137,8 +137,10 @@ class Newsroom:
         except (SessionQuarantined, RecordDamaged):
             # Who reads its report hears of it; those who wait for other sessions must not.
             return True
-        # One that is to be removed ends with its removal.
-        return record is None or (rests(record) and not record.removal)
+        if record is None or not rests(record):
+            return record is None
+        # One that is to be removed ends with its removal, unless a ticket or an alert keeps it.
+        return not (record.removal and self._runtime.hosting.is_under_way(session_id))
 
 
 def _packed(batch: Batch) -> EventBatch:

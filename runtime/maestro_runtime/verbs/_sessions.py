@@ -180,10 +180,12 @@ class SessionVerbs:
                 next start. One with a ticket or an alert on its way is deleted at the first start
                 after that was sent.
             deadline_seconds: As for `cancel`.
-            request_id: As for `retry`.
+            request_id: See `receipts.new_request_id`. Given again within a day, nothing is asked
+                anew; a session that a crash has left before its end is taken up.
 
         Returns:
-            The session; to have its result raises `NotFound` once it is deleted.
+            The session. To have its result waits until it is deleted, and raises `NotFound`; of one
+            that a ticket or an alert keeps, it is the report of its end.
 
         Raises:
             RequestIdInvalid: As `retry`.
@@ -195,7 +197,7 @@ class SessionVerbs:
         """
         receipt = receipt_of(request_id, "removal")
         if carried_out(self._base.store, receipt):
-            return self.as_it_is(session_id)
+            return self._leaving(session_id)
         if cancel and self._base.store.require_session(session_id).state not in SESSION_FINAL:
             deadline_ms = self._deadline_ms(deadline_seconds)
             # Refused if it has come to its own end meanwhile.
@@ -274,6 +276,21 @@ class SessionVerbs:
         """Return what a function finds on record: that takes no time here."""
         return look()
 
+    def _leaving(self, session_id: str) -> Session:
+        """Return the handle of a session that was asked to be removed; take it up if nobody has."""
+        running, store = self._base.running, self._base.store
+        with self._base.starting:
+            # Before its record: one that ends in between is not taken for what a crash has left.
+            is_under_way = running.is_under_way(session_id)
+            record = store.sessions.get(session_id)
+            if record is None or not record.removal:
+                # It is gone, and another one may have its name.
+                return self.as_it_is(session_id)
+            if is_under_way or record.wish != "cancel":
+                # It has ended, and perhaps something keeps it; or it was set aside.
+                return self.as_it_is(session_id, running.ended(session_id))
+            return self.start(session_id, recorded_team(store, record))
+
     def _deadline_ms(self, seconds: float) -> int:
         return self._base.now_ms() + round(min(max(0.0, seconds), CANCEL_SECONDS_MAX) * 1000)
 
@@ -281,7 +298,8 @@ class SessionVerbs:
         with self._base.starting:
             record = self._base.store.require_session(session_id)
             if stands(record, asked.wish):
-                return self.as_it_is(session_id)
+                # That may be durable and not told yet, and what follows it, such as its removal.
+                return self.as_it_is(session_id, self._base.running.ended(session_id))
             if self._taken(session_id, lambda session: session.wish(asked)):
                 ended = self._base.running.ended(session_id)
                 return self.as_it_is(session_id, ended)

@@ -18,6 +18,7 @@ from maestro_runtime.errors import RequestIdInvalid
 from maestro_runtime.receipts import new_request_id, receipt_of
 from maestro_runtime.supervisor import Supervisor
 from maestro_runtime.wire.orders import NameCheckpoint
+from maestro_storage.errors import NotFound
 from maestro_storage.plan import Stretch
 from maestro_storage.records import RequestRecord, SessionRecord
 from maestro_storage.transition import Transition
@@ -108,6 +109,29 @@ def test_a_resumption_sent_again_goes_on_with_no_further_stretch(
         assert again.rests
         assert [row.phase for row in runtime.store.checkpoints.scan(SESSION)][1:] == done
         assert len(done) == (1 if running else 2)
+
+
+@pytest.mark.parametrize("taken_up", [False, True])
+def test_a_removal_sent_again_goes_on_until_the_session_is_gone(
+    tmp_path: Path, *, taken_up: bool
+) -> None:
+    """The process is killed when that it is to be cancelled and removed is on record, and no more.
+
+    Also if nobody else takes the session up.
+    """
+    state = tmp_path / "state"
+    with opened(state) as runtime:
+        runtime.create(SessionOrder(TEAM, SESSION, tmp_path / "out"))
+
+    assert forked.run(main, state, "remove", ONCE) == -signal.SIGKILL
+
+    with opened(state) as runtime:
+        assert runtime.store.require_session(SESSION).removal
+        if taken_up:
+            runtime.take_up(SESSION)
+        with pytest.raises(NotFound):
+            runtime.remove(SESSION, cancel=True, request_id=ONCE).result(BOUND_SECONDS)
+        assert runtime.store.sessions.get(SESSION) is None
 
 
 @pytest.mark.parametrize("order", ["checkpoint", "retry"])

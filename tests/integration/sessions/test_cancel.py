@@ -144,6 +144,33 @@ def test_a_session_that_is_removed_while_somebody_goes_on_with_it_is_gone_and_no
     assert again.result(BOUND_SECONDS).state == "done"
 
 
+def test_an_end_that_is_not_told_yet_is_waited_for_with_the_removal_that_follows_it(
+    runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the thread of the journal tells the end.
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
+    told, go_on = threading.Event(), threading.Event()
+
+    def hold(event: EventRecord) -> None:
+        if event.kind == "session_cancelled":
+            told.set()
+            assert go_on.wait(BOUND_SECONDS)
+
+    runtime.subscribe(hold)
+    runtime.run(gated)
+    gate.wait_for_calls(1)
+    runtime.remove("s-1", cancel=True)
+    assert told.wait(BOUND_SECONDS)
+
+    session = runtime.cancel("s-1")
+    seen = session.report().state, session.rests
+    go_on.set()
+
+    assert seen == ("cancelled", False)
+    with pytest.raises(NotFound):
+        session.result(BOUND_SECONDS)
+
+
 def test_whoever_opens_a_copy_of_the_state_leaves_the_programs_of_the_original_alone(
     runtime: Runtime, tmp_path: Path
 ) -> None:

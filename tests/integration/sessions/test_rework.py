@@ -16,9 +16,10 @@ from maestro_actors.errors import VerbRefused
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import OrderTaken
 from maestro_actors.posting import Posting
-from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, connect, open_runtime
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.control import rerun_plan
+from maestro_runtime.daemon import reachable
 from maestro_runtime.report import SessionReport
 from maestro_runtime.testing import Hold, ScriptedEngine, Work
 from maestro_runtime.tickets import TicketNotDelivered
@@ -443,6 +444,27 @@ def test_what_was_to_be_removed_is_so_at_the_start_after_its_ticket_was_sent(
 
     assert (left.state, left.removal) == ("cancelled", True)
     assert found is None
+
+
+def test_a_program_beside_does_not_wait_for_a_removal_that_a_ticket_keeps_from_being_done(
+    tmp_path: Path, gated: SessionOrder, gate: ScriptedEngine
+) -> None:
+    state, down = tmp_path / "state", RuntimeOptions(engines=(gate,), tickets=Down())
+    with (
+        open_runtime(state, down) as runtime,
+        reachable(runtime, hosts=True),
+        connect(state_dir=state) as client,
+    ):
+        runtime.run(gated)
+        gate.wait_for_calls(1)
+        Path(str(gated.output_dir), "a1.md").mkdir()
+        gate.release()
+        gate.wait_for_calls(2)
+        runtime.remove("s-1", cancel=True).result(BOUND_SECONDS)
+
+        report = client.session("s-1").result(BOUND_SECONDS)
+
+    assert report.state == "cancelled"
 
 
 def test_a_session_with_a_ticket_on_its_way_is_not_removed(
