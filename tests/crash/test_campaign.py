@@ -17,7 +17,7 @@ ROUNDS = {
     "kill-storm": 1,
     "opening-storm": 1,
     "orphans": 1,
-    "daemon": 1,
+    "daemon": 2,
     "power-cut": 1,
     "bit-rot": 1,
     "pause": 1,
