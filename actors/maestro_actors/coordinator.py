@@ -113,7 +113,7 @@ class Coordinator(MessageActor):
         try:
             if self.restarts:
                 self._succession = Succession(
-                    self._ports, self._session_id, self._team, self._tenure
+                    self._ports, self._session_id, self._team, self._tenure, self.restarts
                 )
                 self._succession.begin()
             else:
@@ -211,7 +211,9 @@ class Coordinator(MessageActor):
     ) -> SessionStatus | OrderTaken | CheckpointTaken | None:
         """Let nothing begin before all is at rest; then begin with the records."""
         if isinstance(message, SuccessionRecorded):
-            self._begin_with_records()
+            # Not by a word to one before this, which may have begun something since.
+            if message.restarts == self.restarts:
+                self._begin_with_records()
         elif isinstance(message, SessionRecorded):
             self._leave()
             # Before the barrier, which may be back by now, has another word written.

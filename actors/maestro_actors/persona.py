@@ -55,7 +55,6 @@ from maestro_storage.transition import Transition
 _RUN_ATTEMPT: Final = RunAttempt()
 _RECOVER_TASK: Final = encoded(RecoverTask())
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
-_FLUSHED: Final = encoded(Flushed())
 
 _AWAITED: Final[dict[type[PersonaMessage], WaitsFor]] = {
     BudgetFreed: "budget",
@@ -146,7 +145,7 @@ class Persona(MessageActor):
                 if self._expects("recovering", message.call_id):
                     self._close_interrupted(message.usage)
             case Flushed():
-                self._flushed()
+                self._flushed(message)
             case GetTask():
                 return self._status()
             case _:
@@ -170,12 +169,12 @@ class Persona(MessageActor):
     def _begin_again(self) -> None:
         self._step = "restarting"
         barrier = Transition()
-        barrier.then(self._task.address, _FLUSHED)
+        barrier.then(self._task.address, encoded(Flushed(restarts=self.restarts)))
         self._breaker.append(barrier)
 
-    def _flushed(self) -> None:
+    def _flushed(self, flushed: Flushed) -> None:
         """All that an instance before this one sent is durable: the record is what it left."""
-        if self._step == "restarting":
+        if self._step == "restarting" and flushed.restarts == self.restarts:
             record = self._record
             self._record = self._ports.memory.task(record.session_id, record.task_id)
             self._take_up()

@@ -40,8 +40,6 @@ from maestro_storage.transition import Event, Transition
 FAILURES_MAX: Final = 3
 """So often the coordinator of a session may fail without a task ending in between."""
 
-_FLUSHED: Final = encoded(Flushed())
-
 
 class Tenure:
     """What the instances of one coordinator leave to each other."""
@@ -65,8 +63,12 @@ class Succession:
     and the accountant to the journal; when it is back, the records say all there is.
     """
 
-    def __init__(self, ports: Ports, session_id: str, team: Team, tenure: Tenure) -> None:
+    def __init__(
+        self, ports: Ports, session_id: str, team: Team, tenure: Tenure, restarts: int
+    ) -> None:
+        """Begin with nothing; `restarts` are those of the coordinator that this belongs to."""
         self._ports = ports
+        self._restarts = restarts
         self._session_id = session_id
         self._address = coordinator_address(session_id)
         self._tenure = tenure
@@ -99,7 +101,7 @@ class Succession:
                 self._alive.discard(message.task_id)
                 if not self._alive:
                     self._flush()
-            case Flushed():
+            case Flushed() if message.restarts == self._restarts:
                 self._barriers -= 1
                 if not self._barriers:
                     self._record()
@@ -122,7 +124,7 @@ class Succession:
         self._barriers = len(self._breakers)
         for name in self._breakers:
             barrier = Transition()
-            barrier.then(self._address, _FLUSHED)
+            barrier.then(self._address, encoded(Flushed(restarts=self._restarts)))
             BreakerProxy(self._ports.channel, name).append(barrier)
 
     def _record(self) -> None:
@@ -133,7 +135,7 @@ class Succession:
         why, now_ms = self._tenure.failure, ports.now_ms()
         after, draft = noted(session, tasks, why, now_ms, ports.epoch)
         if after.failures < FAILURES_MAX:
-            draft.then(self._address, encoded(SuccessionRecorded()))
+            draft.then(self._address, encoded(SuccessionRecorded(restarts=self._restarts)))
         else:
             for task in tasks:
                 if task.state == "running" and task.call_id:

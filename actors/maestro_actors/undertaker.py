@@ -22,7 +22,7 @@ class Undertaker(Persona):
         """Take the answers to what this has asked for; all else was meant for the persona."""
         match message:
             case Flushed():
-                self._flushed()
+                self._flushed(message)
             case CallRecovered():
                 if self._expects("recovering", message.call_id):
                     self._close_interrupted(message.usage)

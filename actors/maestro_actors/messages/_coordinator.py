@@ -127,6 +127,9 @@ class SessionRecorded(Message, frozen=True, kw_only=True):
 class SuccessionRecorded(Message, frozen=True, kw_only=True):
     """What a coordinator that has failed had sent is durable, and so is that it has failed."""
 
+    restarts: int
+    """Of the one that has brought it to rest, as in `Flushed`."""
+
 
 class HaltSession(Message, frozen=True, kw_only=True):
     """Start nothing more; what is in flight may end. Answered by `SessionStatus`."""

@@ -146,6 +146,9 @@ class DeadlineReached(Message, frozen=True, kw_only=True):
 class Flushed(Message, frozen=True, kw_only=True):
     """Everything this actor sent before it asked is durable."""
 
+    restarts: int = 0
+    """Of the actor when it asked: another instance has sent something since."""
+
 
 class GetTask(Request[PersonaStatus], frozen=True, kw_only=True):
     """Ask where the task stands, and what it waits for; answered by `PersonaStatus`."""

@@ -1,13 +1,19 @@
 """A coordinator that fails by a bug is followed by another, which begins with the records."""
 
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from held_commits import HeldCommits
 from maestro_actors.coordinator import SUPERVISION
 from maestro_actors.engine import CallOrder, Estimate
 from maestro_actors.identity import coordinator_address, persona_address
+from maestro_actors.kernel import VirtualClock
+from maestro_actors.messages import Flushed, SuccessionRecorded
+from maestro_actors.proxy import encoded
 from maestro_actors.succession import FAILURES_MAX, Tenure, noted, set_aside
 from maestro_actors.team import BreakerPolicy
 from maestro_actors.wish import REASON_CHARS_MAX, Asked, wished
@@ -23,6 +29,7 @@ from staging import (
     Stage,
     changed_retry,
     contract,
+    open_stage,
     team,
 )
 
@@ -368,3 +375,42 @@ def test_a_reason_is_one_line_of_bounded_length() -> None:
 
     assert tenure.failure.startswith("ValueError: two lines xxx")
     assert len(tenure.failure) == REASON_CHARS_MAX
+
+
+@pytest.mark.parametrize(
+    ("address", "late"),
+    [
+        (ADDRESS, SuccessionRecorded(restarts=0)),
+        (ADDRESS, Flushed(restarts=0)),
+        (persona_address(SESSION, "c1"), Flushed(restarts=0)),
+    ],
+    ids=["coordinator", "barrier of a coordinator", "persona"],
+)
+def test_a_word_to_an_instance_before_is_none_for_the_one_that_has_failed_since(
+    tmp_path: Path, address: str, late: SuccessionRecorded | Flushed
+) -> None:
+    commits = HeldCommits()
+    stage = open_stage(tmp_path / "state", VirtualClock(1_000_000), observer=commits)
+    stage.supervision = SUPERVISION
+    with ExitStack() as at_the_end:
+        at_the_end.callback(stage.close)
+        at_the_end.callback(commits.let_go)
+        stage.create(WANTED)
+        commits.hold()
+        stage.run(WANTED)
+        # A call is being opened, of which the records know nothing yet.
+        commits.wait_for_one()
+        stage.system.deliver(address, b"\xc1 is no message")
+        # Its successor waits for the persona first.
+        while address == ADDRESS and stage.system.ref(persona_address(SESSION, "c1")):
+            stage.coordinator.status().get(timeout=BOUND_SECONDS)
+
+        stage.system.deliver(address, encoded(late))
+        stage.coordinator.status().get(timeout=BOUND_SECONDS)
+        assert stage.escalations == []
+        commits.let_go()
+
+        stage.advance_until("session_done")
+        assert [row.state for row in stage.attempts()] == ["interrupted", "ok"]
+        told = [event.data["failures"] for event in stage.events if "coordinator" in event.kind]
+        assert told == ([1] if address == ADDRESS else [])
