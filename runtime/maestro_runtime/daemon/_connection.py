@@ -39,6 +39,7 @@ from maestro_runtime.wire.frames import (
     length_of,
     packed,
 )
+from maestro_runtime.wire.orders import SUPERVISOR_ADDRESS
 
 HANDSHAKE_SECONDS: Final = 5.0
 """How long a client may take to say hello."""
@@ -52,6 +53,9 @@ takes by default before it asks for patience."""
 
 RETRY_SECONDS: Final = 0.1
 """When a client with too many requests is told to try again."""
+
+ORDERS_SECONDS: Final = 5.0
+"""How long orders that are being carried out may hold up who stops serving."""
 
 _UCRED: Final = struct.Struct("3i")
 """Process, user and group of a peer; see unix(7)."""
@@ -98,9 +102,14 @@ class Connection:
         self._gate = gate
         self._sending = asyncio.Lock()
         self._requests: dict[int, asyncio.Task[None]] = {}
+        self._orders: set[int] = set()
+        """Requests that are orders; the rest only looks, perhaps for ever."""
 
     async def serve(self, users: Collection[int]) -> None:
-        """Greet the client if it is one of `users`, and answer it until it goes."""
+        """Greet the client if it is one of `users`, and answer it until it goes.
+
+        Cancelled, it takes no more requests, and ends once the orders it took are answered.
+        """
         traffic = self._gate.traffic
         traffic.connected()
         try:
@@ -115,6 +124,12 @@ class Connection:
         except (_Gone, OSError, TimeoutError, asyncio.IncompleteReadError):
             # It is gone, or as good as gone.
             pass
+        except asyncio.CancelledError:
+            # An order may be what ends this process: it was carried out, and its giver is told so.
+            orders = [self._requests[number] for number in self._orders]
+            if orders:
+                await asyncio.wait(orders, timeout=ORDERS_SECONDS)
+            raise
         finally:
             left = list(self._requests.values())
             for request in left:
@@ -161,6 +176,8 @@ class Connection:
         match frame:
             case Ask():
                 await self._begin(frame.id, partial(self._answer, frame))
+                if frame.address == SUPERVISOR_ADDRESS and frame.id in self._requests:
+                    self._orders.add(frame.id)
             case Follow():
                 await self._begin(frame.id, partial(self._follow, frame))
             case FollowAll():
@@ -200,6 +217,7 @@ class Connection:
             await self._say(refusal(request_id, error))
         finally:
             self._requests.pop(request_id, None)
+            self._orders.discard(request_id)
 
     async def _answer(self, ask: Ask) -> None:
         await self._room()
