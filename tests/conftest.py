@@ -1,6 +1,7 @@
-"""Properties are judged by what they say, not by how busy the machine is or what was drawn."""
+"""Properties are judged by what they say: not by a busy machine, by luck, or by who runs them."""
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +14,6 @@ settings.register_profile(
     derandomize="MAESTRO_MODEL_PROGRAMS" not in os.environ,
 )
 settings.load_profile("suite")
+
+# A shell has its background jobs ignore it, and they would hand that on to the programs they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
