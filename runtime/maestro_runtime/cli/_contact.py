@@ -17,8 +17,9 @@ from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_storage import require_unowned
 from maestro_storage.errors import StateOwned
 
-PATIENCE: Final = Patience(most_seconds=0.5)
-"""Of `coming_seconds`: an owner that does not listen yet, or any more, or only looks."""
+PATIENCE: Final = Patience(coming_seconds=5.0, most_seconds=0.5)
+"""Of an owner that does not listen yet, or any more, or only looks. Less than a client has: one
+that embeds a runtime never listens, and a person at a terminal wants to hear of that."""
 
 QUIET_SECONDS: Final = 1.0
 """How long it is waited for without a word: most are gone by then."""

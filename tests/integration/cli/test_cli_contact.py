@@ -15,7 +15,7 @@ from maestro_storage import Store
 from maestro_storage.errors import StateOwned
 from running import killed_at_the_end, wait_for_line
 
-WAITS = "and does not answer; waiting for up to 10 s"
+WAITS = "and does not answer; waiting for up to 5 s"
 
 
 @pytest.fixture
