@@ -38,6 +38,23 @@ while True:
 """
 
 
+def hold_end(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> tuple[threading.Event, threading.Event]:
+    """Hold whoever tells that a session is cancelled; return what says so, and what lets go."""
+    # So that the thread of the journal tells it, and the coordinator can go meanwhile.
+    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
+    told, go_on = threading.Event(), threading.Event()
+
+    def hold(event: EventRecord) -> None:
+        if event.kind == "session_cancelled":
+            told.set()
+            assert go_on.wait(BOUND_SECONDS)
+
+    runtime.subscribe(hold)
+    return told, go_on
+
+
 def test_engines_in_flight_are_stopped_and_all_that_has_not_ended_is_cancelled(
     runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine
 ) -> None:
@@ -117,16 +134,7 @@ def test_a_program_that_ignores_its_end_is_killed_at_the_deadline_and_what_it_us
 def test_a_session_that_is_removed_while_somebody_goes_on_with_it_is_gone_and_no_other(
     runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that the thread of the journal tells the end, and the coordinator can go meanwhile.
-    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
-    told, go_on = threading.Event(), threading.Event()
-
-    def hold(event: EventRecord) -> None:
-        if event.kind == "session_cancelled":
-            told.set()
-            assert go_on.wait(BOUND_SECONDS)
-
-    runtime.subscribe(hold)
+    told, go_on = hold_end(runtime, monkeypatch)
     runtime.run(gated)
     gate.wait_for_calls(1)
     with ThreadPoolExecutor(1) as pool:
@@ -147,16 +155,7 @@ def test_a_session_that_is_removed_while_somebody_goes_on_with_it_is_gone_and_no
 def test_an_end_that_is_not_told_yet_is_waited_for_with_the_removal_that_follows_it(
     runtime: Runtime, gated: SessionOrder, gate: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that the thread of the journal tells the end.
-    monkeypatch.setattr(_journal, "QUICK_SECONDS", -1.0)
-    told, go_on = threading.Event(), threading.Event()
-
-    def hold(event: EventRecord) -> None:
-        if event.kind == "session_cancelled":
-            told.set()
-            assert go_on.wait(BOUND_SECONDS)
-
-    runtime.subscribe(hold)
+    told, go_on = hold_end(runtime, monkeypatch)
     runtime.run(gated)
     gate.wait_for_calls(1)
     runtime.remove("s-1", cancel=True)
