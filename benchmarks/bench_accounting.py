@@ -37,8 +37,8 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.token_accountant import TokenAccountant
-from maestro_runtime._lane_journal import LaneJournal
-from maestro_runtime._memory import StoreMemory
+from maestro_runtime.ports.journal import LaneJournal
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage import Store, StorePorts
 from maestro_storage.transition import Transition
 from measure import Options, compare, interleaved

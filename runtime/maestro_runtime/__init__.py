@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from maestro_runtime.client import AsyncClient, Client, connect, connect_async
     from maestro_runtime.config import load_team
     from maestro_runtime.garbage import collect_seldom
-    from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.options import RuntimeOptions
     from maestro_runtime.policy import RuntimePolicy
+    from maestro_runtime.reports.listing import SessionFilter, SessionPage, list_sessions
     from maestro_runtime.runtime import Runtime, open_runtime
     from maestro_runtime.session import Session, SessionOrder
     from maestro_runtime.token_tracker import TokenTracker, TrackedUsage
@@ -28,15 +28,15 @@ _HOMES = {
     "RuntimeOptions": "options",
     "RuntimePolicy": "policy",
     "Session": "session",
-    "SessionFilter": "listing",
+    "SessionFilter": "reports.listing",
     "SessionOrder": "session",
-    "SessionPage": "listing",
+    "SessionPage": "reports.listing",
     "TokenTracker": "token_tracker",
     "TrackedUsage": "token_tracker",
     "collect_seldom": "garbage",
     "connect": "client",
     "connect_async": "client",
-    "list_sessions": "listing",
+    "list_sessions": "reports.listing",
     "load_team": "config",
     "open_runtime": "runtime",
 }

@@ -8,7 +8,7 @@ from typing import Any, Final
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.plan import Standing, recorded_phases
 from maestro_runtime.recorded import recorded_team
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_storage import Records
 from maestro_storage.records import EventRecord, SessionRecord
 

@@ -31,15 +31,14 @@ from maestro_actors.messages import BreakerChanged
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.token_accountant import TokenAccountant
-from maestro_runtime._engine_desk import engine_desk
-from maestro_runtime._lane_journal import LaneJournal
-from maestro_runtime._memory import StoreMemory
-from maestro_runtime._survivors import kill_recorded, name_of
-from maestro_runtime.control import put_away
+from maestro_runtime.at_rest.sessions import put_away
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import ActorFailed
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.policy import RuntimePolicy
+from maestro_runtime.ports.engines import engine_desk
+from maestro_runtime.ports.journal import LaneJournal
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_runtime.prices import open_prices
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.redaction import Redactor, environment_secrets
@@ -49,6 +48,7 @@ from maestro_runtime.running.news import EventNews
 from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, Doorkeeper
 from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.starting.openings import Openings
+from maestro_runtime.starting.survivors import kill_recorded, name_of
 from maestro_runtime.stream import REST_EVENTS
 from maestro_runtime.supervisor import Custodian, Supervisor
 from maestro_runtime.tickets import TicketDesk, ticket_desk

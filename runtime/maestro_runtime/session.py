@@ -16,7 +16,7 @@ from maestro_actors.team import Team
 from maestro_runtime.config.context import read_context
 from maestro_runtime.errors import HelpNeeded, InputsInvalid, SessionNameInvalid
 from maestro_runtime.given import Given
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_runtime.stream import EventSource, EventStream
 from maestro_storage import Records
 from maestro_storage.plan import Plan

@@ -1,7 +1,4 @@
-"""Topping up a budget: the entry, and the tasks that go on with it.
-
-While a runtime is open, only its token accountant writes counters: see `Runtime.top_up`.
-"""
+"""Topping up a budget: the entry, and the tasks that go on with it."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,17 +6,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from maestro_actors.adjustment import topped_up
 from maestro_actors.answer import Answer, answered
 from maestro_actors.identity import coordinator_address
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import BudgetInvalid
-from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.money import NANO_PER_USD
-from maestro_actors.ledger.rows import loader, row_of
-from maestro_actors.messages import HelpAnswered, ToppedUp, TopUp, encode
+from maestro_actors.messages import HelpAnswered, TopUp, encode
 from maestro_actors.receipt import Receipt
-from maestro_runtime._memory import StoreMemory
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.counters import (
     Counted,
@@ -27,7 +20,7 @@ from maestro_runtime.statements.counters import (
     counter_book,
     metric_of,
 )
-from maestro_storage import Records, Store
+from maestro_storage import Records
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound
 from maestro_storage.records import SESSION_FINAL, SessionRecord, TaskRecord
@@ -78,42 +71,22 @@ class TopUpPlan(NamedTuple):
     retried: tuple[tuple[str, str], ...]
 
 
-def top_up(store: Store, order: TopUpOrder, now_ms: int) -> ToppedUp:
-    """Raise a limit in its running window; durable on return, with all that follows from it.
-
-    In the same transition every task that has run out of a budget, waits for a person, and is
-    counted by this one, is queued for another round; its session goes on when it is resumed. Calls
-    that wait for the next window ask again then without being told.
-
-    Raises:
-        BudgetInvalid: Amount or reason is out of bounds.
-        NotFound: No running window of a budget is meant, or no session is left whose history could
-            hold the entry.
-        BudgetAmbiguous: Several are meant.
-        StorageError: The entry could not be written.
-    """
-    plan = planned(store, order, now_ms)
-    memory = StoreMemory(store)
-    ledger = Ledger(loader(memory.counter), memory.counted_until_ms())
-    change, done = topped_up(ledger, books_order(plan, now_ms))
-    for counter in change.counters:
-        plan.draft.put(row_of(counter, now_ms, store.epoch))
-    # Nobody lives here to be told.
-    plan.draft.deliveries = ()
-    store.journal.commit(plan.draft).result()
-    return done
-
-
 def planned(
     store: Records, order: TopUpOrder, now_ms: int, is_live: Callable[[str], bool] = _nobody
 ) -> TopUpPlan:
-    """Return what a top-up would do; raises as `top_up`.
+    """Return what a top-up would do.
 
     Args:
         store: What is on record.
         order: The top-up.
         now_ms: Wall clock.
         is_live: Whether a session has a coordinator, which alone writes its record.
+
+    Raises:
+        BudgetInvalid: Amount or reason is out of bounds.
+        NotFound: No running window of a budget is meant, or no session is left whose history could
+            hold the entry.
+        BudgetAmbiguous: Several are meant.
     """
     if not 1 <= len(order.reason) <= REASON_CHARS_MAX:
         rule = f"must have 1 to {REASON_CHARS_MAX} characters"

@@ -23,7 +23,7 @@ from command_line import CommandLine
 from dealings import check_all_settled, check_dealings
 from hand import Hand, Verb, told_in
 from invariants import Observed, Task, check_over, check_state, done_tasks
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_storage import Store
 from maestro_storage.records import SESSION_FINAL
 from observer import Told

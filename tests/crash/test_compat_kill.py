@@ -15,7 +15,7 @@ import compat_run
 import forked
 from maestro_hive.unified_execution import DEFAULT_STATE_PATH, StateConfig, StateManager
 from maestro_runtime.executors import close_shared_runtimes
-from maestro_runtime.report import session_report
+from maestro_runtime.reports.session import session_report
 from maestro_runtime.testing import end_of
 from maestro_runtime.tickets.file import DIRECTORY as TICKET_DIRECTORY
 from maestro_storage import Store

@@ -10,8 +10,8 @@ import forked
 from maestro_actors.errors import VerbRefused
 from maestro_actors.plan import plan_of
 from maestro_runtime import Runtime, RuntimeOptions, open_runtime
-from maestro_runtime.control import rerun_at_rest
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.at_rest.sessions import rerun_at_rest
+from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_runtime.testing import ScriptedEngine
 from maestro_storage import Store
 from maestro_storage.errors import NotFound

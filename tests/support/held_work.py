@@ -4,7 +4,7 @@ from typing import Any
 
 from maestro_actors.team import RetryPolicy, Team
 from maestro_runtime import Runtime
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_runtime.testing import ScriptedEngine, simple_team
 
 BOUND_SECONDS = 20.0

@@ -9,7 +9,7 @@ import msgspec
 
 from invariants import as_line
 from maestro_runtime.cli._event_line import EventLine
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_storage.records import EventRecord
 
 QUESTION: Final = b"all?\n"

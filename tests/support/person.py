@@ -13,8 +13,8 @@ from maestro_actors.errors import HelpNotAwaited, VerbRefused
 from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable
-from maestro_runtime.help import waiting_for_help
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.help import waiting_for_help
+from maestro_runtime.reports.session import SessionReport
 from maestro_runtime.stream import REST_EVENTS
 from maestro_storage.records import SESSION_FINAL, EventRecord, SessionRecord
 

@@ -46,7 +46,7 @@ from maestro_actors.team import (
     Team,
 )
 from maestro_actors.token_accountant import TokenAccountant
-from maestro_runtime._memory import StoreMemory
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord
 from maestro_storage.transition import Event, Transition

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from maestro_runtime.report import waits_for_text
+from maestro_runtime.reports.session import waits_for_text
 from maestro_storage import Store
 from maestro_storage.errors import StorageError
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, RetryPolicy, Team
 from maestro_runtime import Runtime, SessionOrder
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 
 BOUND_SECONDS = 20.0
 

@@ -18,7 +18,7 @@ from maestro_runtime import (
     open_runtime,
 )
 from maestro_runtime.policy import RuntimePolicy
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_storage.records import BreakerState
 
 

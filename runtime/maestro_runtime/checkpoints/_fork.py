@@ -18,7 +18,7 @@ from maestro_runtime.checkpoints._report import (
 )
 from maestro_runtime.errors import SessionExists, SessionNameInvalid
 from maestro_runtime.recorded import recorded_team
-from maestro_runtime.report import session_versions
+from maestro_runtime.reports.session import session_versions
 from maestro_runtime.session import SESSION_ID
 from maestro_runtime.starting.directories import own_workspace, usable_input
 from maestro_runtime.workspace import Workspace

@@ -83,16 +83,17 @@ class AtRest:
 
 
 def _changed(store: Store, order: Any, now_ms: int) -> msgspec.Struct:  # noqa: PLR0911 - one case an order
-    from maestro_runtime import checkpoints, control
+    from maestro_runtime import checkpoints
+    from maestro_runtime.at_rest import sessions
 
     match order:
         case RetryFailed():
-            control.retry_at_rest(store, order.session_id, order.task_id, now_ms)
+            sessions.retry_at_rest(store, order.session_id, order.task_id, now_ms)
             return Done()
         case RerunPhase():
-            return control.rerun_at_rest(store, order.session_id, order.phase, now_ms)
+            return sessions.rerun_at_rest(store, order.session_id, order.phase, now_ms)
         case RemoveSession():
-            control.remove_at_rest(store, order.session_id)
+            sessions.remove_at_rest(store, order.session_id)
             return Accepted(session_id=order.session_id, rests=True)
         case NameCheckpoint():
             number = checkpoints.checkpoint_at_rest(store, order.session_id, order.name, now_ms)
@@ -113,10 +114,10 @@ def _changed(store: Store, order: Any, now_ms: int) -> msgspec.Struct:  # noqa: 
 
 
 def _booked(store: Store, order: Any, now_ms: int) -> msgspec.Struct:
-    from maestro_runtime.breakers import open_at_rest, reset_at_rest
-    from maestro_runtime.correction import correct
-    from maestro_runtime.help import answer_at_rest
-    from maestro_runtime.top_up import top_up
+    from maestro_runtime.at_rest.answer import answer_at_rest
+    from maestro_runtime.at_rest.breakers import open_at_rest, reset_at_rest
+    from maestro_runtime.at_rest.correction import correct
+    from maestro_runtime.at_rest.top_up import top_up
 
     match order:
         case AnswerTask():

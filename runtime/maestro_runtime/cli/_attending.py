@@ -13,7 +13,7 @@ from maestro_runtime.cli._progress import progress
 from maestro_runtime.cli._sessions import to_go_on, to_leave_safe_mode
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline
 from maestro_runtime.errors import SessionLeftAlone
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_runtime.stream import REST_EVENTS
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.orders import Accepted

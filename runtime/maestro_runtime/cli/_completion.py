@@ -92,7 +92,7 @@ def _phases(store: "Records", ctx: click.Context) -> list[str]:
 def _breakers(store: "Records", ctx: click.Context) -> list[str]:
     if ctx.parent is None or ctx.parent.info_name != "breaker":
         return []
-    from maestro_runtime.breakers import breaker_reports
+    from maestro_runtime.reports.breakers import breaker_reports
 
     return [report.name for report in breaker_reports(store)]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from maestro_runtime.cli._event_line import event_line, event_text
 from maestro_runtime.cli._output import can_draw, json_text, printable, say
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_storage.records import EventRecord
 
 if TYPE_CHECKING:

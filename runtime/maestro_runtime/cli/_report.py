@@ -3,7 +3,7 @@
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._output import print_json, print_table, printable, say
 from maestro_runtime.cli._sessions import to_go_on, to_type
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 
 
 def print_report(report: SessionReport, *, as_json: bool) -> None:

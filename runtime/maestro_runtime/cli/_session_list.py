@@ -15,7 +15,7 @@ from maestro_runtime.cli._options import (
 from maestro_runtime.cli._output import instant, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from maestro_runtime.listing import SessionPage
+    from maestro_runtime.reports.listing import SessionPage
 
 BLOCKERS: Final = ("call", "deadline", "breaker", "budget", "limit", "person")
 PAGE_SESSIONS: Final = 50
@@ -111,7 +111,7 @@ def command(
 
     Persona, contract, phase and what it waits for are those of one task.
     """
-    from maestro_runtime.listing import SessionFilter, SessionPage, list_sessions
+    from maestro_runtime.reports.listing import SessionFilter, SessionPage, list_sessions
     from maestro_storage.errors import NotFound
 
     wanted = SessionFilter(labels=tuple(_label(text) for text in labels), **conditions)
@@ -132,7 +132,7 @@ def _label(text: str) -> tuple[str, str | None]:
 
 def _print(page: "SessionPage", quarantined: dict[str, tuple[str, ...]], *, as_json: bool) -> None:
     if as_json:
-        from maestro_runtime.listing import SCHEMA
+        from maestro_runtime.reports.listing import SCHEMA
 
         print_json(
             {

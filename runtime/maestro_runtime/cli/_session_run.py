@@ -32,7 +32,7 @@ from maestro_runtime.errors import SafeMode, TeamChanged
 from maestro_runtime.garbage import collect_seldom
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.report import SessionReport, session_report
+from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session
 from maestro_runtime.starting.first_order import require_startable

@@ -118,7 +118,7 @@ def rerun(session_id: str, phase: str, state_dir: str | None, **options: Any) ->
     other phases are kept. Files stay as they are: a contract with the check changed_since_start has
     to change one.
     """
-    from maestro_runtime.control import rerun_plan
+    from maestro_runtime.at_rest.sessions import rerun_plan
     from maestro_runtime.wire.orders import RerunPhase
 
     dry_run = options["dry_run"]

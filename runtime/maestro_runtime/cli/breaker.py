@@ -10,7 +10,7 @@ from maestro_runtime.cli._output import instant, print_json, print_table, say
 from maestro_runtime.cli._sessions import to_type
 
 if TYPE_CHECKING:
-    from maestro_runtime.breakers import BreakerReport
+    from maestro_runtime.reports.breakers import BreakerReport
 
 SCHEMA = "maestro.breaker/1"
 
@@ -28,7 +28,7 @@ def command() -> None:
 @json_option
 def list_breakers(state_dir: str | None, **options: Any) -> None:
     """List breakers that have ever moved, or that a session uses."""
-    from maestro_runtime.breakers import breaker_reports
+    from maestro_runtime.reports.breakers import breaker_reports
 
     with open_records(state_dir) as store:
         reports = breaker_reports(store)
@@ -59,7 +59,7 @@ def list_breakers(state_dir: str | None, **options: Any) -> None:
 @json_option
 def show(name: str, state_dir: str | None, **options: Any) -> None:
     """Show a breaker: state, counters, ends of calls, policy."""
-    from maestro_runtime.breakers import breaker_report
+    from maestro_runtime.reports.breakers import breaker_report
 
     with open_records(state_dir) as store:
         report = breaker_report(store, name)

@@ -16,7 +16,7 @@ from maestro_runtime.cli._event_line import EventLine, event_text
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import json_option
 from maestro_runtime.cli._output import print_json, print_table, printable, say
-from maestro_runtime.report import SessionReport, TaskReport, session_report
+from maestro_runtime.reports.session import SessionReport, TaskReport, session_report
 from maestro_storage import Store
 
 SESSION: Final = "demo"

@@ -24,7 +24,7 @@ def command() -> None:
 @json_option
 def list_requests(session_id: str | None, state_dir: str | None, **options: Any) -> None:
     """List what waits for a person, longest first."""
-    from maestro_runtime.help import waiting_for_help
+    from maestro_runtime.reports.help import waiting_for_help
 
     with open_records(state_dir) as store:
         named = None if session_id is None else find_session(store, session_id)
@@ -56,7 +56,7 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
 @state_dir_option
 def show(session_id: str, task_id: str, state_dir: str | None) -> None:
     """Print a ticket: what was tried and seen, what to answer."""
-    from maestro_runtime.help import ticket_text
+    from maestro_runtime.reports.help import ticket_text
 
     with open_records(state_dir) as store:
         text = ticket_text(store, find_session(store, session_id), task_id)

@@ -28,7 +28,7 @@ from maestro_runtime.cli._output import instant, print_table, say
 from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
-    from maestro_runtime.report import SessionReport
+    from maestro_runtime.reports.session import SessionReport
     from maestro_runtime.wire.orders import ResumeSession
     from maestro_storage import Records
 
@@ -54,7 +54,7 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Show the tasks of a session and what each waits for."""
     from maestro_runtime.cli._event_line import event_text
     from maestro_runtime.cli._report import print_report
-    from maestro_runtime.report import session_report
+    from maestro_runtime.reports.session import session_report
     from maestro_storage import StateView
 
     with open_records(state_dir) as store:
@@ -153,7 +153,7 @@ def _shortened(text: str, width: int = 60) -> str:
 def result(session_id: str, state_dir: str | None, **options: Any) -> None:
     """Print what a session delivered, with the exit code of its run."""
     from maestro_runtime.cli._report import exit_code, print_report
-    from maestro_runtime.report import session_report
+    from maestro_runtime.reports.session import session_report
 
     with open_records(state_dir) as store:
         report = session_report(store, find_session(store, session_id))

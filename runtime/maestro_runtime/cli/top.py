@@ -12,8 +12,8 @@ from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import can_draw, instant, print_json, print_lines, table_lines
 
 if TYPE_CHECKING:
-    from maestro_runtime.lookout import Lookout
-    from maestro_runtime.overview import Overview
+    from maestro_runtime.reports.lookout import Lookout
+    from maestro_runtime.reports.overview import Overview
 
 REFRESH_SECONDS: Final = 2.0
 """Between two looks."""
@@ -37,7 +37,7 @@ def command(state_dir: str | None, *, once: bool, as_json: bool) -> None:
 
 
 def _look(state_dir: str | None) -> "Overview":
-    from maestro_runtime.overview import overview
+    from maestro_runtime.reports.overview import overview
 
     with open_records(state_dir) as store:
         return overview(store, _now_ms())
@@ -49,7 +49,7 @@ def _draw(state_dir: str | None) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from maestro_runtime.lookout import Lookout
+    from maestro_runtime.reports.lookout import Lookout
 
     lookout = Lookout()
     found = _look(state_dir)
@@ -65,7 +65,7 @@ def _draw(state_dir: str | None) -> None:
 
 def _looks(state_dir: str | None, lookout: "Lookout") -> "Iterator[Overview]":
     """Yield what the owner of a state sees, as long as there is one."""
-    from maestro_runtime.overview import overview
+    from maestro_runtime.reports.overview import overview
     from maestro_runtime.wire.errors import DaemonUnreachable
 
     try:

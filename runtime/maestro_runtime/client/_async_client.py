@@ -14,12 +14,12 @@ from maestro_actors.messages import Request, ToppedUp
 from maestro_actors.proxy import ReplyT
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
-from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.client._client import Client, ClientOptions, connect
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.proxies import Proxies
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.breakers import BreakerReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_runtime.session import CANCEL_SECONDS, Session, SessionOrder
 from maestro_runtime.stream import EventStream
 from maestro_runtime.top_up import TopUpOrder

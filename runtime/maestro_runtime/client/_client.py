@@ -17,7 +17,6 @@ from maestro_actors.messages import CorrectCall, Request, ToppedUp, encode
 from maestro_actors.proxy import Channel
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
-from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import ForkOrder, Imported, Pruned
 from maestro_runtime.client._ends import Ends
 from maestro_runtime.client._link import Link
@@ -26,6 +25,7 @@ from maestro_runtime.config import Flags, resolve_settings
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.proxies import Proxies
 from maestro_runtime.receipts import new_request_id
+from maestro_runtime.reports.breakers import BreakerReport
 from maestro_runtime.session import CANCEL_SECONDS, Session, SessionOrder
 from maestro_runtime.stream import Batch
 from maestro_runtime.top_up import TopUpOrder

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from maestro_runtime.report import SessionReport, TaskReport
+from maestro_runtime.reports.session import SessionReport, TaskReport
 from maestro_storage.records import SessionState
 
 

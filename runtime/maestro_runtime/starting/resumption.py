@@ -8,7 +8,7 @@ from maestro_actors.plan import recorded_phases
 from maestro_actors.team import Persona, Team
 from maestro_actors.team_change import Progress, change_transition
 from maestro_actors.versions import Version
-from maestro_runtime.report import session_versions
+from maestro_runtime.reports.session import session_versions
 from maestro_storage import Store
 from maestro_storage.plan import Plan
 from maestro_storage.records import SESSION_FINAL, SessionRecord

@@ -11,7 +11,7 @@ from maestro_actors.engine import Artifact
 from maestro_actors.plan import in_order, recorded_phases
 from maestro_runtime.checkpoints import report_of_now
 from maestro_runtime.recorded import recorded_team
-from maestro_runtime.report import SessionReport, TaskReport, session_report
+from maestro_runtime.reports.session import SessionReport, TaskReport, session_report
 from maestro_runtime.team_engine.errors import ContextTooNew, ContextUnreadable
 from maestro_storage import Records
 from maestro_storage.records import SessionState, TaskState

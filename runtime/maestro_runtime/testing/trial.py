@@ -13,7 +13,7 @@ from maestro_actors.kernel import VirtualClock
 from maestro_actors.team import Team
 from maestro_runtime.errors import ActorFailed, RuntimeStopped
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.report import SessionReport, session_report, waits_for_text
+from maestro_runtime.reports.session import SessionReport, session_report, waits_for_text
 from maestro_runtime.runtime import Runtime, open_runtime
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.testing._stillness import Moves, Stillness

@@ -16,7 +16,7 @@ class BookVerbs:
         """Book what a closed call has really used; durable on return. Not from a listener.
 
         The same correction of the same call again changes nothing. Raises as
-        `maestro_runtime.correction.correct`, but for the price table.
+        `maestro_runtime.at_rest.correction.correct`, but for the price table.
         """
         self._base.store.require_session(order.session_id)
         self._base.accountant.correct(order).get(timeout=DURABLE_SECONDS)
@@ -25,9 +25,9 @@ class BookVerbs:
     def top_up(self, order: TopUpOrder, *, request_id: bytes = b"") -> ToppedUp:
         """Raise a limit in its running window; durable on return, with all that follows from it.
 
-        As `maestro_runtime.top_up.top_up`, but tasks of a session that runs are tried again at
-        once, and calls that wait for the budget go on. With the `request_id` of a top-up that was
-        done, nothing is, and its answer is given again. Not from a listener.
+        As `maestro_runtime.at_rest.top_up.top_up`, but tasks of a session that runs are tried again
+        at once, and calls that wait for the budget go on. With the `request_id` of a top-up that
+        was done, nothing is, and its answer is given again. Not from a listener.
 
         Raises:
             RequestIdInvalid: As `retry`.

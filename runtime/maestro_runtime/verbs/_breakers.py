@@ -1,7 +1,8 @@
 """The verbs of a runtime that are about circuit breakers."""
 
 from maestro_actors.circuit_breaker import BreakerProxy
-from maestro_runtime.breakers import BreakerReport, breaker_report, open_at_rest, reset_at_rest
+from maestro_runtime.at_rest.breakers import open_at_rest, reset_at_rest
+from maestro_runtime.reports.breakers import BreakerReport, breaker_report
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 
 

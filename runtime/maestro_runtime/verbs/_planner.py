@@ -7,8 +7,8 @@ from maestro_actors.ports import Ports
 from maestro_actors.receipt import Receipt
 from maestro_actors.team import Team
 from maestro_actors.wish import intention
+from maestro_runtime.at_rest.sessions import retry_at_rest
 from maestro_runtime.checkpoints import checkpoint_at_rest, require_name
-from maestro_runtime.control import retry_at_rest
 from maestro_runtime.errors import SessionConflict
 from maestro_runtime.phases import PhaseRun, PhaseWatch, standing_of
 from maestro_runtime.recorded import recorded_team

@@ -15,7 +15,12 @@ from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
 from maestro_actors.wish import Asked, stands, wished
-from maestro_runtime.control import remove_at_rest, rerun_at_rest, rerun_plan, retry_at_rest
+from maestro_runtime.at_rest.sessions import (
+    remove_at_rest,
+    rerun_at_rest,
+    rerun_plan,
+    retry_at_rest,
+)
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.redaction import Redactor, team_secrets
@@ -124,7 +129,7 @@ class SessionVerbs:
     def rerun(
         self, session_id: str, phase: str, *, interrupt: bool = False, request_id: bytes = b""
     ) -> Rerun:
-        """Run a phase and all after it again; see `maestro_runtime.control.rerun_at_rest`.
+        """Run a phase and all after it again; see `maestro_runtime.at_rest.sessions.rerun_at_rest`.
 
         That a session which runs is to do so is durable on return; a crash after it leaves it to
         who takes the session up. Nothing more begins in it; once nothing is in flight, one
@@ -143,7 +148,7 @@ class SessionVerbs:
 
         Raises:
             RequestIdInvalid: As `retry`.
-            VerbRefused, NotFound, SessionQuarantined: As `maestro_runtime.control.rerun_plan`.
+            VerbRefused, NotFound, SessionQuarantined: As `rerun_plan`, beside `rerun_at_rest`.
             StorageError: It could not be written.
             pykka.Timeout: It was not durable within 30 seconds; it still may become so.
         """

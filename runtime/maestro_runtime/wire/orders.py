@@ -14,9 +14,9 @@ from maestro_actors.answer import Answer
 from maestro_actors.messages import CheckpointTaken, CorrectCall, Request, ToppedUp
 from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
-from maestro_runtime.breakers import BreakerReport
 from maestro_runtime.checkpoints import Imported, Pruned
 from maestro_runtime.receipts import new_request_id
+from maestro_runtime.reports.breakers import BreakerReport
 from maestro_runtime.session import CANCEL_SECONDS
 from maestro_runtime.top_up import TopUpOrder
 from maestro_storage.plan import Plan

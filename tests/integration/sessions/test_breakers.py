@@ -16,7 +16,7 @@ from maestro_actors.team import (
     Team,
 )
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime.breakers import breaker_report
+from maestro_runtime.reports.breakers import breaker_report
 from maestro_storage.records import EventRecord
 
 BOUND_SECONDS = 20.0

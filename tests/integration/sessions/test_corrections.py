@@ -13,7 +13,7 @@ from maestro_actors.ledger.budget import Budget
 from maestro_actors.ledger.errors import BudgetInvalid, LedgerConflict
 from maestro_actors.messages import CorrectCall
 from maestro_runtime import SessionOrder, open_runtime
-from maestro_runtime.correction import correct
+from maestro_runtime.at_rest.correction import correct
 from maestro_runtime.top_up import TopUpOrder
 from maestro_storage import StateView, Store
 from maestro_storage.errors import NotFound

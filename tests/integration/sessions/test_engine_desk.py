@@ -13,8 +13,6 @@ from maestro_actors.engine import CallOrder, Estimate, Usage
 from maestro_actors.kernel import ActorSystem, AsyncLane, LaneActor, SystemClock
 from maestro_actors.messages import CallRecovered, EngineFinished, PersonaMessage
 from maestro_actors.team import Contract, Persona
-from maestro_runtime import _engine_desk
-from maestro_runtime._engine_desk import EngineDesk
 from maestro_runtime.engines import (
     Engine,
     EngineContext,
@@ -23,6 +21,8 @@ from maestro_runtime.engines import (
     EngineResult,
 )
 from maestro_runtime.engines.errors import Refused
+from maestro_runtime.ports import engines
+from maestro_runtime.ports.engines import EngineDesk
 from maestro_runtime.redaction import Redactor
 
 BOUND_SECONDS = 20.0
@@ -168,7 +168,7 @@ def test_a_call_that_gets_no_thread_has_failed_and_the_next_one_runs(
 def test_an_outcome_that_is_too_large_to_be_sent_is_a_failure_with_its_tokens(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_engine_desk, "FINISHED_BYTES_MAX", 1000)
+    monkeypatch.setattr(engines, "FINISHED_BYTES_MAX", 1000)
     place.engine.released = True
     place.engine.message = "x" * 2000
     place.desk.start(ORDER, ADDRESS)

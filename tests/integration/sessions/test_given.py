@@ -14,7 +14,7 @@ from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import checkpoint_report, find_checkpoint
 from maestro_runtime.errors import DirectoryUnusable, GivenMissing, InputsInvalid, SessionConflict
 from maestro_runtime.given import Given
-from maestro_runtime.report import session_report
+from maestro_runtime.reports.session import session_report
 from maestro_storage.plan import Stretch
 from phased import BOUND_SECONDS, LINE, Desk
 from phased import phased as team_of

@@ -15,8 +15,8 @@ from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneActor, LaneFuture
 from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.at_rest.answer import answer_at_rest
 from maestro_runtime.errors import HelpNeeded
-from maestro_runtime.help import answer_at_rest
 from maestro_runtime.running.help_watch import HelpWatch
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage import Store, _journal

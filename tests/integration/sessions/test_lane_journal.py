@@ -10,7 +10,7 @@ import pytest
 from maestro_actors.kernel import AsyncLane, LaneActor, _async_lane
 from maestro_actors.team import Contract, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime._lane_journal import LaneJournal
+from maestro_runtime.ports.journal import LaneJournal
 from maestro_storage import Store, StorePorts, _journal
 from maestro_storage.transition import Event, Transition
 

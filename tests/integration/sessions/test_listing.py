@@ -14,7 +14,7 @@ from maestro_actors.session import Particulars, opening_transition
 from maestro_runtime import SessionFilter, list_sessions
 from maestro_runtime.cli._session_list import BLOCKERS
 from maestro_runtime.errors import CursorInvalid
-from maestro_runtime.listing import Blocker
+from maestro_runtime.reports.listing import Blocker
 from maestro_storage import Store
 from two_phases import two_phases
 

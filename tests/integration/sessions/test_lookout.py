@@ -10,8 +10,8 @@ from maestro_actors.answer import Answer
 from maestro_actors.team import Team
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings
-from maestro_runtime.lookout import Lookout
-from maestro_runtime.overview import Overview, overview
+from maestro_runtime.reports.lookout import Lookout
+from maestro_runtime.reports.overview import Overview, overview
 from maestro_storage import Records
 from maestro_storage.records import EventRecord
 from maestro_storage.rows import Row, Rows

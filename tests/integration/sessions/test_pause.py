@@ -10,7 +10,7 @@ from maestro_actors.errors import VerbRefused
 from maestro_actors.team import RetryPolicy
 from maestro_actors.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
-from maestro_runtime.report import session_report
+from maestro_runtime.reports.session import session_report
 from maestro_runtime.testing import ScriptedEngine, Work
 from maestro_storage import Store
 

@@ -17,10 +17,10 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import OrderTaken
 from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, connect, open_runtime
+from maestro_runtime.at_rest.sessions import rerun_plan
 from maestro_runtime.checkpoints import ForkOrder
-from maestro_runtime.control import rerun_plan
 from maestro_runtime.daemon import reachable
-from maestro_runtime.report import SessionReport
+from maestro_runtime.reports.session import SessionReport
 from maestro_runtime.testing import Hold, ScriptedEngine, Work
 from maestro_runtime.tickets import TicketNotDelivered
 from maestro_storage.errors import NotFound

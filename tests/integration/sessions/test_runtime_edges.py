@@ -17,7 +17,7 @@ from maestro_actors.session import opening_transition
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime, runtime
 from maestro_runtime.errors import RuntimeStopped
-from maestro_runtime.report import session_report
+from maestro_runtime.reports.session import session_report
 from maestro_storage import Store
 from maestro_storage.errors import StoreFailed
 from maestro_storage.records import AttemptRecord, EventRecord

@@ -17,7 +17,7 @@ from maestro_runtime import (
 )
 from maestro_runtime.daemon._taking_up import take_up
 from maestro_runtime.errors import AdmissionRefused, PriorityInvalid
-from maestro_runtime.report import session_report
+from maestro_runtime.reports.session import session_report
 from maestro_runtime.testing import ScriptedEngine, Work, simple_team
 from maestro_storage.records import EventRecord
 

@@ -11,7 +11,7 @@ from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.team import CommandSpec, Contract, Deliverable, Persona, Team
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import SessionBusy, TeamChanged
-from maestro_runtime.report import session_versions
+from maestro_runtime.reports.session import session_versions
 from maestro_storage import verify
 from maestro_storage.plan import Stretch
 from maestro_storage.records import EventRecord

@@ -17,7 +17,7 @@ from maestro_actors.proxy import encoded
 from maestro_actors.succession import FAILURES_MAX, Tenure, noted, set_aside
 from maestro_actors.team import BreakerPolicy
 from maestro_actors.wish import REASON_CHARS_MAX, Asked, wished
-from maestro_runtime._memory import StoreMemory
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage.errors import RecordDamaged, StorageError, StoreFailed
 from maestro_storage.records import SessionRecord, SessionState, TaskRecord, TaskState
 from maestro_storage.transition import Transition

@@ -10,9 +10,10 @@ from maestro_actors.ledger.budget import DAY_MS, HOUR_MS, Budget
 from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.messages import ToppedUp
 from maestro_actors.team import Team
+from maestro_runtime.at_rest.top_up import top_up
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.budgets import budgets
-from maestro_runtime.top_up import TopUpOrder, top_up
+from maestro_runtime.top_up import TopUpOrder
 from maestro_storage import Store
 from maestro_storage.bookings import CounterKey
 from maestro_storage.errors import NotFound

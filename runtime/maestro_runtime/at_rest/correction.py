@@ -11,7 +11,7 @@ from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import CorrectCall
-from maestro_runtime._memory import StoreMemory
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_runtime.prices import open_prices
 from maestro_storage import Store
 from maestro_storage.errors import NotFound

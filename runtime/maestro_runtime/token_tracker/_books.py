@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from maestro_actors.ledger.rows import CounterRow, persona_of
-from maestro_runtime._memory import StoreMemory
+from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage import Store
 from maestro_storage.bookings import CounterKey
 from maestro_storage.records import BudgetRecord, CallRecord, UsageRecord

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_runtime.lookout import Lookout, Sight
+from maestro_runtime.reports.lookout import Lookout, Sight
 from maestro_runtime.statements.counters import metric_of, running_counters, window_of
 from maestro_storage import Records
 from maestro_storage.records import (

@@ -20,7 +20,7 @@ from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.ledger.history import History
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, persona_budget, persona_row_of
-from maestro_runtime._tracker_books import Books, MemoryBooks, StoreBooks
+from maestro_runtime.token_tracker._books import Books, MemoryBooks, StoreBooks
 from maestro_storage.records import CallRecord
 
 if TYPE_CHECKING:
