@@ -82,7 +82,9 @@ _log: Final = logging.getLogger(__name__)
 class Runtime(Proxies):
     """The actors over one state directory. Close it, or use it as a context manager.
 
-    It opens and closes them. What can be asked of it is in its parts, as listed here.
+    It opens and closes them. What can be asked of it is in its parts, as listed here. Whoever makes
+    one has it listen: until then others who find the state owned wait for that. `open_runtime` is
+    for programs that do not listen.
     """
 
     run = verb(StartVerbs, StartVerbs.run)
@@ -314,7 +316,8 @@ def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -
     """Take the state directory, recover it, and return the runtime over it.
 
     Returns once the last process's engines are dead and the new owner epoch is durable. No session
-    runs until it is started or resumed; what waits in the outbox is sent at once.
+    runs until it is started or resumed; what waits in the outbox is sent at once. Others who look
+    for the owner of the state are told that it does not listen, and do not wait for it.
 
     Raises:
         StateOwned: Another process owns the directory.
@@ -322,4 +325,8 @@ def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -
         StateDamaged: It cannot be trusted.
         StateTooNew: A newer version wrote it; it was not touched.
     """
-    return Runtime(Path(state_dir), options or RuntimeOptions())
+    with ExitStack() as refused:
+        runtime = refused.enter_context(Runtime(Path(state_dir), options or RuntimeOptions()))
+        runtime.store.stay_silent()
+        refused.pop_all()
+        return runtime

@@ -56,7 +56,7 @@ class Journal:
         """Start the writer thread; `epoch` must be what `begin_epoch` returned."""
         self.figures: Final = JournalFigures()
         self._environment = environment
-        self._ballast = ballast
+        self.ballast: Final = ballast
         self._ports = ports
         self._writer = Writer(environment, epoch, ports.observer)
         self._queue: deque[_Entry] = deque()
@@ -246,7 +246,7 @@ class Journal:
         try:
             works = [entry[0] for entry in batch]
             begun_seconds = time.monotonic()
-            events = self._ballast.spend_if_full(partial(self._writer.write, works))
+            events = self.ballast.spend_if_full(partial(self._writer.write, works))
             self.figures.note(len(works), time.monotonic() - begun_seconds)
             self._quick = self._writer.sync_seconds <= QUICK_SECONDS
             self._let_out(batch, events)

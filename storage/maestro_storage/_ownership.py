@@ -44,6 +44,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str = ""
     started: str = ""
     """UTC, ISO 8601, to the second."""
+    is_silent: bool = False
+    """It stays and does not listen. Not said by who is on his way, in or out."""
 
 
 def network_kind(path: str, mountinfo: str) -> str | None:
@@ -77,7 +79,7 @@ class Ownership:
             StateNotWritable: The directory or the lock file cannot be created or written.
             StateOwned: Another process has the lock.
         """
-        path = str(state_dir)
+        self._path = path = str(state_dir)
         kind = network_kind(os.path.realpath(path), Path("/proc/self/mountinfo").read_text())
         if kind is not None:
             raise NetworkFileSystem(path, kind)
@@ -88,28 +90,40 @@ class Ownership:
         except OSError as error:
             raise StateNotWritable(path, error.strerror or str(error)) from error
         try:
-            self._lock(path)
+            self._lock()
         except BaseException:
             self.close()
             raise
 
-    def _lock(self, path: str) -> None:
+    def _lock(self) -> None:
         """Lock the open file and put our name into it."""
         try:
-            _lock(self._descriptor, fcntl.LOCK_EX, path)
+            _lock(self._descriptor, fcntl.LOCK_EX, self._path)
         except OSError as error:
-            raise StateNotWritable(path, error.strerror or str(error)) from error
-        holder = Holder(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-            started=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            raise StateNotWritable(self._path, error.strerror or str(error)) from error
+        self._say(
+            Holder(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+                started=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            )
         )
+
+    def stay_silent(self) -> None:
+        """Tell whoever looks at the lock that its owner stays and does not listen.
+
+        Raises:
+            StateNotWritable: The lock file cannot be written.
+        """
+        self._say(msgspec.structs.replace(_read_holder(self._descriptor), is_silent=True))
+
+    def _say(self, holder: Holder) -> None:
         try:
             # Written over the old name at the same length, so it needs no room on a full disk.
             os.pwrite(self._descriptor, msgspec.json.encode(holder).ljust(HOLDER_BYTES), 0)
         except OSError as error:
-            raise StateNotWritable(path, error.strerror or str(error)) from error
+            raise StateNotWritable(self._path, error.strerror or str(error)) from error
 
     def close(self) -> None:
         """Give the state directory up. A second call does nothing."""
@@ -171,7 +185,9 @@ def _lock(descriptor: int, operation: int, path: str) -> None:
             # The last owner may well live although he has given it up.
             passes = _is_dead(holder) or _is_only_looked_at(descriptor)
             if not passes or time.monotonic() > until:
-                raise StateOwned(path, holder.pid, holder.host, holder.started) from None
+                raise StateOwned(
+                    path, holder.pid, holder.host, holder.started, holder.is_silent
+                ) from None
         else:
             return
         time.sleep(PAUSE_SECONDS)

@@ -65,14 +65,14 @@ class Store(StateView):
         quarantined: dict[str, tuple[str, ...]],
         resources: contextlib.ExitStack,
         *,
+        ownership: Ownership,
         journal: Journal,
-        ballast: Ballast,
         options: StoreOptions,
     ) -> None:
         """Used by `Store.open`."""
         super().__init__(environment, quarantined, resources)
         self.journal = journal
-        self._ballast = ballast
+        self._ownership = ownership
         self._options = options
         self._tidying: Tidying | None = None
         """The last step; it may still be under way."""
@@ -118,8 +118,8 @@ class Store(StateView):
                 environment,
                 quarantined,
                 resources.pop_all(),
+                ownership=ownership,
                 journal=journal,
-                ballast=ballast,
                 options=options,
             )
         guard(store)
@@ -151,10 +151,20 @@ class Store(StateView):
         """
         return _view.inspect(path, map_bytes=map_bytes)
 
+    def stay_silent(self) -> None:
+        """Tell whoever finds the state owned that its owner stays and does not listen.
+
+        Until then he thinks that it may be on its way, and waits for it.
+
+        Raises:
+            StateNotWritable: The lock file cannot be written.
+        """
+        self._ownership.stay_silent()
+
     @property
     def degraded(self) -> str:
         """Why the store is short of room; empty if it is not."""
-        return self._ballast.missing_because
+        return self.journal.ballast.missing_because
 
     @property
     def quota_bytes(self) -> int:
@@ -173,7 +183,7 @@ class Store(StateView):
             if used_bytes >= self.quota_bytes:
                 raise QuotaExceeded(str(self.path), used_bytes, self.quota_bytes)
         if self.degraded:
-            self._ballast.restore()
+            self.journal.ballast.restore()
 
     def expired(self, now_ms: int) -> list[str]:
         """Return the finished sessions that the retention policy does not keep, oldest first.

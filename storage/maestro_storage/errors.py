@@ -28,15 +28,20 @@ class StateNotWritable(StorageError):
 class StateOwned(StorageError):
     """Another live process owns the state directory.
 
-    `pid` is 0, `host` and `started` are empty, if the owner has not written its name yet.
+    `pid` is 0, `host` and `started` are empty, if the owner has not written its name yet. One that
+    `is_silent` stays and does not listen, so nobody need wait for it; any other may be on its way,
+    in or out.
     """
 
-    def __init__(self, path: str, pid: int, host: str, started: str) -> None:
-        super().__init__(path, pid, host, started)
+    def __init__(
+        self, path: str, pid: int, host: str, started: str, is_silent: bool = False
+    ) -> None:
+        super().__init__(path, pid, host, started, is_silent)
         self.path = path
         self.pid = pid
         self.host = host
         self.started = started
+        self.is_silent = is_silent
 
     def __str__(self) -> str:
         holder = (
@@ -44,7 +49,8 @@ class StateOwned(StorageError):
             if self.pid
             else "a process that has not named itself yet"
         )
-        return f"state directory {self.path!r} is owned by {holder}"
+        silent = ", which does not listen" if self.is_silent else ""
+        return f"state directory {self.path!r} is owned by {holder}{silent}"
 
 
 class StateTooNew(StorageError):

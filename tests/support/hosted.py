@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from maestro_runtime import Client, Runtime, RuntimeOptions, open_runtime
+from maestro_runtime import Client, Runtime, RuntimeOptions
 from maestro_runtime.client import ClientOptions, Patience, connect
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
@@ -30,7 +30,7 @@ class Hosted:
         options = RuntimeOptions(
             store=StoreOptions(ballast_bytes=1 << 16), stop_grace_seconds=1.0, observer=observer
         )
-        self.runtime = self._stack.enter_context(open_runtime(self.state, options))
+        self.runtime = self._stack.enter_context(Runtime(self.state, options))
         server = SocketServer(
             self.socket, RuntimeGate(self.runtime, hosts=True), users=(os.getuid(),)
         )

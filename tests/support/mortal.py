@@ -7,7 +7,7 @@ from typing import Final
 
 from committer import Committer, appoint
 from maestro_actors import help_desk
-from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, SessionOrder
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.daemon import reachable
@@ -84,7 +84,7 @@ def opened(places: Places, when: When = "never", number: int = 0) -> Runtime:
         tickets=WebhookSink(WebhookSettings(Secret(places.sink_url), Secret(SECRET))),
         store=StoreOptions(ballast_bytes=1 << 16),
     )
-    return open_runtime(places.state, options)
+    return Runtime(places.state_dir, options)
 
 
 def run(places: Places, runtime: Runtime, teller: Teller, deeds: tuple[Deed, ...] = ()) -> None:

@@ -103,7 +103,8 @@ def open_owner(state_dir: str | None, *, at_once: bool = False) -> "Iterator[Own
 
     It is looked for where the flag says, else at the socket that the environment names, else in the
     state directory that the environment names, or the default. An owner that does not answer is
-    about to, or about to leave, and is waited for, up to 10 seconds.
+    about to, or about to leave, and is waited for, up to 5 seconds, unless it says that it does not
+    listen.
 
     Args:
         state_dir: As the flag says it, if it was given.
@@ -111,7 +112,8 @@ def open_owner(state_dir: str | None, *, at_once: bool = False) -> "Iterator[Own
 
     Raises:
         DaemonUnreachable: Nothing but a socket is named, and nobody answers there.
-        StateOwned: It has been waited for and still does not answer, such as a backup.
+        StateOwned: It does not listen, or has been waited for and still does not answer, such as a
+            backup.
         SettingInvalid: The flag or the environment does not name a directory.
         ProtocolMismatch, PeerRefused: The owner does not talk to this program.
     """

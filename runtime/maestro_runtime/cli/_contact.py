@@ -18,8 +18,8 @@ from maestro_storage import require_unowned
 from maestro_storage.errors import StateOwned
 
 PATIENCE: Final = Patience(coming_seconds=5.0, most_seconds=0.5)
-"""Of an owner that does not listen yet, or any more, or only looks. Less than a client has: one
-that embeds a runtime never listens, and a person at a terminal wants to hear of that."""
+"""Of an owner that does not listen yet, or any more, or only looks. Less than a client has: a
+person at a terminal wants to hear of one that hangs."""
 
 QUIET_SECONDS: Final = 1.0
 """How long it is waited for without a word: most are gone by then."""
@@ -30,7 +30,7 @@ def reached(state_dir: str | None) -> Line:
 
     Raises:
         DaemonUnreachable: Nobody answers, or who does has another directory than the flag names.
-        StateOwned: It has been waited for in vain.
+        StateOwned: It does not listen, or has been waited for in vain.
         ProtocolMismatch, PeerRefused: It does not talk to this program.
         SettingInvalid: The flag or the environment does not name a directory.
     """
@@ -106,7 +106,7 @@ class _Wait:
             try:
                 require_unowned(self._path)
             except StateOwned as owned:
-                is_awaited, reason = True, f"{owned}, and does not answer"
+                is_awaited, reason = not owned.is_silent, f"{owned}, and does not answer"
             else:
                 return False
         if is_awaited and time.monotonic() >= self._speaks_at:

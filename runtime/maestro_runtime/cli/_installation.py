@@ -67,7 +67,8 @@ def _owned(settings: DaemonSettings, owned: StateOwned) -> Iterator[Finding]:
     try:
         line = _line(state_dir, socket)
     except DaemonUnreachable:
-        yield Finding("daemon", "warning", f"{owned}, and does not answer at {socket}")
+        silence = "" if owned.is_silent else f", and does not answer at {socket}"
+        yield Finding("daemon", "warning", f"{owned}{silence}")
         return
     except WireError as error:
         yield Finding("daemon", "failed", str(error))

@@ -33,7 +33,7 @@ from maestro_runtime.garbage import collect_seldom
 from maestro_runtime.log import configure_logs
 from maestro_runtime.options import RuntimeOptions
 from maestro_runtime.reports.session import SessionReport, session_report
-from maestro_runtime.runtime import Runtime, open_runtime
+from maestro_runtime.runtime import Runtime
 from maestro_runtime.session import Session
 from maestro_runtime.starting.first_order import require_startable
 from maestro_runtime.supervisor import SessionRequest, session_of
@@ -279,7 +279,7 @@ def _run_here(
     with (
         stdout_reserved(),
         printed(show, redactor),
-        open_runtime(state_dir, options) as runtime,
+        Runtime(state_dir, options) as runtime,
         reachable(runtime),
     ):
         # Subscribed before the session starts, so that no event of it is missed.

@@ -363,7 +363,10 @@ def connect(
 
     One that seems to be on its way, as over a restart, is waited for: its socket is there and
     refuses, or somebody owns the directory of the socket and does not listen yet. How long is
-    `ClientOptions(patience=Patience(coming_seconds=...))`, 10 seconds by default.
+    `ClientOptions(patience=Patience(coming_seconds=...))`, 10 seconds by default. A program that
+    embeds a runtime and does not listen is not waited for; neither is a daemon that has not made or
+    taken its directory yet, because nothing tells it from a wrong name: who starts one waits for
+    its `ready`.
 
     Args:
         socket: Its socket. None: `MAESTRO_SOCKET`, unless a state directory is given.
@@ -372,7 +375,7 @@ def connect(
         options: None: the defaults.
 
     Raises:
-        DaemonUnreachable: Nobody answers there, and nobody has come in time.
+        DaemonUnreachable: Nobody answers there, and nobody is on the way or has come in time.
         ProtocolMismatch: Who answers speaks another version of the protocol.
         PeerRefused: This user may not.
         SettingInvalid: The environment does not name a directory.

@@ -50,16 +50,15 @@ def is_coming(path: Path, gone: DaemonUnreachable) -> bool:
     """Whether somebody seems to be about to answer at a socket where nobody has.
 
     Args:
-        path: Of the socket. One that is there and refuses is that of a daemon that was killed, or
-            has not begun to listen; it may lie in a state that somebody owns.
+        path: Of the socket. It may lie in a state that somebody owns, who says whether he is worth
+            waiting for. One that is there and refuses is that of a daemon that was killed, or has
+            not begun to listen.
         gone: Why nobody has answered.
     """
     if not isinstance(gone.__cause__, _PASSING):
         return False
-    if path.is_socket():
-        return True
     try:
         require_unowned(path.parent)
-    except StateOwned:
-        return True
-    return False
+    except StateOwned as owned:
+        return not owned.is_silent
+    return path.is_socket()

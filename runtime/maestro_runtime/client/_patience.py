@@ -16,7 +16,7 @@ class Patience:
     next request begins anew."""
     coming_seconds: float = 10.0
     """How long a first connection waits for a daemon that seems to be on its way: there is a socket
-    that refuses, or somebody owns the state and does not listen. 0: not at all."""
+    that refuses, or somebody owns the state and does not listen yet. 0: not at all."""
     first_seconds: float = 0.05
     """Pause before the second try; each further one is twice as long."""
     most_seconds: float = 2.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.runtime import Runtime, open_runtime
+from maestro_runtime.runtime import Runtime
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.line import SOCKET_NAME, Line
 from maestro_storage.errors import StateOwned
@@ -25,7 +25,7 @@ def opened_patiently(
 
     A service manager that is told of another owner does not try again: a daemon that is restarted
     must not fail because of a command that lists sessions at this moment. Who runs sessions
-    listens, and is not waited for.
+    listens, or says that it does not, and is not waited for.
 
     Args:
         state_dir: Of the runtime.
@@ -37,9 +37,10 @@ def opened_patiently(
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return open_runtime(state_dir, options)
-        except StateOwned:
-            if not goes_on() or time.monotonic() > until or _listens(state_dir / SOCKET_NAME):
+            return Runtime(state_dir, options)
+        except StateOwned as owned:
+            stays = owned.is_silent or _listens(state_dir / SOCKET_NAME)
+            if stays or not goes_on() or time.monotonic() > until:
                 raise
         time.sleep(LOOK_SECONDS)
 

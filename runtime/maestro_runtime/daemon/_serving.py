@@ -20,13 +20,18 @@ def reachable(runtime: Runtime, *, hosts: bool = False) -> Iterator[None]:
     """Let other processes of this user look at a runtime and change what it runs.
 
     They reach it through the socket in its state; with `hosts` they may also have sessions started
-    in it. Where no socket can be made, the runtime works without: that is logged.
+    in it. Where no socket can be made, the runtime works without: that is logged, and others are
+    told that it does not listen.
+
+    Raises:
+        StateNotWritable: They cannot be told.
     """
     gate = RuntimeGate(runtime, hosts=hosts)
     try:
         server = SocketServer(runtime.store.path / SOCKET_NAME, gate, users=(os.getuid(),))
     except SocketUnusable as error:
         _log.warning("others cannot look at this state: %s", error)
+        runtime.store.stay_silent()
         yield
         return
     try:

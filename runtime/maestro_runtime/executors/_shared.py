@@ -19,7 +19,7 @@ from maestro_runtime.config import Flags, resolve_settings
 from maestro_runtime.config.tickets import resolve_ticket_settings
 from maestro_runtime.daemon import reachable
 from maestro_runtime.options import RuntimeOptions
-from maestro_runtime.runtime import Runtime, open_runtime
+from maestro_runtime.runtime import Runtime
 from maestro_runtime.session import Session, SessionOrder
 from maestro_runtime.tickets import configured_sink
 from maestro_runtime.wire.errors import DaemonUnreachable
@@ -75,7 +75,7 @@ def shared_runtime(state_dir: Path | str | None = None) -> Runtime | Client:
 def _opened(path: Path) -> tuple[Runtime, contextlib.ExitStack]:
     tickets = configured_sink(resolve_ticket_settings(os.environ), path)
     with contextlib.ExitStack() as opened:
-        runtime = opened.enter_context(open_runtime(path, RuntimeOptions(tickets=tickets)))
+        runtime = opened.enter_context(Runtime(path, RuntimeOptions(tickets=tickets)))
         opened.enter_context(reachable(runtime))
         return runtime, opened.pop_all()
 

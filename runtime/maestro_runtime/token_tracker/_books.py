@@ -1,6 +1,7 @@
 """Where a token tracker keeps its books: in memory, or in a state directory."""
 
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -75,7 +76,10 @@ class StoreBooks:
     """Books in a state directory, which this process owns until they are closed."""
 
     def __init__(self, state_dir: Path | str, session_id: str) -> None:
-        self._store = Store.open(state_dir)
+        with ExitStack() as refused:
+            self._store = refused.enter_context(Store.open(state_dir))
+            self._store.stay_silent()
+            refused.pop_all()
         self._session_id = session_id
         self.epoch = self._store.epoch
 

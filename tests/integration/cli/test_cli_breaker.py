@@ -108,7 +108,8 @@ def test_without_a_state_nothing_is_created(cli: CommandLine, command: str) -> N
 def test_breakers_of_a_state_that_another_process_owns_are_left_to_it(
     waiting: CommandLine, command: str
 ) -> None:
-    with Store.open(waiting.state_dir):
+    with Store.open(waiting.state_dir) as store:
+        store.stay_silent()
         result = waiting("breaker", *command.split())
 
     assert result.returncode == 4

@@ -1,14 +1,15 @@
 """Which state a command means, and whom it waits for who does not answer yet."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
 from command_line import CommandLine
-from maestro_runtime import open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, open_runtime
 from maestro_runtime.cli import _contact
-from maestro_runtime.cli._access import open_owner
+from maestro_runtime.cli._access import open_desk, open_owner, open_state
 from maestro_runtime.client import Patience
 from maestro_runtime.daemon import reachable
 from maestro_storage import Store
@@ -92,7 +93,7 @@ def test_who_has_a_state_for_a_moment_is_waited_for(
 def test_an_owner_that_does_not_listen_yet_is_waited_for_and_asked(
     cli: CommandLine, stack: ExitStack
 ) -> None:
-    runtime = stack.enter_context(open_runtime(cli.state_dir))
+    runtime = stack.enter_context(Runtime(cli.state_dir, RuntimeOptions()))
 
     with killed_at_the_end(cli.start("session", "list")) as waiting:
         wait_for_line(waiting, WAITS)
@@ -102,14 +103,31 @@ def test_an_owner_that_does_not_listen_yet_is_waited_for_and_asked(
     assert waiting.returncode == 0, said
 
 
-def test_an_owner_that_never_listens_is_named_after_a_while(
+def test_an_owner_that_hangs_on_its_way_is_named_after_a_while(
     cli: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MAESTRO_SOCKET", raising=False)
     monkeypatch.setattr(_contact, "PATIENCE", Patience(coming_seconds=0.01))
 
-    with open_runtime(cli.state_dir), pytest.raises(StateOwned):  # noqa: SIM117 - the inner raises
+    with Store.open(cli.state_dir), pytest.raises(StateOwned):  # noqa: SIM117 - the inner raises
         with open_owner(str(cli.state_dir)):
             pass
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("look", [open_owner, open_state, open_desk])
+def test_a_program_that_embeds_a_runtime_and_does_not_listen_is_named_at_once(
+    cli: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[str], AbstractContextManager[object]],
+) -> None:
+    def wait(_event: threading.Event, pause_seconds: float) -> bool:
+        raise AssertionError(f"waited for {pause_seconds} s")
+
+    monkeypatch.delenv("MAESTRO_SOCKET", raising=False)
+    monkeypatch.setattr(_contact, "PATIENCE", Patience(wait=wait))
+
+    with open_runtime(cli.state_dir), pytest.raises(StateOwned, match=r", which does not listen$"):  # noqa: SIM117 - the inner raises
+        with look(str(cli.state_dir)):
+            pass

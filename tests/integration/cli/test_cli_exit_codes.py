@@ -79,7 +79,8 @@ def test_a_command_exits_with(past: CommandLine, code: ExitCode) -> None:
 
 
 def test_a_command_exits_with_4_while_another_process_owns_the_state(past: CommandLine) -> None:
-    with Store.inspect(past.state_dir):
+    with Store.open(past.state_dir) as store:
+        store.stay_silent()
         result = past("session", "list")
 
     assert result.returncode == ExitCode.OWNED

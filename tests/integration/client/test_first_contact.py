@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from hosted import Hosted
-from maestro_runtime import Runtime, connect, connect_async, open_runtime
+from maestro_runtime import Runtime, RuntimeOptions, connect, connect_async, open_runtime
 from maestro_runtime.client import ClientOptions, Patience
+from maestro_runtime.daemon import reachable
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
 from maestro_runtime.wire.errors import DaemonUnreachable
 from maestro_runtime.wire.line import SOCKET_NAME
-from maestro_storage import require_unowned
+from maestro_storage import Store, require_unowned
 from maestro_storage.errors import StateOwned
 
 
@@ -62,7 +63,7 @@ def test_a_daemon_that_was_killed_and_is_started_again_is_waited_for(tmp_path: P
 
 def test_an_owner_that_does_not_listen_yet_is_waited_for(tmp_path: Path, stack: ExitStack) -> None:
     state = tmp_path / "state"
-    runtime = stack.enter_context(open_runtime(state))
+    runtime = stack.enter_context(Runtime(state, RuntimeOptions()))
 
     options = at_the_third_look(lambda: served(runtime, state / SOCKET_NAME, stack))
 
@@ -72,7 +73,7 @@ def test_an_owner_that_does_not_listen_yet_is_waited_for(tmp_path: Path, stack: 
 
 def test_so_it_is_by_a_program_of_asyncio(tmp_path: Path, stack: ExitStack) -> None:
     state = tmp_path / "state"
-    runtime = stack.enter_context(open_runtime(state))
+    runtime = stack.enter_context(Runtime(state, RuntimeOptions()))
     options = at_the_third_look(lambda: served(runtime, state / SOCKET_NAME, stack))
 
     async def program() -> None:
@@ -97,16 +98,45 @@ def _never(_event: threading.Event, pause_seconds: float) -> bool:
     raise AssertionError(f"waited for {pause_seconds} s")
 
 
-def test_an_owner_that_never_listens_is_waited_for_in_vain_and_not_for_ever(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["nothing", "a socket"])
+def test_a_program_that_embeds_a_runtime_and_does_not_listen_is_not_waited_for(
+    tmp_path: Path, left: str
+) -> None:
+    tmp_path.joinpath("state").mkdir()
+    if left == "a socket":
+        stale(tmp_path / "state" / SOCKET_NAME)
+
+    with open_runtime(tmp_path / "state"), pytest.raises(DaemonUnreachable):
+        connect(state_dir=tmp_path / "state", options=ClientOptions(Patience(wait=_never)))
+
+
+def test_an_owner_that_hangs_on_its_way_is_waited_for_in_vain_and_not_for_ever(
+    tmp_path: Path,
+) -> None:
     state = tmp_path / "state"
     seconds = itertools.count()
     patience = Patience(coming_seconds=7.0, now=lambda: float(next(seconds)), wait=lambda *_: False)
 
-    with open_runtime(state), pytest.raises(DaemonUnreachable, match="No such file"):
+    with Store.open(state), pytest.raises(DaemonUnreachable, match="No such file"):
         connect(state_dir=state, options=ClientOptions(patience))
 
     # One look at the clock to begin with, and one before each pause but the last.
     assert next(seconds) == 8
+
+
+def test_whoever_finds_no_place_for_his_socket_says_that_he_does_not_listen(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / SOCKET_NAME).touch()
+
+    with (
+        Runtime(tmp_path, RuntimeOptions()) as runtime,
+        reachable(runtime),
+        pytest.raises(StateOwned, match="which does not listen"),
+    ):
+        require_unowned(tmp_path)
+
+    assert "others cannot look at this state" in caplog.text
 
 
 def test_a_name_that_is_too_long_for_a_socket_is_told_with_its_rule(tmp_path: Path) -> None:

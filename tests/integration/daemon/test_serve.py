@@ -195,8 +195,16 @@ def test_another_owner_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(_patience, "PATIENCE_SECONDS", 0.0 if why == "patience" else 600.0)
     state = tmp_path / "state"
-    with open_runtime(state), pytest.raises(StateOwned):
+    with Store.open(state), pytest.raises(StateOwned):
         _patience.opened_patiently(state, RuntimeOptions(), lambda: why == "patience")
+
+
+def test_a_program_that_has_the_state_and_does_not_listen_is_not_waited_for(tmp_path: Path) -> None:
+    def goes_on() -> bool:
+        raise AssertionError("it waits")
+
+    with open_runtime(tmp_path), pytest.raises(StateOwned, match="which does not listen"):
+        _patience.opened_patiently(tmp_path, RuntimeOptions(), goes_on)
 
 
 def test_a_socket_that_cannot_be_made_keeps_a_daemon_from_starting(cli: CommandLine) -> None:

@@ -140,6 +140,36 @@ def test_an_owner_without_a_name_is_reported_as_such(state: Path) -> None:
     assert caught.value.pid == 0
 
 
+def test_an_owner_that_does_not_listen_says_so_and_the_next_one_says_it_anew(state: Path) -> None:
+    with Store.open(state) as store:
+        with pytest.raises(StateOwned) as on_its_way:
+            require_unowned(state)
+        store.stay_silent()
+        with pytest.raises(StateOwned) as silent:
+            require_unowned(state)
+    with Store.open(state), pytest.raises(StateOwned) as following:
+        require_unowned(state)
+
+    said = [caught.value.is_silent for caught in (on_its_way, silent, following)]
+    assert said == [False, True, False]
+    assert silent.value.args[:-1] == on_its_way.value.args[:-1]
+
+
+def test_an_owner_of_a_version_that_does_not_say_whether_it_listens_may_be_on_its_way(
+    state: Path,
+) -> None:
+    state.mkdir()
+    with (state / "owner.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f'{{"pid":{os.getpid()},"host":"h","boot_id":"b","started":"s"}}')
+        file.flush()
+
+        with pytest.raises(StateOwned) as caught:
+            require_unowned(state)
+
+    assert (caught.value.pid, caught.value.is_silent) == (os.getpid(), False)
+
+
 def test_a_directory_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

@@ -160,6 +160,6 @@ def test_books_of_different_sessions_are_apart(tmp_path: Path) -> None:
 def test_a_state_directory_has_one_tracker_at_a_time(tmp_path: Path) -> None:
     with (
         TokenTracker(max_tokens_per_persona=1, state_dir=tmp_path),
-        pytest.raises(StateOwned),
+        pytest.raises(StateOwned, match="which does not listen"),
     ):
         TokenTracker(max_tokens_per_persona=1, state_dir=tmp_path)

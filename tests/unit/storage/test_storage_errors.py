@@ -18,6 +18,10 @@ TEXTS: list[tuple[StorageError, str]] = [
         "state directory '/s' is owned by pid 7 on host-a, started 2025-01-01T00:00:00+00:00",
     ),
     (
+        errors.StateOwned("/s", 7, "host-a", "2025", is_silent=True),
+        "state directory '/s' is owned by pid 7 on host-a, started 2025, which does not listen",
+    ),
+    (
         errors.StateOwned("/s", 0, "", ""),
         "state directory '/s' is owned by a process that has not named itself yet",
     ),
