@@ -7,6 +7,7 @@ success closes it, its failure opens it again, for longer each time.
 
 from typing import Final
 
+from maestro_actors.deadline import in_reach
 from maestro_actors.identity import fraction_of
 from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import BreakerRecord, BreakerState
@@ -53,6 +54,15 @@ class Breaker:
         self.refused_total = record.refused_total
         self.changed_by = record.changed_by
         self.retry_at_ms = record.retry_at_ms or 0
+
+    def bring_back(self, now_ms: int) -> bool:
+        """Probe no later than after the longest delay from now; True if that is earlier.
+
+        For a state that was restored: the wall clock may have been set back since.
+        """
+        before_ms = self.retry_at_ms
+        self.retry_at_ms = in_reach(before_ms, now_ms, round(self._longest_seconds * 1000))
+        return self.retry_at_ms != before_ms
 
     def record(self, epoch: int) -> BreakerRecord:
         """Return what is to be durable of the state."""
@@ -165,5 +175,9 @@ class Breaker:
         self.state = "open"
         self.opened_count += 1
         self.opened_total += 1
-        longest = max(policy.reset_seconds, policy.reset_max_seconds)
-        self.retry_at_ms = now_ms + round(min(delay, longest) * 1000)
+        self.retry_at_ms = now_ms + round(min(delay, self._longest_seconds) * 1000)
+
+    @property
+    def _longest_seconds(self) -> float:
+        """The longest delay before a probe."""
+        return max(self._policy.reset_seconds, self._policy.reset_max_seconds)

@@ -56,10 +56,12 @@ class CircuitBreaker(MessageActor):
         """After so many, those that are gone are forgotten."""
 
     def on_start(self) -> None:
-        """Take up the recorded state."""
+        """Take up the recorded state; on record, too, it is open no longer than it can be."""
         record = self._ports.memory.breaker(self._name)
         if record is not None:
             self._breaker.restore(record)
+            if self._breaker.bring_back(self._ports.now_ms()):
+                self._record_alone()
 
     def handle(  # noqa: C901 - one case a message
         self, message: BreakerMessage
@@ -77,10 +79,10 @@ class CircuitBreaker(MessageActor):
                 self._accountant.append(message.draft)
             case TripBreaker():
                 self._breaker.trip(self._ports.now_ms(), message.by)
-                self._record_by_hand()
+                self._record_alone()
             case ResetBreaker():
                 self._breaker.reset(message.by)
-                self._record_by_hand()
+                self._record_alone()
                 self._wake()
             case GovernBreaker():
                 self._breaker.govern(message.policy)
@@ -121,7 +123,7 @@ class CircuitBreaker(MessageActor):
             order.draft.put(breaker.record(self._ports.epoch))
         self._accountant.close_call(order)
 
-    def _record_by_hand(self) -> None:
+    def _record_alone(self) -> None:
         draft = Transition()
         self._record(draft, self._ports.now_ms())
         # Behind the drafts that are on their way: an older state must not overwrite this one.

@@ -13,6 +13,7 @@ import pykka
 from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
 from maestro_actors.answer import Answer, answered, questions_of
+from maestro_actors.deadline import in_reach
 from maestro_actors.errors import HelpNotAwaited
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
 from maestro_actors.message_actor import MessageActor
@@ -122,6 +123,14 @@ class HelpDesk(MessageActor):
     def _load(self) -> None:
         rows = self._ports.memory.unsent()
         self._rows = {(row.session_id, row.outbox_id): row for row in rows}
+        draft, now_ms = Transition(), self._ports.now_ms()
+        for row in rows:
+            if row.deadline_ms is not None:
+                deadline_ms = in_reach(row.deadline_ms, now_ms, _pause_ms(row))
+                if deadline_ms != row.deadline_ms:
+                    self._put(draft, row, deadline_ms=deadline_ms)
+        if draft.changes:
+            self._ports.journal.append(draft)
 
     def _take(self, session_id: str, posting_id: str) -> None:
         for row in self._ports.memory.outbox(session_id):
@@ -201,8 +210,7 @@ class HelpDesk(MessageActor):
         if key not in self._rows:
             return
         row = self._rows[key]
-        pause_seconds = BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 32)
-        deadline_ms = self._ports.now_ms() + round(min(pause_seconds, BACKOFF_MAX_SECONDS) * 1000)
+        deadline_ms = self._ports.now_ms() + _pause_ms(row)
         draft = Transition()
         state = "sending" if failure.doubtful else "pending"
         self._put(draft, row, state=state, deadline_ms=deadline_ms)
@@ -266,6 +274,12 @@ class HelpDesk(MessageActor):
         else:
             self._ports.journal.append(draft)
         return AnswerTaken(session_id=order.session_id, task_id=order.task_id)
+
+
+def _pause_ms(row: OutboxRecord) -> int:
+    """Return how long a posting waits after its last try, which has failed."""
+    pause_seconds = BACKOFF_SECONDS * 2.0 ** min(row.attempts - 1, 32)
+    return round(min(pause_seconds, BACKOFF_MAX_SECONDS) * 1000)
 
 
 class HelpDeskProxy(Proxy):

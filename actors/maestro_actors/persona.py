@@ -13,6 +13,7 @@ from maestro_actors import task as steps
 from maestro_actors.accountant_proxy import AccountantProxy
 from maestro_actors.attempt import Ending
 from maestro_actors.circuit_breaker import BreakerProxy
+from maestro_actors.deadline import in_reach
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.identity import persona_address
 from maestro_actors.ledger.rows import lost_tokens
@@ -395,7 +396,21 @@ class Persona(MessageActor):
         else:
             # It may have come free in another life, and nobody would say so again.
             self._woken = record.waits_for in ("budget", "breaker", "limit")
-            self._settle_down()
+            deadline_ms = self._deadline_in_reach()
+            if deadline_ms == record.deadline_ms:
+                self._settle_down()
+            else:
+                self._wait("deadline", deadline_ms)
+
+    def _deadline_in_reach(self) -> int | None:
+        """Return the deadline of the record, brought back if the wall clock was set back."""
+        record, now_ms = self._record, self._ports.now_ms()
+        deadline_ms = record.deadline_ms
+        # Breaker, budget and limit are asked again, and say themselves until when.
+        if record.waits_for != "deadline" or deadline_ms is None or deadline_ms <= now_ms:
+            return deadline_ms
+        last = self._ports.memory.attempts(record.session_id, record.task_id)[-1]
+        return in_reach(deadline_ms, now_ms, last.delay_ms or 0)
 
     def _whereabouts(self) -> Whereabouts:
         record = self._record

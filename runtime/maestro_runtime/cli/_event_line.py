@@ -133,6 +133,9 @@ def _waiting(event: EventRecord | EventLine) -> str:
     if data.get("limit"):
         when = _until(event, "deadline_ms", "at the earliest")
         return f"waits for room at a limit ({data['limit']}){when}"
+    if data["waits_for"] == "deadline":
+        when = _until(event, "deadline_ms", "goes on")
+        return f"waits anew, because the wall clock was set back{when}"
     if not data.get("breaker"):
         return f"waits for {data['waits_for']}"
     when = _until(event, "deadline_ms", "asks again")
