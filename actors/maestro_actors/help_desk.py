@@ -46,7 +46,6 @@ BACKOFF_MAX_SECONDS: Final = 3600.0
 """Longest pause between two tries."""
 
 _SENDING_SETTLED: Final = encoded(SendingSettled())
-_FLUSHED: Final = encoded(Flushed())
 _POSTING_DUE: Final = encoded(PostingDue())
 
 _Data = dict[str, str | int | float | bool | None]
@@ -87,7 +86,7 @@ class HelpDesk(MessageActor):
             # What that instance recorded may not be durable yet: look when it is.
             self._busy = True
             barrier = Transition()
-            barrier.then(HELP_DESK_ADDRESS, _FLUSHED)
+            barrier.then(HELP_DESK_ADDRESS, encoded(Flushed(restarts=self.restarts)))
             self._ports.journal.append(barrier)
         else:
             self._load()
@@ -107,8 +106,7 @@ class HelpDesk(MessageActor):
             case SendingSettled():
                 self._busy = False
             case Flushed():
-                self._load()
-                self._busy = False
+                self._flushed(message)
             case PostingDue():
                 pass
             case AnswerHelp():
@@ -119,6 +117,12 @@ class HelpDesk(MessageActor):
                 assert_never(message)
         self._advance()
         return None
+
+    def _flushed(self, flushed: Flushed) -> None:
+        """Begin with what the instances before this one have left, once all of it is durable."""
+        if flushed.restarts == self.restarts:
+            self._load()
+            self._busy = False
 
     def _load(self) -> None:
         rows = self._ports.memory.unsent()

@@ -1,21 +1,25 @@
 """Tickets out, answers in: the help desk on real actors and a real store."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from held_commits import HeldCommits
 from maestro_actors.answer import Answer
 from maestro_actors.checks import CheckResult, Human, decode_checked
 from maestro_actors.coordinator import Coordinator
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.help_desk import BACKOFF_MAX_SECONDS
-from maestro_actors.identity import coordinator_address, persona_address
-from maestro_actors.kernel import ActorSystem, LaneActor
+from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address, persona_address
+from maestro_actors.kernel import ActorSystem, LaneActor, VirtualClock
 from maestro_actors.posting import Posting
 from maestro_actors.team import Phase, Team
 from maestro_storage.errors import NotFound
 from maestro_storage.records import OutboxRecord
+from maestro_storage.transition import Event, Transition
 from staging import (
     BOUND_SECONDS,
     MALFORMED,
@@ -24,6 +28,7 @@ from staging import (
     SESSION,
     Stage,
     contract,
+    open_stage,
     team,
 )
 
@@ -226,6 +231,42 @@ def test_a_help_desk_that_fails_starts_again_from_the_outbox(stage: Stage) -> No
     again = stage.tickets.wait_for_postings(2)[1]
 
     assert again.doubtful
+
+
+def test_a_help_desk_that_fails_twice_sends_a_posting_once(tmp_path: Path) -> None:
+    commits = HeldCommits()
+    stage = open_stage(tmp_path / "state", VirtualClock(1_000_000), observer=commits)
+    with ExitStack() as at_the_end:
+        at_the_end.callback(stage.close)
+        at_the_end.callback(commits.let_go)
+        stage.engines.outcomes.append(PERMANENT)
+        stage.create(WAITING)
+        # Nobody is there to send its ticket yet.
+        stage.run(WAITING)
+        stage.wait_for("session_help_needed")
+        commits.hold()
+        stage.store.journal.commit(told("held"))
+        commits.wait_for_one()
+        stage.open_help_desk()
+        for _ in range(2):
+            stage.system.deliver(HELP_DESK_ADDRESS, b"no message")
+        # Both have come to where their barriers are on their way.
+        with pytest.raises(NotFound):
+            stage.help_desk.answer(SESSION, "c9", RETRY).get(timeout=BOUND_SECONDS)
+
+        commits.let_go()
+        stage.wait_for("ticket_filed")
+        stage.store.journal.commit(told("settled")).result(BOUND_SECONDS)
+        with pytest.raises(NotFound):
+            stage.help_desk.answer(SESSION, "c9", RETRY).get(timeout=BOUND_SECONDS)
+
+        assert len(stage.tickets.posted) == 1
+
+
+def told(kind: str) -> Transition:
+    draft = Transition()
+    draft.event(Event(SESSION, kind, 0))
+    return draft
 
 
 def test_the_same_failure_again_is_a_posting_of_the_same_ticket(stage: Stage) -> None:
