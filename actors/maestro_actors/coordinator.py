@@ -137,6 +137,7 @@ class Coordinator(MessageActor):
         self._orders = SessionOrders(self._ports, self._team, self._course, self._claimed)
         if not self._course.stopping:
             self._recover_waiting()
+        self._keep_deadline()
 
     def _recover_waiting(self) -> None:
         """Give the tasks that wait, and have no persona, one that waits with them."""
@@ -170,7 +171,7 @@ class Coordinator(MessageActor):
             case WishRecorded():
                 self._wish_recorded(interrupt=message.interrupt)
             case WishDue():
-                course.personas.stop_attempts(course.in_flight, kill=True)
+                course.personas.stop_attempts(course.in_flight | course.recovering, kill=True)
             case TakeCheckpoint():
                 return self._orders.take_checkpoint(message.name, message.receipt)
             case RunPhases():
@@ -306,13 +307,17 @@ class Coordinator(MessageActor):
         course = self._course
         course.wishes -= 1
         course.stopping = bool(intention(course.session))
-        deadline_ms = course.session.wish_deadline_ms
         if not course.stopping:
             # Those that were not taken up at the start, because the session was to stop.
             self._recover_waiting()
         elif interrupt:
+            deadline_ms = course.session.wish_deadline_ms
             course.personas.stop_attempts(course.in_flight, kill=False, deadline_ms=deadline_ms)
-        timers = self._ports.system.timers
+        self._keep_deadline()
+
+    def _keep_deadline(self) -> None:
+        """Have what the session is to do told when it is due, if it has a deadline."""
+        timers, deadline_ms = self._ports.system.timers, self._course.session.wish_deadline_ms
         if deadline_ms is None:
             timers.cancel(self._address)
         else:
@@ -338,8 +343,11 @@ class Coordinator(MessageActor):
         while course.to_recover and len(course.recovering) < RECOVERIES_MAX:
             task_id = course.to_recover.popleft()
             course.recovering.add(task_id)
+            session = course.session
             # Nobody is to be asked for help with what is cancelled.
-            course.personas.of(task_id).recover(excused=course.session.wish == "cancel")
+            course.personas.of(task_id).recover(
+                excused=session.wish == "cancel", deadline_ms=session.wish_deadline_ms
+            )
         if course.stopping:
             self._come_to_rest()
             return

@@ -141,7 +141,7 @@ class Persona(MessageActor):
                 self._ports.engines.process_recorded(message.call_id)
             case RecoverTask():
                 self._cut_short = message.excused
-                self._take_up()
+                self._take_up(message.deadline_ms)
             case CallRecovered():
                 if self._expects("recovering", message.call_id):
                     self._close_interrupted(message.usage)
@@ -235,7 +235,7 @@ class Persona(MessageActor):
         self._cut_short = self._cut_short or self._step in ("opening", "running")
         if self._step == "opening":
             self._told_to_stop = stop
-        elif self._step == "running":
+        elif self._step in ("running", "recovering"):
             call_id = self._record.call_id or b""
             if stop.kill:
                 self._ports.engines.kill(call_id)
@@ -386,13 +386,13 @@ class Persona(MessageActor):
         ready = TaskReady(task_id=self._record.task_id)
         self._ports.system.deliver(self._task.coordinator, ready)
 
-    def _take_up(self) -> None:
-        """Take the task up where its record stands."""
+    def _take_up(self, deadline_ms: int | None = None) -> None:
+        """Take the task up where its record stands; a call that still runs ends by the deadline."""
         record = self._record
         if record.state == "running":
             self._step = "recovering"
             self._order = self._task.order(record)
-            self._ports.engines.recover(self._order, self._task.address)
+            self._ports.engines.recover(self._order, self._task.address, deadline_ms)
         else:
             # It may have come free in another life, and nobody would say so again.
             self._woken = record.waits_for in ("budget", "breaker", "limit")
@@ -438,11 +438,12 @@ class PersonaProxy(Proxy):
         """Cut the attempt in flight short; see `StopAttempt`."""
         self._tell(StopAttempt(kill=kill, deadline_ms=deadline_ms))
 
-    def recover(self, *, excused: bool = False) -> None:
+    def recover(self, *, excused: bool = False, deadline_ms: int | None = None) -> None:
         """Have the task settle its open call, if it has one, and go on from its record.
 
-        If it is `excused`, that the call was interrupted does not end the task.
+        If it is `excused`, that the call was interrupted does not end the task. A call that still
+        runs, because only actors have failed, is stopped, and its programs have until the deadline.
         """
-        self._tell(RecoverTask(excused=excused))
+        self._tell(RecoverTask(excused=excused, deadline_ms=deadline_ms))
 
     status = asks(GetTask)

@@ -93,10 +93,11 @@ class Engines(Protocol):
     def process_recorded(self, call_id: bytes) -> None:
         """The process that `EngineStarted` named is durable: its output may be read."""
 
-    def recover(self, order: CallOrder, reply_to: str) -> None:
+    def recover(self, order: CallOrder, reply_to: str, deadline_ms: int | None = None) -> None:
         """Find out what an interrupted call used; `CallRecovered` always follows.
 
-        A call that still runs, because only its persona has failed, is stopped first.
+        A call that still runs, because only its persona has failed, is stopped first, as by
+        `cancel`.
         """
 
     def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:

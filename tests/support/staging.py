@@ -115,6 +115,8 @@ class ScriptedEngines:
         """Calls that are cancelled go on until they are killed."""
         self.cancelled: list[tuple[str, int | None]] = []
         """Calls that were told to stop, and by when."""
+        self._asked: dict[str, str] = {}
+        """Who waits to hear what calls that he has taken over came to."""
         self.started: list[CallOrder] = []
         self.arrived = threading.Condition()
         self._in_flight: dict[str, tuple[CallOrder, str]] = {}
@@ -140,13 +142,22 @@ class ScriptedEngines:
             outcome = self.outcomes.popleft() if self.outcomes else OK
         message = EngineFinished(call_id=bytes.fromhex(call_id), outcome=outcome)
         self._system.deliver(reply_to, encoded(message))
+        if call_id in self._asked:
+            self._tell_recovered(call_id, self._asked.pop(call_id))
 
     def process_recorded(self, call_id: bytes) -> None:
         raise AssertionError(f"no process was started for {call_id.hex()}")
 
-    def recover(self, order: CallOrder, reply_to: str) -> None:
+    def recover(self, order: CallOrder, reply_to: str, deadline_ms: int | None = None) -> None:
         self.recovered.append(order)
-        message = CallRecovered(call_id=bytes.fromhex(order.call_id), usage=self.recovered_usage)
+        if self.stubborn and order.call_id in self._in_flight:
+            self._asked[order.call_id] = reply_to
+            self.cancelled.append((order.call_id, deadline_ms))
+        else:
+            self._tell_recovered(order.call_id, reply_to)
+
+    def _tell_recovered(self, call_id: str, reply_to: str) -> None:
+        message = CallRecovered(call_id=bytes.fromhex(call_id), usage=self.recovered_usage)
         self._system.deliver(reply_to, encoded(message))
 
     def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:

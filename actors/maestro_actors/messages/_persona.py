@@ -45,6 +45,8 @@ class RecoverTask(Message, frozen=True, kw_only=True):
 
     excused: bool = False
     """That it was interrupted does not make it the last one: the session is being cancelled."""
+    deadline_ms: int | None = None
+    """As in `StopAttempt`, for a call that still runs."""
 
 
 class CallOpened(Message, frozen=True, kw_only=True):

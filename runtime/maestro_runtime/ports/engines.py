@@ -110,11 +110,12 @@ class EngineDesk:
             loop, recorded = waiting
             loop.call_soon_threadsafe(recorded.set)
 
-    def recover(self, order: CallOrder, reply_to: str) -> None:
+    def recover(self, order: CallOrder, reply_to: str, deadline_ms: int | None = None) -> None:
         """Find out what an interrupted call used.
 
         One of an earlier start is asked of the engine. One that still runs, because only its
-        persona has failed, is stopped first, so that no two attempts work side by side.
+        persona has failed, is stopped first, so that no two attempts work side by side; its
+        programs have until the deadline.
         """
         call_id = bytes.fromhex(order.call_id)
 
@@ -127,7 +128,7 @@ class EngineDesk:
             if running:
                 self._in_flight[order.call_id] = recovered
         if running:
-            self.cancel(call_id)
+            self.cancel(call_id, deadline_ms)
             return
         # Without an answer the call stays open, and the next start recovers it.
         with suppress(HostClosed):

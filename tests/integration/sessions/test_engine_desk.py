@@ -50,6 +50,7 @@ class Foreign(Engine):
         self.begun = threading.Event()
         self.released = False
         self.ended = False
+        self.grace_seconds: float | None = None
         self.message = ""
         self.usage = Usage(input_tokens=7)
         self.tokens: object = 10
@@ -73,6 +74,7 @@ class Foreign(Engine):
             for _ in range(10):
                 await asyncio.sleep(0)
             self.ended = True
+            self.grace_seconds = context.grace_seconds
         return EngineResult(usage=self.usage, message=self.message)
 
     async def recover(self, _order: CallOrder) -> Usage | None:
@@ -133,6 +135,17 @@ def test_recovering_a_call_that_still_runs_stops_it_first_and_returns_its_own_co
     assert place.engine.ended
     assert isinstance(recovered, CallRecovered)
     assert recovered.usage == Usage(input_tokens=7)
+
+
+def test_the_programs_of_a_call_that_is_taken_over_have_until_the_deadline(place: Place) -> None:
+    place.desk.start(ORDER, ADDRESS)
+    assert place.engine.begun.wait(BOUND_SECONDS)
+
+    # Long ago: they have no time left.
+    place.desk.recover(ORDER, ADDRESS, deadline_ms=1)
+    place.next(CallRecovered)
+
+    assert place.engine.grace_seconds == 0.0
 
 
 def test_recovering_a_call_of_an_earlier_start_asks_the_engine(place: Place) -> None:

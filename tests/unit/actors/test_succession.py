@@ -13,6 +13,7 @@ from maestro_actors.engine import CallOrder, Estimate
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.messages import Flushed, SuccessionRecorded
+from maestro_actors.persona import PersonaProxy
 from maestro_actors.proxy import encoded
 from maestro_actors.succession import FAILURES_MAX, Tenure, noted, set_aside
 from maestro_actors.team import BreakerPolicy
@@ -241,6 +242,39 @@ def test_a_probe_whose_answer_finds_nobody_is_given_back(
 
     # Half open it would refuse every call of every session, for ever.
     assert stage.breaker.status().get(timeout=BOUND_SECONDS).state == "open"
+
+
+def test_a_call_that_is_taken_over_ends_by_the_deadline_of_the_cancel(supervised: Stage) -> None:
+    stage = supervised
+    stage.engines.stubborn = True
+    stage.create(WANTED)
+    stage.run(WANTED)
+    (call,) = stage.engines.wait_for_calls(1)
+    deadline_ms = stage.clock.now_ms() + 60_000
+    # Before it can tell anybody: that it is wished is on record, and nothing else is done about it.
+    stage.system.control(ADDRESS, "suspend")
+    session = stage.store.require_session(SESSION)
+    asked = Asked(wish="cancel", deadline_ms=deadline_ms)
+    _, draft = wished(session, asked, stage.clock.now_ms(), stage.store.epoch)
+    stage.store.journal.commit(draft).result(BOUND_SECONDS)
+    fail(stage)
+    stage.system.control(ADDRESS, "resume")
+    stage.wait_for("coordinator_failed")
+    settle(stage)
+
+    assert stage.engines.cancelled == [(call.call_id, deadline_ms)]
+    stage.clock.advance(59)
+    settle(stage)
+    assert stage.store.require_session(SESSION).state == "running"
+    stage.clock.advance(1)
+
+    stage.wait_for("session_cancelled")
+
+
+def settle(stage: Stage) -> None:
+    """Wait until all that coordinator and persona have been told is done."""
+    stage.coordinator.status().get(timeout=BOUND_SECONDS)
+    PersonaProxy(stage.ports.channel, SESSION, "c1").status().get(timeout=BOUND_SECONDS)
 
 
 class Hasty:
