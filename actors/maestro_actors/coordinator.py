@@ -93,7 +93,8 @@ class Coordinator(MessageActor):
     ) -> None:
         """Take over a session; somebody waits for the phases in `claimed` already (None: all).
 
-        `tenure` is the same for all instances, if there is to be another when one fails.
+        `tenure` is what those before it have left, if there may have been any, and is the same for
+        all instances, if there is to be another when one fails.
         """
         super().__init__()
         self._claimed = None if claimed is None else set(claimed)
@@ -111,9 +112,10 @@ class Coordinator(MessageActor):
         """Read the session, take up what was interrupted, and start what is ready."""
         stand(lambda: {"session_id": self._session_id})
         try:
-            if self.restarts:
+            if self._tenure.failures:
+                resumed = not self.restarts
                 self._succession = Succession(
-                    self._ports, self._session_id, self._team, self._tenure, self.restarts
+                    self._ports, self._session_id, self._team, self._tenure, resumed=resumed
                 )
                 self._succession.begin()
             else:
@@ -213,7 +215,7 @@ class Coordinator(MessageActor):
         """Let nothing begin before all is at rest; then begin with the records."""
         if isinstance(message, SuccessionRecorded):
             # Not by a word to one before this, which may have begun something since.
-            if message.restarts == self.restarts:
+            if message.restarts == succession.failures:
                 self._begin_with_records()
         elif isinstance(message, SessionRecorded):
             self._leave()

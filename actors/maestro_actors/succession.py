@@ -42,18 +42,21 @@ FAILURES_MAX: Final = 3
 
 
 class Tenure:
-    """What the instances of one coordinator leave to each other."""
+    """What the coordinators of one session leave to each other, until it has come to rest."""
 
     def __init__(self) -> None:
         self.halted = False
         """Nothing more is to begin."""
         self.failure = ""
         """What the one before has failed at, in one line."""
+        self.failures = 0
+        """How many have failed: all that were before the one there is."""
 
     def failed(self, error: BaseException) -> None:
         """Note why there is to be another one."""
         text = " ".join(f"{type(error).__name__}: {error}".split())
         self.failure = text[:REASON_CHARS_MAX]
+        self.failures += 1
 
 
 class Succession:
@@ -64,11 +67,13 @@ class Succession:
     """
 
     def __init__(
-        self, ports: Ports, session_id: str, team: Team, tenure: Tenure, restarts: int
+        self, ports: Ports, session_id: str, team: Team, tenure: Tenure, *, resumed: bool
     ) -> None:
-        """Begin with nothing; `restarts` are those of the coordinator that this belongs to."""
+        """Begin with nothing; failures count anew in a session that was given up and `resumed`."""
+        self.failures: Final = tenure.failures
+        """Before this: tells it from those before."""
         self._ports = ports
-        self._restarts = restarts
+        self._resumed = resumed
         self._session_id = session_id
         self._address = coordinator_address(session_id)
         self._tenure = tenure
@@ -101,7 +106,7 @@ class Succession:
                 self._alive.discard(message.task_id)
                 if not self._alive:
                     self._flush()
-            case Flushed() if message.restarts == self._restarts:
+            case Flushed() if message.restarts == self.failures:
                 self._barriers -= 1
                 if not self._barriers:
                     self._record()
@@ -124,18 +129,20 @@ class Succession:
         self._barriers = len(self._breakers)
         for name in self._breakers:
             barrier = Transition()
-            barrier.then(self._address, encoded(Flushed(restarts=self._restarts)))
+            barrier.then(self._address, encoded(Flushed(restarts=self.failures)))
             BreakerProxy(self._ports.channel, name).append(barrier)
 
     def _record(self) -> None:
         """Write down that there is another coordinator, or that there had better be none."""
         ports, memory = self._ports, self._ports.memory
         session, tasks = memory.session(self._session_id), memory.tasks(self._session_id)
+        if self._resumed:
+            session = msgspec.structs.replace(session, failures=0)
         self._give_back(task for task in tasks if task.task_id in self._sent_away)
         why, now_ms = self._tenure.failure, ports.now_ms()
         after, draft = noted(session, tasks, why, now_ms, ports.epoch)
         if after.failures < FAILURES_MAX:
-            draft.then(self._address, encoded(SuccessionRecorded(restarts=self._restarts)))
+            draft.then(self._address, encoded(SuccessionRecorded(restarts=self.failures)))
         else:
             for task in tasks:
                 if task.state == "running" and task.call_id:

@@ -128,7 +128,7 @@ class SuccessionRecorded(Message, frozen=True, kw_only=True):
     """What a coordinator that has failed had sent is durable, and so is that it has failed."""
 
     restarts: int
-    """Of the one that has brought it to rest, as in `Flushed`."""
+    """How many have failed before the one that has brought it to rest, also in its `Flushed`."""
 
 
 class HaltSession(Message, frozen=True, kw_only=True):

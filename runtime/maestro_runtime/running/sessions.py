@@ -81,6 +81,8 @@ class RunningSessions:
         self._failure: BaseException | None = None
         self._left: dict[str, str] = {}
         """Sessions that nobody goes on with, and why."""
+        self._tenures: dict[str, Tenure] = {}
+        """Of sessions that have begun here and not come to rest, whoever coordinates them."""
         self.held = False
         """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
@@ -239,14 +241,17 @@ class RunningSessions:
     def _appoint(
         self, ports: Ports, session_id: str, team: Team, claimed: Collection[str] | None
     ) -> None:
-        """Give a session a coordinator, which is followed by another if it fails."""
+        """Give a session a coordinator, which is followed by another if it fails.
+
+        If too many have failed before, the first one, too, brings to rest what they have left.
+        """
         self._system.spawn(
             Coordinator,
             ports,
             session_id,
             team,
             claimed,
-            Tenure(),
+            self._tenures.setdefault(session_id, Tenure()),
             address=coordinator_address(session_id),
             supervision=SUPERVISION,
         )
@@ -255,6 +260,7 @@ class RunningSessions:
         """Say that nothing more can run in a session; durable."""
         self.queue.end(session_id)
         self._left.pop(session_id, None)
+        self._tenures.pop(session_id, None)
         ended = self._ended.get(session_id)
         if ended is not None:
             self._settle(ended, None)

@@ -58,6 +58,7 @@ def test_one_that_fails_each_time_is_set_aside_while_the_others_come_to_their_en
     assert kinds(runtime, "poison").count("coordinator_failed") == 6
     cure(runtime.store, "poison")
     assert runtime.resume("poison").result(BOUND_SECONDS).state == "done"
+    assert kinds(runtime, "poison").count("coordinator_failed") == 6
     check_sessions(runtime.store, Observed())
 
 
@@ -169,3 +170,39 @@ def test_one_whose_succession_fails_as_well_is_left_alone_until_it_is_resumed(
             list(poisoned.events())
         cure(runtime.store, "poison")
         assert runtime.resume("poison").result(BOUND_SECONDS).state == "done"
+
+
+def test_one_that_was_given_up_with_work_in_flight_is_mended_by_the_first_who_resumes_it(
+    tmp_path: Path, runtime: Runtime, gate: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_succession: Succession) -> None:
+        raise RuntimeError("a bug")
+
+    given_up = runtime.run(order(tmp_path, "s-1"))
+    gate.wait_for_calls(2)
+    for begun in (4, 6):
+        # One more that is told, and it would be set aside.
+        fail(runtime, "s-1")
+        gate.wait_for_calls(begun)
+    with monkeypatch.context() as broken:
+        broken.setattr(Succession, "begin", fails)
+        fail(runtime, "s-1")
+        with pytest.raises(ActorFailed, match="session/s-1 failed: RuntimeError: a bug"):
+            given_up.result(BOUND_SECONDS)
+
+    resumed = runtime.resume("s-1")
+    gate.wait_for_calls(8)
+    gate.otherwise = Work()
+    gate.release()
+    gate.release()
+
+    assert resumed.result(BOUND_SECONDS).state == "done"
+    failures = [
+        event.data
+        for event in runtime.store.events.scan("s-1")
+        if event.kind == "coordinator_failed"
+    ]
+    assert [data["failures"] for data in failures] == [1, 2, 1]
+    assert failures[-1]["error"] == "RuntimeError: a bug"
+    assert billed(runtime, "s-1") == dict.fromkeys(("a1", "a2", "b1", "b2"), 1)
+    check_sessions(runtime.store, Observed(attempts_max=5))
