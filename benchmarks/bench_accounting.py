@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from maestro_actors.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, call_id_of
 from maestro_actors.kernel import ActorSystem, AsyncLane, SystemClock
@@ -36,7 +37,6 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
-from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime.ports.journal import LaneJournal
 from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage import Store, StorePorts

@@ -18,10 +18,10 @@ import pykka
 
 from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
 from maestro_actors.messages import DeadlineReached
-from maestro_actors.persona import Persona as PersonaActor
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
-from maestro_actors.task import Assignment, Task
+from maestro_actors.tasks.persona import Persona as PersonaActor
+from maestro_actors.tasks.task import Assignment, Task
 from maestro_actors.team import Contract, Persona
 from maestro_storage.records import TaskRecord
 from measure import Options, in_child, interleaved, percentile, resident_bytes

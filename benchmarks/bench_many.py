@@ -20,7 +20,7 @@ import msgspec
 
 from bench_resume import put_task
 from maestro_actors.messages import encode
-from maestro_actors.session import Particulars, opening_transition
+from maestro_actors.sessions.session import Particulars, opening_transition
 from maestro_actors.team import Team
 from maestro_runtime import (
     ForkOrder,

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import Any
 
-from maestro_actors import retry
+from maestro_actors.tasks import retry
 from maestro_actors.team import RetryPolicy
 from measure import Options, compare, interleaved, percentile
 from noop_session import noop_sessions, team_of

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, assert_never
 
 import msgspec
 
-from maestro_actors.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.breaker import Breaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.message_actor import MessageActor

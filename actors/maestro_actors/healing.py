@@ -9,8 +9,8 @@ from typing import ClassVar, Final, Protocol
 
 import msgspec
 
-from maestro_actors.diagnosis import Diagnosis, capped
 from maestro_actors.engine import FailureClass, Outcome
+from maestro_actors.tasks.diagnosis import Diagnosis, capped
 from maestro_actors.team import Contract
 from maestro_actors.text import storable
 from maestro_storage.records import TaskRecord

@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Iterable
 from typing import Any, Final
 
 from maestro_actors.kernel import LaneFuture
-from maestro_actors.plan import Standing, recorded_phases
+from maestro_actors.sessions.plan import Standing, recorded_phases
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_storage import Records

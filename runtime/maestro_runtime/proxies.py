@@ -1,11 +1,11 @@
 """The proxies of all actors, the same for who has a runtime and who is connected to one."""
 
-from maestro_actors.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.circuit_breaker import BreakerProxy
-from maestro_actors.coordinator_proxy import CoordinatorProxy
-from maestro_actors.help_desk import HelpDeskProxy
-from maestro_actors.persona import PersonaProxy
+from maestro_actors.help.help_desk import HelpDeskProxy
 from maestro_actors.proxy import Channel
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
+from maestro_actors.tasks.persona import PersonaProxy
 from maestro_runtime.wire.proxies import CustodianProxy, SupervisorProxy
 
 

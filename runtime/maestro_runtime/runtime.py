@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.healing import BUILT_IN as BUILT_IN_STRATEGIES
-from maestro_actors.help_desk import HelpDesk
+from maestro_actors.help.help_desk import HelpDesk
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     HELP_DESK_ADDRESS,
@@ -30,7 +31,6 @@ from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.messages import BreakerChanged
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
-from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime.at_rest.sessions import put_away
 from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.errors import ActorFailed

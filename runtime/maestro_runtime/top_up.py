@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from maestro_actors.answer import Answer, answered
+from maestro_actors.help.answer import Answer, answered
 from maestro_actors.identity import coordinator_address
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.errors import BudgetInvalid

@@ -18,7 +18,7 @@ PROGRAM = textwrap.dedent(
     import json, sys
     sys.path.insert(0, sys.argv[1])
     from maestro_runtime.testing import KillAtCommit
-    from maestro_actors.answer import Answer
+    from maestro_actors.help.answer import Answer
     from maestro_runtime.at_rest.answer import answer_at_rest
     from maestro_storage import Store, StorePorts
     ports = StorePorts(observer=KillAtCommit(1, sys.argv[3]))

@@ -8,7 +8,7 @@ import pytest
 
 import forked
 from maestro_actors.errors import VerbRefused
-from maestro_actors.plan import plan_of
+from maestro_actors.sessions.plan import plan_of
 from maestro_runtime import Runtime, RuntimeOptions, open_runtime
 from maestro_runtime.at_rest.sessions import rerun_at_rest
 from maestro_runtime.reports.session import SessionReport, session_report

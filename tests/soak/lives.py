@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.answer import Answer
 from maestro_actors.engine import CallOrder, Usage
+from maestro_actors.help.answer import Answer
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import _dead_letters
 from maestro_actors.ledger import history, ledger

@@ -8,7 +8,7 @@ import base64
 import sys
 from pathlib import Path
 
-from maestro_actors import help_desk
+from maestro_actors.help import help_desk
 from maestro_actors.ledger.budget import Budget
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import WebhookSettings

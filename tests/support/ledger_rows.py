@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from maestro_actors.ledger.history import History
-from maestro_actors.session import opening_transition
+from maestro_actors.sessions.session import opening_transition
 from maestro_actors.team import Team
 from maestro_storage import Store
 from maestro_storage.records import CallRecord, CallState, Record

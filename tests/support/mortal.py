@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from committer import Committer, appoint
-from maestro_actors import help_desk
+from maestro_actors.help import help_desk
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder
 from maestro_runtime.config import Flags, load_team, resolve_settings
 from maestro_runtime.config.tickets import WebhookSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from family import requirement_of
-from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
+from maestro_actors.help.answer import Answer
 from maestro_runtime import ForkOrder, Runtime, SessionOrder
 from maestro_runtime.checkpoints import ArtifactMismatch
 from maestro_runtime.errors import DirectoryUnusable

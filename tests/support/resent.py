@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pykka
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_runtime import Runtime, RuntimeOptions, open_runtime
 from maestro_runtime.top_up import TopUpOrder
 from maestro_storage import StoreOptions

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, assert_never
 import msgspec
 import pykka
 
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import SUPERVISION, Coordinator
 from maestro_actors.engine import CallOrder, Estimate, Usage
 from maestro_actors.errors import VerbRefused
 from maestro_actors.identity import (
@@ -24,11 +24,11 @@ from maestro_actors.identity import (
 from maestro_actors.kernel import ActorDump, ActorSystem, Restart, VirtualClock
 from maestro_actors.ports import Journal
 from maestro_actors.proxy import LocalChannel
-from maestro_actors.rework import plan_rerun, rerun, retried
-from maestro_actors.succession import FAILURES_MAX, Tenure
+from maestro_actors.sessions.coordinator import SUPERVISION, Coordinator
+from maestro_actors.sessions.succession import FAILURES_MAX, Tenure
 from maestro_actors.team import Team
-from maestro_actors.token_accountant import TokenAccountant
-from maestro_actors.wish import Asked, stands, wished
+from maestro_actors.verbs.rework import plan_rerun, rerun, retried
+from maestro_actors.verbs.wish import Asked, stands, wished
 from maestro_storage.records import SESSION_FINAL, TASK_FINAL
 from maestro_storage.transition import Transition
 from session_model import POLICY, ModelTask, SessionModel, need_tokens

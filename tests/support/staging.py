@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.alert import AlertPosting
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import Coordinator
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.engine import Artifact, CallOrder, Estimate, Outcome, Usage
-from maestro_actors.help_desk import HelpDesk, HelpDeskProxy
+from maestro_actors.help.alert import AlertPosting
+from maestro_actors.help.help_desk import HelpDesk, HelpDeskProxy
+from maestro_actors.help.posting import Posting
 from maestro_actors.identity import (
     ACCOUNTANT_ADDRESS,
     HELP_DESK_ADDRESS,
@@ -32,10 +32,11 @@ from maestro_actors.messages import (
     TopUp,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.posting import Posting
 from maestro_actors.proxy import LocalChannel, encoded
-from maestro_actors.session import opening_transition
-from maestro_actors.succession import Tenure
+from maestro_actors.sessions.coordinator import Coordinator
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
+from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.succession import Tenure
 from maestro_actors.team import (
     BreakerPolicy,
     Contract,
@@ -45,7 +46,6 @@ from maestro_actors.team import (
     RetryPolicy,
     Team,
 )
-from maestro_actors.token_accountant import TokenAccountant
 from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage import CommitObserver, Store, StoreOptions, StorePorts
 from maestro_storage.records import AttemptRecord, EventRecord, TaskRecord

@@ -7,7 +7,7 @@ import base64
 import sys
 from pathlib import Path
 
-from maestro_actors import help_desk
+from maestro_actors.help import help_desk
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings
 from maestro_runtime.redaction import Secret

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from maestro_actors.answer import Answer
 from maestro_actors.engine import ProcessIdentity, Usage
+from maestro_actors.help.answer import Answer
 from maestro_actors.ledger.amounts import LostPolicy
 from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.limits import CallLimits

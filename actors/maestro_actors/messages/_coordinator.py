@@ -5,8 +5,8 @@ import msgspec
 from maestro_actors.messages._message import Message, Request
 from maestro_actors.messages._persona import Flushed
 from maestro_actors.receipt import Receipt
-from maestro_actors.rework import Rerun
-from maestro_actors.wish import Asked
+from maestro_actors.verbs.rework import Rerun
+from maestro_actors.verbs.wish import Asked
 from maestro_storage.records import (
     SessionState,
     TaskState,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.messages._message import Message
 from maestro_actors.messages._persona import Flushed
 from maestro_actors.receipt import Receipt

@@ -2,7 +2,7 @@
 
 import time
 
-from maestro_actors.answer import Answer, answered, questions_of
+from maestro_actors.help.answer import Answer, answered, questions_of
 from maestro_actors.ledger.budget import Caller
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, persona_budget, row_of

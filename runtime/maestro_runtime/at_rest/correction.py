@@ -5,8 +5,8 @@ While a runtime is open, only its token accountant writes counters: see `Runtime
 
 from collections.abc import Iterable
 
-from maestro_actors import adjustment
-from maestro_actors.alert import write_alert
+from maestro_actors.accounting import adjustment
+from maestro_actors.help.alert import write_alert
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, row_of

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.rework import Rerun, plan_rerun, rerun, rerun_asked, retried
+from maestro_actors.verbs.rework import Rerun, plan_rerun, rerun, rerun_asked, retried
 from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records, Store
 from maestro_storage.errors import StoreClosed

@@ -3,7 +3,7 @@
 While a runtime is open, only its token accountant writes counters: see `Runtime.top_up`.
 """
 
-from maestro_actors.adjustment import topped_up
+from maestro_actors.accounting.adjustment import topped_up
 from maestro_actors.ledger.ledger import Ledger
 from maestro_actors.ledger.rows import loader, row_of
 from maestro_actors.messages import ToppedUp

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.session import INIT_PHASE, KeptTask, Origin
+from maestro_actors.sessions.session import INIT_PHASE, KeptTask, Origin
 from maestro_actors.team import Team
 from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints._rules import (

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.session import Origin, Particulars, opening_transition
+from maestro_actors.sessions.session import Origin, Particulars, opening_transition
 from maestro_actors.team import Team
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import (

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from maestro_actors.engine import Artifact
-from maestro_actors.session import (
+from maestro_actors.sessions.session import (
     FinishedTask,
     KeptTask,
     decode_decisions,

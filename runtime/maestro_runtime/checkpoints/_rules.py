@@ -10,7 +10,7 @@ from typing import Final
 
 from maestro_actors.engine import FIGURE_MAX, Artifact
 from maestro_actors.messages import encode
-from maestro_actors.session import KeptTask
+from maestro_actors.sessions.session import KeptTask
 from maestro_actors.team import Contract, Team
 from maestro_runtime.config import NAME_PATTERN
 from maestro_runtime.workspace import (

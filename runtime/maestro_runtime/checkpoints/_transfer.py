@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.session import opening_transition
+from maestro_actors.sessions.session import opening_transition
 from maestro_runtime._files import put_whole
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,

@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from maestro_actors.wish import intention
+from maestro_actors.verbs.wish import intention
 from maestro_runtime.cli._at_rest import AtRest
 from maestro_runtime.cli._following import followed
 from maestro_runtime.cli._output import say

@@ -2,7 +2,7 @@
 
 import click
 
-from maestro_actors.plan import plan_of, plan_until
+from maestro_actors.sessions.plan import plan_of, plan_until
 from maestro_actors.team import Team
 from maestro_storage.plan import Plan
 

@@ -10,7 +10,7 @@ from maestro_runtime.cli._output import print_json, say
 from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
-    from maestro_actors.rework import Rerun
+    from maestro_actors.verbs.rework import Rerun
     from maestro_storage import Records
 
 

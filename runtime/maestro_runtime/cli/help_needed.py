@@ -85,7 +85,7 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
     The answer is durable when this returns. A note may go with every answer; alone it means to try
     again.
     """
-    from maestro_actors.answer import Answer
+    from maestro_actors.help.answer import Answer
     from maestro_runtime.wire.orders import AnswerTask
 
     decisions = [name for name in ("accept", "skip", "give_up") if options[name]]

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.messages import Request, ToppedUp
 from maestro_actors.proxy import ReplyT
-from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
+from maestro_actors.verbs.rework import Rerun
 from maestro_runtime.checkpoints import ForkOrder
 from maestro_runtime.client._client import Client, ClientOptions, connect
 from maestro_runtime.phases import PhaseRun

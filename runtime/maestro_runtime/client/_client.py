@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 import msgspec
 import pykka
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import CorrectCall, Request, ToppedUp, encode
 from maestro_actors.proxy import Channel
-from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
+from maestro_actors.verbs.rework import Rerun
 from maestro_runtime.checkpoints import ForkOrder, Imported, Pruned
 from maestro_runtime.client._ends import Ends
 from maestro_runtime.client._link import Link

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from maestro_actors.session_queue import in_order
+from maestro_actors.sessions.queue import in_order
 from maestro_runtime.errors import RuntimeStopped
 from maestro_runtime.runtime import Runtime
 from maestro_storage import Records

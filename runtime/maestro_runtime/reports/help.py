@@ -2,7 +2,7 @@
 
 import msgspec
 
-from maestro_actors.posting import Posting, decode_ticket, fingerprint_of, posting_id_of
+from maestro_actors.help.posting import Posting, decode_ticket, fingerprint_of, posting_id_of
 from maestro_runtime.reports.session import TicketReport, ticket_report
 from maestro_runtime.tickets.text import body_of
 from maestro_storage import Records

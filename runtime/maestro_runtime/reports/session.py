@@ -7,13 +7,13 @@ import msgspec
 
 from maestro_actors.checks import Checked, CheckResult, decode_checked
 from maestro_actors.engine import Artifact
-from maestro_actors.graph import SessionGraph
-from maestro_actors.plan import recorded_phases
-from maestro_actors.posting import posting_id_of
-from maestro_actors.session_queue import in_order
+from maestro_actors.help.posting import posting_id_of
+from maestro_actors.sessions.graph import SessionGraph
+from maestro_actors.sessions.plan import recorded_phases
+from maestro_actors.sessions.queue import in_order
 from maestro_actors.team import Team
+from maestro_actors.verbs.wish import intention
 from maestro_actors.versions import Version, decode_versions
-from maestro_actors.wish import intention
 from maestro_runtime.recorded import recorded_team
 from maestro_storage import Records
 from maestro_storage.records import (

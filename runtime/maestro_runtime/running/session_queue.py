@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from maestro_actors.kernel import ActorSystem, LaneActor
-from maestro_actors.session_queue import Turn, turn_of
+from maestro_actors.sessions.queue import Turn, turn_of
 from maestro_runtime.errors import AdmissionRefused, RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.policy import SESSIONS_QUEUED
 from maestro_runtime.starting.openings import Opening

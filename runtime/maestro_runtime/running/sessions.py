@@ -9,14 +9,14 @@ from typing import Final, Protocol, TypeVar
 import pykka
 
 from maestro_actors.circuit_breaker import BreakerProxy, CircuitBreaker
-from maestro_actors.coordinator import SUPERVISION, Coordinator
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.identity import breaker_address, coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneFuture
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
-from maestro_actors.session_queue import admitted, queued
-from maestro_actors.succession import Tenure
+from maestro_actors.sessions.coordinator import SUPERVISION, Coordinator
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
+from maestro_actors.sessions.queue import admitted, queued
+from maestro_actors.sessions.succession import Tenure
 from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.running.news import EndNews

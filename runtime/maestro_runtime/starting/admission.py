@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from maestro_actors.session import Particulars
+from maestro_actors.sessions.session import Particulars
 from maestro_actors.team import Team
-from maestro_actors.team_change import differences
+from maestro_actors.verbs.team_change import differences
 from maestro_actors.versions import Version
 from maestro_runtime.errors import (
     IdempotencyConflict,

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from maestro_actors.contracts import judge
 from maestro_actors.engine import Artifact, Outcome
-from maestro_actors.plan import plan_until, require_plan
-from maestro_actors.session import KeptTask, Origin, Particulars, opening_transition
+from maestro_actors.sessions.plan import plan_until, require_plan
+from maestro_actors.sessions.session import KeptTask, Origin, Particulars, opening_transition
+from maestro_actors.tasks.contracts import judge
 from maestro_actors.team import Contract, Team
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import latest_files

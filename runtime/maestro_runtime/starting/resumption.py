@@ -4,9 +4,9 @@ import msgspec
 
 from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
-from maestro_actors.plan import recorded_phases
+from maestro_actors.sessions.plan import recorded_phases
 from maestro_actors.team import Persona, Team
-from maestro_actors.team_change import Progress, change_transition
+from maestro_actors.verbs.team_change import Progress, change_transition
 from maestro_actors.versions import Version
 from maestro_runtime.reports.session import session_versions
 from maestro_storage import Store

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from maestro_actors.engine import Artifact
-from maestro_actors.plan import in_order, recorded_phases
+from maestro_actors.sessions.plan import in_order, recorded_phases
 from maestro_runtime.checkpoints import report_of_now
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.reports.session import SessionReport, TaskReport, session_report

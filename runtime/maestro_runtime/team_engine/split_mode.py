@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from maestro_actors.plan import plan_of
+from maestro_actors.sessions.plan import plan_of
 from maestro_runtime.given import Given
 from maestro_runtime.team_engine.context import TeamExecutionContext
 from maestro_runtime.team_engine.engine import TeamExecutionEngineV2

@@ -6,7 +6,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from maestro_actors.alert import AlertPosting
+from maestro_actors.help.alert import AlertPosting
 from maestro_runtime._files import sync_directory
 from maestro_runtime.tickets.errors import TicketNotDelivered
 

@@ -5,10 +5,10 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from maestro_actors.alert import AlertPosting
+from maestro_actors.help.alert import AlertPosting
+from maestro_actors.help.posting import Posting
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import Message, PostingNotSent, PostingSent
-from maestro_actors.posting import Posting
 from maestro_actors.proxy import encoded
 from maestro_runtime.redaction import Redactor
 from maestro_runtime.tickets.alerts import FILE_NAME, AlertFile

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from maestro_actors.posting import Posting
+from maestro_actors.help.posting import Posting
 from maestro_runtime._files import sync_directory
 from maestro_runtime.tickets.errors import TicketNotDelivered
 from maestro_runtime.tickets.text import body_of, is_marked

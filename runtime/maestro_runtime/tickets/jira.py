@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jira import JIRA, JIRAError
 
-from maestro_actors.posting import Posting
+from maestro_actors.help.posting import Posting
 from maestro_runtime.config.tickets import JiraSettings
 from maestro_runtime.tickets.errors import TicketNotDelivered
 from maestro_runtime.tickets.text import body_of, is_marked, mark_of

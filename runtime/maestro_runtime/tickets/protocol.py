@@ -2,8 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
-from maestro_actors.alert import AlertPosting
-from maestro_actors.posting import Posting
+from maestro_actors.help.alert import AlertPosting
+from maestro_actors.help.posting import Posting
 
 
 class TicketSink(Protocol):

@@ -1,6 +1,6 @@
 """A ticket as text, for a person: what failed, how often it was tried, and what to answer."""
 
-from maestro_actors.posting import Posting, Ticket, TicketAttempt
+from maestro_actors.help.posting import Posting, Ticket, TicketAttempt
 
 
 def mark_of(posting: Posting) -> str:

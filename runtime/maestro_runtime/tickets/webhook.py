@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from maestro_actors.alert import AlertPosting
-from maestro_actors.posting import Posting
+from maestro_actors.help.alert import AlertPosting
+from maestro_actors.help.posting import Posting
 from maestro_runtime._version import __version__
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.tickets.errors import TicketNotDelivered

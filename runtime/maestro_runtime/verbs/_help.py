@@ -2,7 +2,7 @@
 
 import pykka
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_runtime.receipts import carried_out, receipt_of
 from maestro_runtime.running.help_watch import HelpWatch
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation

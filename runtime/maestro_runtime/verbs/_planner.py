@@ -2,11 +2,11 @@
 
 from maestro_actors.errors import PlanInvalid, VerbRefused
 from maestro_actors.kernel import LaneFuture
-from maestro_actors.plan import joined, plan_of, preceded, replanned, require_plan, without
 from maestro_actors.ports import Ports
 from maestro_actors.receipt import Receipt
+from maestro_actors.sessions.plan import joined, plan_of, preceded, replanned, require_plan, without
 from maestro_actors.team import Team
-from maestro_actors.wish import intention
+from maestro_actors.verbs.wish import intention
 from maestro_runtime.at_rest.sessions import retry_at_rest
 from maestro_runtime.checkpoints import checkpoint_at_rest, require_name
 from maestro_runtime.errors import SessionConflict

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 import pykka
 
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import OrderTaken
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.rework import Rerun
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
 from maestro_actors.team import Team
-from maestro_actors.wish import Asked, stands, wished
+from maestro_actors.verbs.rework import Rerun
+from maestro_actors.verbs.wish import Asked, stands, wished
 from maestro_runtime.at_rest.sessions import (
     remove_at_rest,
     rerun_at_rest,

@@ -7,7 +7,7 @@ from functools import partial
 
 from maestro_actors.messages import encode
 from maestro_actors.receipt import Receipt
-from maestro_actors.session_queue import admitted, turn_of
+from maestro_actors.sessions.queue import admitted, turn_of
 from maestro_actors.team import BreakerPolicy, Team, decode_team
 from maestro_runtime.checkpoints import Forked, ForkOrder, fork, forked_team
 from maestro_runtime.errors import SessionBusy

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.messages import CheckpointTaken, CorrectCall, Request, ToppedUp
-from maestro_actors.rework import Rerun
 from maestro_actors.team import Team
+from maestro_actors.verbs.rework import Rerun
 from maestro_runtime.checkpoints import Imported, Pruned
 from maestro_runtime.receipts import new_request_id
 from maestro_runtime.reports.breakers import BreakerReport

@@ -1,7 +1,7 @@
 import shlex
 
 from command_line import CommandLine
-from maestro_actors.wish import paused
+from maestro_actors.verbs.wish import paused
 from maestro_storage import Store
 
 

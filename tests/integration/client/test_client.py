@@ -12,8 +12,8 @@ import pytest
 
 from daemon_team import TEAM
 from hosted import BOUND_SECONDS, Hosted
-from maestro_actors.answer import Answer
 from maestro_actors.errors import VerbRefused
+from maestro_actors.help.answer import Answer
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.messages import GetBreaker, encode
 from maestro_actors.team import Persona, Phase, Team

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import compat_run
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_hive.core.state_manager import StateManager
 from maestro_hive.maestro.state.checkpoint import CheckpointManager
 from maestro_hive.unified_execution import (

@@ -11,7 +11,7 @@ import pytest
 
 from command_line import CommandLine
 from maestro_actors.messages import encode
-from maestro_actors.wish import Asked, wished
+from maestro_actors.verbs.wish import Asked, wished
 from maestro_runtime import RuntimeOptions, open_runtime
 from maestro_runtime.daemon import _patience
 from maestro_runtime.errors import RuntimeDraining

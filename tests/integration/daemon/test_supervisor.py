@@ -12,7 +12,7 @@ import pytest
 
 from daemon_team import TEAM
 from lined import LineProxies
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.team import Persona, Team
 from maestro_runtime import ForkOrder, Runtime, SessionOrder, open_runtime

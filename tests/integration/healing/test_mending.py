@@ -10,8 +10,8 @@ import pytest
 
 from maestro_actors import checks
 from maestro_actors.checks import Check
-from maestro_actors.contracts import judge
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
+from maestro_actors.tasks.contracts import judge
 from maestro_actors.team import Contract, Deliverable, Persona
 from maestro_runtime.checks import Checks
 from maestro_runtime.engines import (

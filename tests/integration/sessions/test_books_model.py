@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.ledger.amounts import LOST_POLICIES, LostPolicy
 from maestro_actors.ledger.budget import DAY_MS, Budget
 from maestro_actors.messages import CloseCall, CorrectCall, OpenCall
-from maestro_actors.token_accountant import TokenAccountant
 from maestro_storage.transition import Transition
 from staging import BOUND_SECONDS, SESSION, open_stage, team
 

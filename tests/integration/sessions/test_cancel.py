@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from held_work import BOUND_SECONDS, called, gated_team, kinds, states
-from maestro_actors.answer import Answer
 from maestro_actors.checks import Command
 from maestro_actors.errors import HelpNotAwaited, VerbRefused
+from maestro_actors.help.answer import Answer
 from maestro_actors.identity import coordinator_address
 from maestro_actors.team import CommandSpec, RetryPolicy
-from maestro_actors.wish import Asked, wished
+from maestro_actors.verbs.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.engines.driver import Driver
 from maestro_runtime.testing import Hold, ScriptedEngine, Work

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_actors.answer import Answer
 from maestro_actors.errors import HelpNotAwaited
+from maestro_actors.help.answer import Answer
+from maestro_actors.help.posting import Posting
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import ActorSystem, LaneActor, LaneFuture
-from maestro_actors.posting import Posting
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.at_rest.answer import answer_at_rest
 from maestro_runtime.errors import HelpNeeded
@@ -195,7 +195,7 @@ def test_an_end_that_is_told_late_is_not_that_of_the_next_start(
 def test_no_sink_can_change_a_verdict_or_stop_the_runtime(
     tmp_path: Path, order: SessionOrder, sink: DownSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maestro_actors.help_desk.BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr("maestro_actors.help.help_desk.BACKOFF_SECONDS", 0.1)
     with open_runtime(tmp_path / "state", RuntimeOptions(tickets=sink)) as runtime:
         report = runtime.run(order).result(BOUND_SECONDS)
         assert report.state == "help_needed"
@@ -218,7 +218,7 @@ def test_nobody_waits_for_the_tickets_of_a_runtime_that_has_failed(
     tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Tried again before the wait ends, and so worth waiting for; but not within the test.
-    monkeypatch.setattr("maestro_actors.help_desk.BACKOFF_SECONDS", 2 * BOUND_SECONDS)
+    monkeypatch.setattr("maestro_actors.help.help_desk.BACKOFF_SECONDS", 2 * BOUND_SECONDS)
     options = RuntimeOptions(tickets=DownSink())
     with open_runtime(tmp_path / "state", options) as runtime, ThreadPoolExecutor() as threads:
         runtime.run(order).result(BOUND_SECONDS)

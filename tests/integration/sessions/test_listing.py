@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_rows import call, write
-from maestro_actors.session import Particulars, opening_transition
+from maestro_actors.sessions.session import Particulars, opening_transition
 from maestro_runtime import SessionFilter, list_sessions
 from maestro_runtime.cli._session_list import BLOCKERS
 from maestro_runtime.errors import CursorInvalid

@@ -76,7 +76,7 @@ def place_of(call_id: bytes) -> dict[str, str | int]:
 
 def fail_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the persona raise when its first attempt is closed."""
-    from maestro_actors.persona import Persona  # noqa: PLC0415 - patched here alone
+    from maestro_actors.tasks.persona import Persona  # noqa: PLC0415 - patched here alone
 
     close = Persona._close
 

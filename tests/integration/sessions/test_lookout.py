@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.team import Team
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.config import Flags, load_team, resolve_settings

@@ -10,7 +10,7 @@ from maestro_actors.circuit_breaker import WAITERS_MIN, CircuitBreaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.messages import OpenCall
-from maestro_actors.session_queue import turn_of
+from maestro_actors.sessions.queue import turn_of
 from maestro_actors.team import BreakerPolicy
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.running.session_queue import SessionQueue

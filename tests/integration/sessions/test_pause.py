@@ -8,7 +8,7 @@ import pytest
 from held_work import BOUND_SECONDS, called, gated_team, kinds, states
 from maestro_actors.errors import VerbRefused
 from maestro_actors.team import RetryPolicy
-from maestro_actors.wish import Asked, wished
+from maestro_actors.verbs.wish import Asked, wished
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
 from maestro_runtime.reports.session import session_report
 from maestro_runtime.testing import ScriptedEngine, Work

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.circuit_breaker import CircuitBreaker
 from maestro_actors.errors import PhaseConflict, PhaseNotReady
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, breaker_address
 from maestro_actors.kernel import ActorDump, VirtualClock
 from maestro_actors.team import BreakerPolicy, Phase, Team
-from maestro_actors.token_accountant import TokenAccountant
-from maestro_actors.wish import Asked, wished
+from maestro_actors.verbs.wish import Asked, wished
 from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.verbs._planner import Planner
 from maestro_storage.plan import Stretch

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_actors.answer import Answer
 from maestro_actors.errors import PhaseConflict, PhaseNotReady, PlanInvalid
+from maestro_actors.help.answer import Answer
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import CheckpointNameInvalid, SessionConflict
 from maestro_storage.plan import Stretch

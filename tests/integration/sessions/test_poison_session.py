@@ -8,7 +8,7 @@ import pytest
 from held_work import BOUND_SECONDS, gated_team, kinds
 from invariants import Observed, check_sessions
 from maestro_actors.identity import coordinator_address
-from maestro_actors.succession import Succession
+from maestro_actors.sessions.succession import Succession
 from maestro_actors.team import RetryPolicy
 from maestro_runtime import Runtime, RuntimeOptions, RuntimePolicy, SessionOrder, open_runtime
 from maestro_runtime.errors import ActorFailed, SessionLeftAlone

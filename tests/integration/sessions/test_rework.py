@@ -11,11 +11,11 @@ import pytest
 
 from held_work import BOUND_SECONDS, called, gated_team, states
 from maestro_actors.checks import ChangedSinceStart
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.errors import VerbRefused
+from maestro_actors.help.posting import Posting
 from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import OrderTaken
-from maestro_actors.posting import Posting
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, connect, open_runtime
 from maestro_runtime.at_rest.sessions import rerun_plan
 from maestro_runtime.checkpoints import ForkOrder

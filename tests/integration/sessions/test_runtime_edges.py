@@ -11,9 +11,9 @@ import msgspec
 import pykka
 import pytest
 
-from maestro_actors.coordinator_proxy import CoordinatorProxy
 from maestro_actors.kernel import LaneActor
-from maestro_actors.session import opening_transition
+from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
+from maestro_actors.sessions.session import opening_transition
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime, runtime
 from maestro_runtime.errors import RuntimeStopped

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_actors.answer import Answer
 from maestro_actors.errors import TeamChangeRefused
+from maestro_actors.help.answer import Answer
 from maestro_actors.team import CommandSpec, Contract, Deliverable, Persona, Team
 from maestro_runtime import Runtime, SessionOrder, open_runtime
 from maestro_runtime.errors import SessionBusy, TeamChanged

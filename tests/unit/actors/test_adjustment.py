@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from maestro_actors import adjustment
+from maestro_actors.accounting import adjustment
 from maestro_actors.engine import Usage
 from maestro_actors.errors import UsageInvalid
 from maestro_actors.ledger.amounts import LostPolicy

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from maestro_actors.alert import AlertPosting, BudgetAlert
 from maestro_actors.engine import Usage
+from maestro_actors.help.alert import AlertPosting, BudgetAlert
 from maestro_actors.ledger.budget import Budget
 from maestro_actors.team import Team
 from maestro_storage.records import OutboxRecord

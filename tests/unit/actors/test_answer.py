@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
-from maestro_actors.answer import (
+from maestro_actors.checks import Checked, CheckResult, Human, MinBytes, decode_checked
+from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
+from maestro_actors.help.answer import (
     NOTE_CHARS_MAX,
     TOKENS_MAX,
     Answer,
@@ -11,8 +13,6 @@ from maestro_actors.answer import (
     answered,
     questions_of,
 )
-from maestro_actors.checks import Checked, CheckResult, Human, MinBytes, decode_checked
-from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.team import Contract, Deliverable, Phase, Team
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from maestro_actors import checks
 from maestro_actors.checks import Check, CheckBase, CheckResult
-from maestro_actors.contracts import judge
 from maestro_actors.engine import FAILURE_CLASSES, Artifact, FailureClass, Outcome
 from maestro_actors.messages import encode
+from maestro_actors.tasks.contracts import judge
 from maestro_actors.team import Contract, Deliverable
 
 SEEN = (Artifact(path="a.md", size_bytes=1, sha256="00", changed=True),)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_actors.contracts import Verdict, judge
 from maestro_actors.engine import Artifact, Outcome
+from maestro_actors.tasks.contracts import Verdict, judge
 from maestro_actors.team import Contract, Deliverable
 
 SEEN = (Artifact(path="src/a.py", size_bytes=1, sha256="00", changed=True),)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_actors.checks import CheckResult, Parses
-from maestro_actors.contracts import judge
-from maestro_actors.diagnosis import EVIDENCE_MAX, STUCK, Diagnosis, diagnose
 from maestro_actors.engine import FAILURE_CLASSES, Artifact, FailureClass, Outcome
+from maestro_actors.tasks.contracts import judge
+from maestro_actors.tasks.diagnosis import EVIDENCE_MAX, STUCK, Diagnosis, diagnose
 from maestro_actors.team import Contract, Deliverable
 
 CONTRACT = Contract(

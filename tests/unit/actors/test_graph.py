@@ -3,7 +3,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_actors.graph import SessionGraph
+from maestro_actors.sessions.graph import SessionGraph
 from maestro_actors.team import Contract, Persona, Phase, Team
 
 

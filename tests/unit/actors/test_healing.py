@@ -7,10 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from maestro_actors import task as steps
-from maestro_actors.answer import Answer
 from maestro_actors.checks import CheckResult, PythonCompiles
-from maestro_actors.diagnosis import EVIDENCE_MAX, STUCK
 from maestro_actors.engine import Artifact, FailureClass, Outcome, Usage
 from maestro_actors.healing import (
     BUILT_IN,
@@ -20,8 +17,11 @@ from maestro_actors.healing import (
     Treatment,
     treat,
 )
+from maestro_actors.help.answer import Answer
+from maestro_actors.help.posting import decode_ticket
 from maestro_actors.messages import CallDenied, encode
-from maestro_actors.posting import decode_ticket
+from maestro_actors.tasks import task as steps
+from maestro_actors.tasks.diagnosis import EVIDENCE_MAX, STUCK
 from maestro_actors.team import Contract, Deliverable, RetryPolicy
 from maestro_storage.records import TaskRecord
 from staging import MALFORMED, SESSION, TRANSIENT, Stage, contract, team

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from held_commits import HeldCommits
-from maestro_actors.answer import Answer
 from maestro_actors.checks import CheckResult, Human, decode_checked
-from maestro_actors.coordinator import Coordinator
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
-from maestro_actors.help_desk import BACKOFF_MAX_SECONDS
+from maestro_actors.help.answer import Answer
+from maestro_actors.help.help_desk import BACKOFF_MAX_SECONDS
+from maestro_actors.help.posting import Posting
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address, persona_address
 from maestro_actors.kernel import ActorSystem, LaneActor, VirtualClock
-from maestro_actors.posting import Posting
+from maestro_actors.sessions.coordinator import Coordinator
 from maestro_actors.team import Phase, Team
 from maestro_storage.errors import NotFound
 from maestro_storage.records import OutboxRecord

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from maestro_actors.accounting.minute import MINUTE_MS
 from maestro_actors.limits import CallLimits, EngineLimits
-from maestro_actors.minute import MINUTE_MS
 from maestro_actors.team import Persona, Team
-from maestro_actors.wish import Asked, wished
+from maestro_actors.verbs.wish import Asked, wished
 from staging import BOUND_SECONDS, NO_WAIT, SESSION, TRANSIENT, Stage, contract, team
 
 

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from maestro_actors.accounting.parking import ParkingLot, Place
 from maestro_actors.ledger.counter import Counter
-from maestro_actors.parking import ParkingLot, Place
 from maestro_storage.bookings import CounterKey
 
 KEY = CounterKey("", "daily", "day/total", "", 0)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_actors.engine import FAILURE_CLASSES, FailureClass
-from maestro_actors.retry import JITTER, PERMANENT, Place, Retry, Stop, decide
+from maestro_actors.tasks.retry import JITTER, PERMANENT, Place, Retry, Stop, decide
 from maestro_actors.team import RetryPolicy
 
 policies = st.builds(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from maestro_actors.deadline import in_reach
-from maestro_actors.help_desk import BACKOFF_SECONDS
+from maestro_actors.help.help_desk import BACKOFF_SECONDS
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.team import BreakerPolicy, RetryPolicy
 from maestro_runtime.cli._event_line import event_text

@@ -10,10 +10,10 @@ from held_commits import HeldCommits
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.messages import SlotFreed
-from maestro_actors.personas import EARLY_SLOTS_MAX
 from maestro_actors.proxy import encoded
+from maestro_actors.sessions.personas import EARLY_SLOTS_MAX
 from maestro_actors.team import Team
-from maestro_actors.wish import Asked
+from maestro_actors.verbs.wish import Asked
 from staging import BOUND_SECONDS, SESSION, Stage, contract, open_stage, team
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from maestro_actors.coordinator import Coordinator
-from maestro_actors.course import Course
-from maestro_actors.wish import Asked, wished
+from maestro_actors.sessions.coordinator import Coordinator
+from maestro_actors.sessions.course import Course
+from maestro_actors.verbs.wish import Asked, wished
 from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage.records import CheckpointRecord
 from staging import BOUND_SECONDS, SESSION, Stage, contract, team

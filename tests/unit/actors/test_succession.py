@@ -8,16 +8,16 @@ import msgspec
 import pytest
 
 from held_commits import HeldCommits
-from maestro_actors.coordinator import SUPERVISION
 from maestro_actors.engine import CallOrder, Estimate
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.messages import Flushed, SuccessionRecorded
-from maestro_actors.persona import PersonaProxy
 from maestro_actors.proxy import encoded
-from maestro_actors.succession import FAILURES_MAX, Tenure, noted, set_aside
+from maestro_actors.sessions.coordinator import SUPERVISION
+from maestro_actors.sessions.succession import FAILURES_MAX, Tenure, noted, set_aside
+from maestro_actors.tasks.persona import PersonaProxy
 from maestro_actors.team import BreakerPolicy
-from maestro_actors.wish import REASON_CHARS_MAX, Asked, wished
+from maestro_actors.verbs.wish import REASON_CHARS_MAX, Asked, wished
 from maestro_runtime.ports.memory import StoreMemory
 from maestro_storage.errors import RecordDamaged, StorageError, StoreFailed
 from maestro_storage.records import SessionRecord, SessionState, TaskRecord, TaskState

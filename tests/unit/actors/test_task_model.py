@@ -8,11 +8,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from maestro_actors import task as steps
-from maestro_actors.attempt import Ending
 from maestro_actors.engine import FailureClass, Outcome, Usage
-from maestro_actors.retry import PERMANENT
-from maestro_actors.task import Assignment, Task
+from maestro_actors.tasks import task as steps
+from maestro_actors.tasks.attempt import Ending
+from maestro_actors.tasks.retry import PERMANENT
+from maestro_actors.tasks.task import Assignment, Task
 from maestro_actors.team import Contract, Persona, RetryPolicy
 from maestro_storage.records import AttemptRecord, TaskRecord
 from maestro_storage.transition import Transition

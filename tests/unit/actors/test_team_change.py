@@ -7,9 +7,9 @@ import pytest
 
 from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
-from maestro_actors.session import opening_transition
+from maestro_actors.sessions.session import opening_transition
 from maestro_actors.team import Contract, Persona, Phase, Team
-from maestro_actors.team_change import Progress, change_transition, differences
+from maestro_actors.verbs.team_change import Progress, change_transition, differences
 from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState, key_of
 from maestro_storage.transition import Transition, payload_digest

@@ -7,9 +7,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from maestro_actors.accounting.minute import MINUTE_MS
+from maestro_actors.accounting.throttle import (
+    PRIORITY_POINT_MS,
+    ROOM_KEPT_MS,
+    Caller,
+    Recent,
+    Throttle,
+)
 from maestro_actors.limits import CallLimits, EngineLimits
-from maestro_actors.minute import MINUTE_MS
-from maestro_actors.throttle import PRIORITY_POINT_MS, ROOM_KEPT_MS, Caller, Recent, Throttle
 
 ENGINES = ("chat", "agent", "free")
 PERSONAS = ("dev", "qa", "ops")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_actors.posting import decode_ticket, fingerprint_in, fingerprint_of, posting_id_of
-from maestro_actors.task import Assignment, Task
-from maestro_actors.ticket import ATTEMPTS_MAX, SENTENCE_CHARS_MAX, write_ticket
+from maestro_actors.help.posting import decode_ticket, fingerprint_in, fingerprint_of, posting_id_of
+from maestro_actors.help.ticket import ATTEMPTS_MAX, SENTENCE_CHARS_MAX, write_ticket
+from maestro_actors.tasks.task import Assignment, Task
 from maestro_storage.records import AttemptRecord, TaskRecord
 from maestro_storage.transition import Transition
 from staging import contract, team

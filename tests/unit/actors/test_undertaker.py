@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from maestro_actors.answer import Answer
+from maestro_actors.help.answer import Answer
 from maestro_actors.identity import persona_address
 from maestro_actors.messages import CallDenied, PersonaMessage
-from maestro_actors.persona import Persona
-from maestro_actors.task import PERSONA_FAILS
+from maestro_actors.tasks.persona import Persona
+from maestro_actors.tasks.task import PERSONA_FAILS
+from maestro_actors.tasks.undertaker import Undertaker
 from maestro_actors.team import BreakerPolicy
-from maestro_actors.undertaker import Undertaker
 from maestro_storage.records import TASK_FINAL
 from maestro_storage.transition import Transition
 from staging import BOUND_SECONDS, MALFORMED, SESSION, TRANSIENT, Stage, contract, team

@@ -1,6 +1,6 @@
 from msgspec import msgpack
 
-from maestro_actors.wish import paused
+from maestro_actors.verbs.wish import paused
 from maestro_storage.records import SessionRecord
 
 SESSION = SessionRecord(

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from maestro_actors.help.posting import Posting, Ticket, TicketAttempt
 from maestro_actors.kernel import ActorSystem, AsyncLane, VirtualClock
-from maestro_actors.posting import Posting, Ticket, TicketAttempt
 from ticket_server import TicketServer, serving
 
 FIRST = Posting(

@@ -8,7 +8,7 @@ import pykka
 import pytest
 
 from listener import Listener
-from maestro_actors.alert import AlertPosting, BudgetAlert
+from maestro_actors.help.alert import AlertPosting, BudgetAlert
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
 from maestro_runtime.config.tickets import JiraSettings, WebhookSettings

@@ -3,7 +3,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from maestro_actors.posting import Posting
+from maestro_actors.help.posting import Posting
 from maestro_runtime.tickets import FileSink, TicketNotDelivered
 
 

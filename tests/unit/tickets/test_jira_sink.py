@@ -5,7 +5,7 @@ import base64
 import msgspec
 import pytest
 
-from maestro_actors.posting import Posting
+from maestro_actors.help.posting import Posting
 from maestro_runtime.config.tickets import JiraSettings
 from maestro_runtime.redaction import Secret
 from maestro_runtime.tickets import TicketNotDelivered

@@ -10,10 +10,10 @@ import pykka
 import pytest
 
 from listener import Listener
-from maestro_actors.help_desk import HelpDesk
+from maestro_actors.help.help_desk import HelpDesk
+from maestro_actors.help.posting import Posting
 from maestro_actors.kernel import ActorSystem
 from maestro_actors.messages import HelpDeskMessage, PostingNotSent, PostingSent
-from maestro_actors.posting import Posting
 from maestro_runtime.redaction import Redactor
 from maestro_runtime.tickets import AlertFile, TicketDesk, TicketNotDelivered
 

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from maestro_actors.posting import Posting
+from maestro_actors.help.posting import Posting
 from maestro_runtime.config.tickets import WebhookSettings
 from maestro_runtime.redaction import Secret
 from maestro_runtime.tickets import TicketNotDelivered, WebhookSink

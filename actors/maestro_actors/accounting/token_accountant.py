@@ -11,10 +11,13 @@ from typing import ClassVar, assert_never
 
 import msgspec
 
-from maestro_actors.adjustment import correct, topped_up
-from maestro_actors.alert import write_alert
-from maestro_actors.attendant import Attendant
+from maestro_actors.accounting.adjustment import correct, topped_up
+from maestro_actors.accounting.attendant import Attendant
+from maestro_actors.accounting.opening import cut_down, row_of_opening
+from maestro_actors.accounting.parking import ParkingLot, Place
+from maestro_actors.accounting.turnstile import Turnstile
 from maestro_actors.errors import InternalError
+from maestro_actors.help.alert import write_alert
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.amounts import Amounts, reserved, used
 from maestro_actors.ledger.budget import Budget, Caller
@@ -63,12 +66,9 @@ from maestro_actors.messages import (
     ToppedUp,
     TopUp,
 )
-from maestro_actors.opening import cut_down, row_of_opening
-from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
 from maestro_actors.receipt import put_receipt
-from maestro_actors.turnstile import Turnstile
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Transition

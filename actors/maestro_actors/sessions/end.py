@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from maestro_actors.blockers import Entry
+from maestro_actors.sessions.blockers import Entry
 from maestro_storage.records import TASK_FINAL, SessionRecord, SessionState
 from maestro_storage.transition import Event, Transition
 

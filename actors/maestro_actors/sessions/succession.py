@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.accountant_proxy import AccountantProxy
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.identity import call_id_of, coordinator_address, persona_address
 from maestro_actors.messages import (
@@ -29,11 +29,11 @@ from maestro_actors.messages import (
     TaskStopped,
     WishSession,
 )
-from maestro_actors.personas import send_away
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
+from maestro_actors.sessions.personas import send_away
 from maestro_actors.team import Team
-from maestro_actors.wish import REASON_CHARS_MAX, cancelled, paused
+from maestro_actors.verbs.wish import REASON_CHARS_MAX, cancelled, paused
 from maestro_storage.records import TASK_FINAL, SessionRecord, TaskRecord
 from maestro_storage.transition import Event, Transition
 

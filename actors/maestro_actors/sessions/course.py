@@ -2,14 +2,14 @@
 
 from collections import deque
 
-from maestro_actors.blockers import Blockers, Entry
-from maestro_actors.checkpoints import Checkpoints
-from maestro_actors.graph import SessionGraph
-from maestro_actors.personas import Personas
-from maestro_actors.plan import Standing, recorded_phases
 from maestro_actors.ports import Ports
+from maestro_actors.sessions.blockers import Blockers, Entry
+from maestro_actors.sessions.checkpoints import Checkpoints
+from maestro_actors.sessions.graph import SessionGraph
+from maestro_actors.sessions.personas import Personas
+from maestro_actors.sessions.plan import Standing, recorded_phases
 from maestro_actors.team import Team
-from maestro_actors.wish import intention
+from maestro_actors.verbs.wish import intention
 from maestro_storage.records import TASK_PASSED, SessionRecord, TaskState
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from maestro_actors.course import Course
 from maestro_actors.identity import coordinator_address
 from maestro_actors.messages import (
     CheckpointTaken,
@@ -11,13 +10,14 @@ from maestro_actors.messages import (
     RunAgain,
     WishRecorded,
 )
-from maestro_actors.plan import replanned, require_free
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.rework import plan_rerun, rerun_asked, retried
+from maestro_actors.sessions.course import Course
+from maestro_actors.sessions.plan import replanned, require_free
 from maestro_actors.team import Team
-from maestro_actors.wish import Asked, intention, stands, wished
+from maestro_actors.verbs.rework import plan_rerun, rerun_asked, retried
+from maestro_actors.verbs.wish import Asked, intention, stands, wished
 from maestro_storage.transition import Transition
 
 

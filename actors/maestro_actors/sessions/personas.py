@@ -3,16 +3,16 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.blockers import Entry
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import Restart
 from maestro_actors.messages import TaskStopped
-from maestro_actors.persona import Persona, PersonaProxy
 from maestro_actors.ports import Ports
-from maestro_actors.task import Assignment, Task
+from maestro_actors.sessions.blockers import Entry
+from maestro_actors.tasks.persona import Persona, PersonaProxy
+from maestro_actors.tasks.task import Assignment, Task
+from maestro_actors.tasks.undertaker import Undertaker
 from maestro_actors.team import Team
-from maestro_actors.undertaker import Undertaker
 from maestro_storage.records import SessionRecord
 
 _SUPERVISION: Final = Restart()

@@ -5,11 +5,11 @@ Its fingerprint says which failure it is; see `posting`.
 
 from typing import Final
 
+from maestro_actors.help.posting import Ticket, TicketAttempt, posting_id_of
 from maestro_actors.identity import HELP_DESK_ADDRESS
 from maestro_actors.messages import PostingWritten, encode
-from maestro_actors.posting import Ticket, TicketAttempt, posting_id_of
 from maestro_actors.proxy import encoded
-from maestro_actors.task import Task
+from maestro_actors.tasks.task import Task
 from maestro_storage.records import AttemptRecord, OutboxRecord, TaskRecord
 from maestro_storage.transition import Transition
 

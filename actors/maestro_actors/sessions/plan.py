@@ -12,7 +12,7 @@ import msgspec
 
 from maestro_actors.errors import PhaseConflict, PhaseNotReady, PlanInvalid
 from maestro_actors.team import Contract, Phase, Team
-from maestro_actors.wish import paused
+from maestro_actors.verbs.wish import paused
 from maestro_storage.plan import Plan, Stretch
 from maestro_storage.records import TASK_PASSED, CheckpointRecord, SessionRecord, TaskState
 from maestro_storage.transition import Event, Transition

@@ -6,10 +6,10 @@ from typing import Final, Literal
 import msgspec
 
 from maestro_actors.checks import Checked, decode_checked, encode_checked
-from maestro_actors.contracts import accepted
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
-from maestro_actors.rework import next_round
+from maestro_actors.tasks.contracts import accepted
 from maestro_actors.team import Contract, Team
+from maestro_actors.verbs.rework import next_round
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 from maestro_storage.transition import Event, Transition
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.graph import SessionGraph
 from maestro_actors.messages import TaskStatus
+from maestro_actors.sessions.graph import SessionGraph
 from maestro_actors.team import Team
 from maestro_storage.records import TASK_PASSED, TaskRecord, TaskState, WaitsFor
 

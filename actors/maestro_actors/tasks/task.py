@@ -8,11 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from maestro_actors import retry
-from maestro_actors.attempt import Ending, closed, history_of
 from maestro_actors.checks import Checked, CheckResult
-from maestro_actors.contracts import Verdict, judge
-from maestro_actors.diagnosis import capped, diagnose
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.healing import BUILT_IN, Strategy, case_of, healed, known_of
@@ -33,6 +29,10 @@ from maestro_actors.messages import (
     encode,
 )
 from maestro_actors.proxy import encoded
+from maestro_actors.tasks import retry
+from maestro_actors.tasks.attempt import Ending, closed, history_of
+from maestro_actors.tasks.contracts import Verdict, judge
+from maestro_actors.tasks.diagnosis import capped, diagnose
 from maestro_actors.team import Contract, Persona
 from maestro_storage.records import AttemptRecord, TaskRecord, WaitsFor
 from maestro_storage.transition import Event, Transition

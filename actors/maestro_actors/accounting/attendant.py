@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from maestro_actors.accounting.parking import ParkingLot, Place
+from maestro_actors.accounting.throttle import PRIORITY_POINT_MS, ROOM_KEPT_MS
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.ledger.counter import Counter
 from maestro_actors.messages import BudgetFreed, BudgetLapsed, CallParked, OpenCall
-from maestro_actors.parking import ParkingLot, Place
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
-from maestro_actors.throttle import PRIORITY_POINT_MS, ROOM_KEPT_MS
 from maestro_storage.bookings import CounterKey
 
 _FREED: Final = BudgetFreed()

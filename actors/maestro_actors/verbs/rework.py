@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from maestro_actors.errors import VerbRefused
-from maestro_actors.plan import joined
+from maestro_actors.sessions.plan import joined
 from maestro_actors.team import Team
 from maestro_storage.errors import NotFound
 from maestro_storage.plan import Plan

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from maestro_actors.diagnosis import Diagnosis
 from maestro_actors.engine import Outcome
+from maestro_actors.tasks.diagnosis import Diagnosis
 from maestro_storage.records import AttemptRecord, AttemptState, TaskRecord
 from maestro_storage.transition import Transition
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from maestro_actors.throttle import PRIORITY_POINT_MS
+from maestro_actors.accounting.throttle import PRIORITY_POINT_MS
 from maestro_storage.records import SessionRecord
 from maestro_storage.transition import Event, Transition
 

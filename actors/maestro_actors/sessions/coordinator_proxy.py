@@ -17,8 +17,8 @@ from maestro_actors.messages import (
 )
 from maestro_actors.proxy import Channel, Proxy, asks
 from maestro_actors.receipt import Receipt
-from maestro_actors.rework import Rerun
-from maestro_actors.wish import Asked
+from maestro_actors.verbs.rework import Rerun
+from maestro_actors.verbs.wish import Asked
 
 
 class CoordinatorProxy(Proxy):
@@ -33,7 +33,7 @@ class CoordinatorProxy(Proxy):
         """Ask the session to run, pause or be cancelled; durable after the answer, not with it.
 
         Raises, through the future:
-            VerbRefused: See `maestro_actors.wish.stands`.
+            VerbRefused: See `maestro_actors.verbs.wish.stands`.
         """
         return self._ask(WishSession(asked=asked), OrderTaken)
 
@@ -41,7 +41,7 @@ class CoordinatorProxy(Proxy):
         """Try a failed task again; durable after the answer, not with it.
 
         Raises, through the future:
-            NotFound, VerbRefused: See `maestro_actors.rework.retried`.
+            NotFound, VerbRefused: See `maestro_actors.verbs.rework.retried`.
         """
         return self._ask(RetryTask(task_id=task_id, receipt=receipt), OrderTaken)
 
@@ -53,7 +53,7 @@ class CoordinatorProxy(Proxy):
         That it is to be so is durable after the answer, not with it.
 
         Raises, through the future:
-            NotFound, VerbRefused: See `maestro_actors.rework.plan_rerun`.
+            NotFound, VerbRefused: See `maestro_actors.verbs.rework.plan_rerun`.
         """
         return self._ask(RunAgain(plan=plan, interrupt=interrupt, receipt=receipt), OrderTaken)
 

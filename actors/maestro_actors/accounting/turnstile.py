@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
+from maestro_actors.accounting.throttle import Caller, Recent, Throttle
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.limits import CallLimits
 from maestro_actors.messages import CallParked, LimitFreed, OpenCall, ThrottleDue
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
-from maestro_actors.throttle import Caller, Recent, Throttle
 from maestro_storage.records import CallRecord
 
 _FREED: Final = encoded(LimitFreed())

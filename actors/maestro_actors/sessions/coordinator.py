@@ -11,9 +11,7 @@ from typing import Any, ClassVar, Final, assert_never
 
 import msgspec
 
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.blockers import Entry
-from maestro_actors.course import Course
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.identity import coordinator_address
 from maestro_actors.kernel import Restart
 from maestro_actors.message_actor import MessageActor
@@ -43,24 +41,26 @@ from maestro_actors.messages import (
     WishRecorded,
     WishSession,
 )
-from maestro_actors.plan import (
-    stopped,
-)
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import encoded
-from maestro_actors.rework import plan_rerun, rerun
-from maestro_actors.session_end import session_end
-from maestro_actors.session_orders import SessionOrders
-from maestro_actors.succession import Succession, Tenure
+from maestro_actors.sessions.blockers import Entry
+from maestro_actors.sessions.course import Course
+from maestro_actors.sessions.end import session_end
+from maestro_actors.sessions.orders import SessionOrders
+from maestro_actors.sessions.plan import (
+    stopped,
+)
+from maestro_actors.sessions.succession import Succession, Tenure
 from maestro_actors.team import Team
-from maestro_actors.whereabouts import stand
-from maestro_actors.wish import (
+from maestro_actors.verbs.rework import plan_rerun, rerun
+from maestro_actors.verbs.wish import (
     granted,
     intention,
     paused,
     stuck_alarm,
     stuck_because,
 )
+from maestro_actors.whereabouts import stand
 from maestro_storage.errors import STORE_LOST, RecordDamaged, SessionQuarantined
 from maestro_storage.records import TASK_PASSED, TaskState
 from maestro_storage.transition import Transition

@@ -9,12 +9,11 @@ from typing import ClassVar, Final, Literal, assert_never
 
 import msgspec
 
-from maestro_actors import task as steps
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.attempt import Ending
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.deadline import in_reach
 from maestro_actors.engine import CallOrder, Outcome, Usage
+from maestro_actors.help.ticket import write_ticket
 from maestro_actors.identity import persona_address
 from maestro_actors.ledger.rows import lost_tokens
 from maestro_actors.message_actor import MessageActor
@@ -47,8 +46,9 @@ from maestro_actors.messages import (
 )
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
-from maestro_actors.task import Task
-from maestro_actors.ticket import write_ticket
+from maestro_actors.tasks import task as steps
+from maestro_actors.tasks.attempt import Ending
+from maestro_actors.tasks.task import Task
 from maestro_actors.whereabouts import Whereabouts, stand
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition

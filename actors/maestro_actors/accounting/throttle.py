@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from maestro_actors.accounting.minute import MINUTE_MS, Entry, Minute
 from maestro_actors.limits import CallLimits, EngineLimits
-from maestro_actors.minute import MINUTE_MS, Entry, Minute
 
 PRIORITY_POINT_MS: Final = 60_000
 """A point of priority goes before what has waited for a minute longer, so nobody waits for ever."""

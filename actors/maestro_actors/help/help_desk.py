@@ -10,11 +10,12 @@ from typing import ClassVar, Final, Protocol, assert_never
 import msgspec
 import pykka
 
-from maestro_actors.accountant_proxy import AccountantProxy
-from maestro_actors.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
-from maestro_actors.answer import Answer, answered, questions_of
+from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.deadline import in_reach
 from maestro_actors.errors import HelpNotAwaited
+from maestro_actors.help.alert import ALERT, AlertPosting, BudgetAlert, decode_alert
+from maestro_actors.help.answer import Answer, answered, questions_of
+from maestro_actors.help.posting import Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.identity import HELP_DESK_ADDRESS, coordinator_address
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
@@ -33,7 +34,6 @@ from maestro_actors.messages import (
     SendingSettled,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.posting import Posting, Ticket, decode_ticket, fingerprint_in
 from maestro_actors.proxy import Channel, Proxy, encoded
 from maestro_actors.receipt import Receipt, put_receipt
 from maestro_actors.team import decode_team

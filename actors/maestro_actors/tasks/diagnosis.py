@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.contracts import Verdict
 from maestro_actors.engine import FailureClass, Outcome
 from maestro_actors.messages import encode
+from maestro_actors.tasks.contracts import Verdict
 
 EVIDENCE_MAX: Final = 20
 """Sentences of evidence kept for one attempt; the last one counts what is left out."""

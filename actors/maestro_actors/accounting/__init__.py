@@ -1,0 +1,1 @@
+"""Calls before and after they are booked: the token accountant, and who waits for it."""

@@ -1,0 +1,1 @@
+"""A task at work: its persona, and each of its steps as a transition."""
