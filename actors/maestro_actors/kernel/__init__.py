@@ -9,6 +9,7 @@ from maestro_actors.kernel._dump import ActorDump
 from maestro_actors.kernel._future import LaneFuture
 from maestro_actors.kernel._lane import Lane
 from maestro_actors.kernel._later import Later
+from maestro_actors.kernel._loop_thread import LoopThread, start_loop
 from maestro_actors.kernel._restart import Restart
 from maestro_actors.kernel._system import ActorSystem
 from maestro_actors.kernel._thread_lane import ThreadLane
@@ -44,6 +45,7 @@ __all__ = [
     "LaneFuture",
     "LaneSaturated",
     "Later",
+    "LoopThread",
     "MailboxFull",
     "NeedsAsyncLane",
     "Restart",
@@ -51,4 +53,5 @@ __all__ = [
     "ThreadLane",
     "Timers",
     "VirtualClock",
+    "start_loop",
 ]

@@ -10,14 +10,15 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from maestro_actors.kernel._bell import Bell
 from maestro_actors.kernel._lane import CLOSE_SECONDS, SLICE_SECONDS, Lane, here
+from maestro_actors.kernel._loop_thread import start_loop
 from maestro_actors.kernel.errors import BlockingOnLoop, LaneClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from maestro_actors.kernel._bell import Bell
     from maestro_actors.kernel._keeper import Awaited, Turn
     from maestro_actors.kernel._mailbox import Mailbox
 
@@ -55,6 +56,7 @@ class AsyncLane(Lane):
 
         Raises:
             LaneClosed: The lane runs nothing any more.
+            OSError, RuntimeError: As `Lane.submit`.
         """
         with self._lock:
             return self._running_loop()
@@ -159,12 +161,8 @@ class AsyncLane(Lane):
         if self._closed:
             raise LaneClosed(self.name)
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._bell = Bell(self._loop, self._pump)
-            self._thread = threading.Thread(
-                target=self._serve, args=(self._loop, self._bell), name=self.name, daemon=True
-            )
-            self._thread.start()
+            # In one step: a loop without a thread would be waited for in vain, for ever.
+            self._loop, self._bell, self._thread = start_loop(self.name, self._pump, self._serve)
         return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop, bell: Bell) -> None:

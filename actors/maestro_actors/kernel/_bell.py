@@ -23,7 +23,11 @@ class Bell:
         self._lock = threading.Lock()
         self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = False
-        loop.add_reader(self._descriptor, self._rung)
+        try:
+            loop.add_reader(self._descriptor, self._rung)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
 
     def ring(self) -> None:
         """Have the function called soon. Any thread; nothing happens once the bell is closed."""

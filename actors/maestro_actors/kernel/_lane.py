@@ -34,6 +34,8 @@ class Lane(abc.ABC):
 
         Raises:
             LaneClosed: The lane runs nothing any more.
+            OSError, RuntimeError: The machine has no descriptors, or no thread, for the lane to
+                begin with. The mailbox gets its turn when another one is submitted after that.
         """
 
     def gathering(self) -> AbstractContextManager[None]:

@@ -83,10 +83,11 @@ class ThreadLane(Lane):
                 raise LaneSaturated(self.name, BLOCKED_MAX)
             self._blocked += 1
             self._short = True
+        try:
             # Otherwise whoever submits next finds that a thread is missing.
             if not self._ready.empty():
-                self._grow()
-        try:
+                with self._lock:
+                    self._grow()
             yield
         finally:
             with self._lock:
@@ -113,15 +114,26 @@ class ThreadLane(Lane):
                 _log.warning("thread %s is still busy and is left behind", worker.name)
 
     def _grow(self) -> None:
-        """Start a thread, under the lock, if fewer are at work than should be."""
+        """Start a thread, under the lock, if fewer are at work than should be.
+
+        Raises:
+            RuntimeError: There is no memory for it, and nobody else is at work.
+        """
         if self._closed or not self._is_short():
             return
-        self._number += 1
         worker = threading.Thread(
-            target=self._work, name=f"{self.name}-{self._number}", daemon=True
+            target=self._work, name=f"{self.name}-{self._number + 1}", daemon=True
         )
+        try:
+            worker.start()
+        except RuntimeError:
+            if len(self._workers) > self._blocked:
+                # Those at work come to it, too; whoever submits next tries again.
+                return
+            raise
+        # Only now: a thread that has not started must not count, nor be waited for at the end.
+        self._number += 1
         self._workers.add(worker)
-        worker.start()
         self._short = self._is_short()
 
     def _is_short(self) -> bool:

@@ -262,7 +262,11 @@ class Daemon:
                 done.set_exception(error)
             self._signals.wake()
 
-        threading.Thread(target=run, name="daemon", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="daemon", daemon=True).start()
+        except RuntimeError:
+            # There is no memory for one. Deaf for a while, but the state is closed in order.
+            run()
         while not done.done():
             self._hear(self._tick_seconds)
             self._ask_for_time()

@@ -47,17 +47,24 @@ class SocketServer:
         Raises:
             SocketInUse: Another daemon answers there.
             SocketUnusable: It cannot be made.
+            OSError, RuntimeError: The machine has no descriptors, or no memory, for its thread;
+                no socket is left.
         """
         self.path: Final = path
         self._gate: Final = gate
         self.users = frozenset(users)
         """May be replaced; who is connected stays so."""
-        self._listener = _bound(path, group)
         self._connections: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="socket", daemon=True)
-        self._thread.start()
+        with ExitStack() as failed:
+            self._listener = failed.enter_context(_bound(path, group))
+            failed.callback(path.unlink)
+            self._loop = asyncio.new_event_loop()
+            failed.callback(self._loop.close)
+            self._loop.add_reader(self._listener, self._accept)
+            self._thread.start()
+            failed.pop_all()
 
     def close(self) -> None:
         """Close the socket and every connection. A second call does nothing."""
@@ -75,7 +82,6 @@ class SocketServer:
             self._loop.close()
 
     async def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
         await self._stop.wait()
         self._loop.remove_reader(self._listener)
         self._listener.close()

@@ -29,13 +29,17 @@ class ThreadPool:
         """Return what `function` returns, or raise what it raises.
 
         Being cancelled, the wait ends at once; a function that has begun runs on in its thread.
+
+        Raises:
+            RuntimeError: There is no memory for a thread; the function is not run.
         """
         job = _Job(function, asyncio.get_running_loop())
-        self._jobs.put(job)
         if not self._idle.acquire(blocking=False) and self._thread_count < self._threads_max:
-            self._thread_count += 1
-            name = f"{self._name}-{self._thread_count}"
+            name = f"{self._name}-{self._thread_count + 1}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
+            self._thread_count += 1
+        # Only now: a function whose caller has been told that it cannot run must not run.
+        self._jobs.put(job)
         return await job.future
 
     def close(self) -> None:

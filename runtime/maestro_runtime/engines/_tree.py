@@ -57,7 +57,11 @@ class ProcessTree:
         self.marker = marker
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_reader(self._pid_fd, self._on_exit)
+        try:
+            self._loop.add_reader(self._pid_fd, self._on_exit)
+        except BaseException:
+            os.close(self._pid_fd)
+            raise
         self._stdin = _Feed(self._loop, leader.stdin)
         self._stdout = _Capture(self._loop, leader.stdout)
         self._stderr = _Capture(self._loop, leader.stderr)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from maestro_actors.engine import CallOrder, Outcome, ProcessIdentity, Usage
-from maestro_actors.kernel import Bell, Lane, ThreadLane
+from maestro_actors.kernel import Bell, Lane, ThreadLane, start_loop
 from maestro_actors.whereabouts import stand
 from maestro_runtime.edits import roll_forward
 from maestro_runtime.engines._call import Call, Workshop
@@ -83,6 +83,8 @@ class EngineHost:
 
         Raises:
             HostClosed: The host is closed.
+            OSError, RuntimeError: The machine has no descriptors, or no memory, for its thread;
+                the next call tries again.
             CallInFlight: A call with this id has been submitted and is not answered yet.
         """
         call_id = order.call_id
@@ -142,6 +144,7 @@ class EngineHost:
 
         Raises:
             HostClosed: The host is closed.
+            OSError, RuntimeError: As `submit`.
         """
         with self._lock:
             self._post(lambda: self._keep(self._recover(order, reply)))
@@ -169,24 +172,12 @@ class EngineHost:
 
         Raises:
             HostClosed: The host is closed.
-            RuntimeError: There is no memory for its thread; nothing was posted.
+            OSError, RuntimeError: As `start_loop`; nothing was posted.
         """
         if self._closed:
             raise HostClosed
         if self._loop is None:
-            loop = asyncio.new_event_loop()
-            bell = Bell(loop, self._drain)
-            thread = threading.Thread(
-                target=self._run, args=(loop, bell), name="engines", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:
-                loop.close()
-                bell.close()
-                raise
-            # Only now: where no thread can be started, nothing must be left to one.
-            self._loop, self._bell, self._thread = loop, bell, thread
+            self._loop, self._bell, self._thread = start_loop("engines", self._drain, self._run)
         if not self._inbox:
             ring = self._ring
             if not self._lane.before_rest(ring):

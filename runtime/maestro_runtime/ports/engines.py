@@ -77,8 +77,8 @@ class EngineDesk:
         except HostClosed as error:
             # The runtime stops between the opening of a call and its start: nothing was used.
             call.finished(Outcome(failure="interrupted", evidence=(str(error),)))
-        except RuntimeError as error:
-            # There is no memory for the thread of the engines: an attempt that failed, no bug.
+        except (OSError, RuntimeError) as error:
+            # There is no room for the thread of the engines: an attempt that failed, no bug.
             evidence = (f"engine not started: {error}",)
             call.finished(Outcome(failure="transient", evidence=evidence))
 
@@ -132,7 +132,12 @@ class EngineDesk:
             return
         # Without an answer the call stays open, and the next start recovers it.
         with suppress(HostClosed):
-            self.host.recover(order, recovered)
+            try:
+                self.host.recover(order, recovered)
+            except (OSError, RuntimeError) as error:
+                # No room for the thread of the engines: nobody is there to tell.
+                _log.warning("engine %r was not asked: %s", order.persona.engine, error)
+                recovered(None)
 
     def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
         """Stop the call, if it is in flight; its programs have until the deadline."""

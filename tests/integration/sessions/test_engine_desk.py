@@ -1,6 +1,7 @@
 """The desk between actors and engines: whatever foreign code does, a persona gets its answer."""
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from maestro_runtime.engines.errors import Refused
 from maestro_runtime.ports import engines
 from maestro_runtime.ports.engines import EngineDesk
 from maestro_runtime.redaction import Redactor
+from procfs import descriptors
+from scarce import descriptors_left, no_thread
 
 BOUND_SECONDS = 20.0
 ADDRESS = "persona"
@@ -158,13 +161,9 @@ def test_recovering_a_call_of_an_earlier_start_asks_the_engine(place: Place) -> 
 
 
 def test_a_call_that_gets_no_thread_has_failed_and_the_next_one_runs(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place,
 ) -> None:
-    def start(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as scarce:
-        scarce.setattr(threading.Thread, "start", start)
+    with no_thread("engines"):
         place.desk.start(ORDER, ADDRESS)
         finished = place.next(EngineFinished)
     place.engine.released = True
@@ -176,6 +175,34 @@ def test_a_call_that_gets_no_thread_has_failed_and_the_next_one_runs(
     assert finished.outcome.evidence == ("engine not started: can't start new thread",)
     assert isinstance(after, EngineFinished)
     assert after.outcome.usage == Usage(input_tokens=7)
+
+
+def test_a_call_that_gets_no_descriptors_has_failed_and_the_next_one_runs(place: Place) -> None:
+    before = descriptors(os.getpid())
+
+    with descriptors_left(3):
+        place.desk.start(ORDER, ADDRESS)
+        finished = place.next(EngineFinished)
+    left = descriptors(os.getpid())
+    place.engine.released = True
+    place.desk.start(ORDER, ADDRESS)
+    after = place.next(EngineFinished)
+
+    assert left == before
+    assert isinstance(finished, EngineFinished)
+    assert finished.outcome.failure == "transient"
+    assert finished.outcome.evidence == ("engine not started: [Errno 24] Too many open files",)
+    assert isinstance(after, EngineFinished)
+    assert after.outcome.usage == Usage(input_tokens=7)
+
+
+def test_an_engine_that_gets_no_thread_cannot_tell_what_a_call_used(place: Place) -> None:
+    with no_thread("engines"):
+        place.desk.recover(ORDER, ADDRESS)
+        recovered = place.next(CallRecovered)
+
+    assert isinstance(recovered, CallRecovered)
+    assert recovered.usage is None
 
 
 def test_an_outcome_that_is_too_large_to_be_sent_is_a_failure_with_its_tokens(
