@@ -1,4 +1,4 @@
-"""What functions of personas print in the process of the runtime, line by line."""
+"""What functions of personas say in the process of the runtime, line by line."""
 
 import io
 import sys
@@ -18,27 +18,25 @@ LINE_BYTES_MAX: Final = 8_192
 def printed(tell: Callable[[str], None], redactor: "Redactor") -> Iterator[None]:
     """Have each line that is printed told to somebody, on the thread that prints it.
 
+    What is written to `sys.stderr` goes there line by line, without secrets (`stderr_cleaned`).
+
     Args:
         tell: Gets a line, or a piece of a long one, and takes the secrets out of it.
         redactor: Knows the secrets: none of them is cut in two.
     """
     lines = _Lines(tell, redactor, sys.stdout.fileno())
-    try:
-        with redirect_stdout(_stream(lines)):
-            yield
-    finally:
-        lines.end()
+    with stderr_cleaned(redactor):
+        try:
+            with redirect_stdout(_stream(lines)):
+                yield
+        finally:
+            lines.end()
 
 
 @contextmanager
 def stderr_cleaned(redactor: "Redactor") -> Iterator[None]:
-    """Have whatever is written to `sys.stderr` go there line by line, without secrets.
-
-    Not by way of the log: what cannot be logged is complained of on stderr, too.
-
-    Args:
-        redactor: Knows the secrets.
-    """
+    """Have what is written to `sys.stderr` go where it goes now, line by line, without secrets."""
+    # Not by way of the log: what cannot be logged is complained of on stderr, too.
     stderr = sys.stderr
 
     def tell(line: str) -> None:

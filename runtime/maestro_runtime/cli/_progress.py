@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from maestro_runtime.cli._event_line import event_line, event_text
 from maestro_runtime.cli._output import can_draw, json_text, printable, say
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 Listener = Callable[[EventRecord], None]
+
+IsNew = Callable[[EventRecord], bool]
+"""Whether an event is one of this run, or was on record before it."""
 
 _STYLES = {
     "done": "green",
@@ -80,9 +83,7 @@ class Feed:
 
 
 @contextmanager
-def progress(
-    report: SessionReport, is_new: Callable[[EventRecord], bool], *, as_json: bool
-) -> Iterator[Listener]:
+def progress(report: SessionReport, is_new: IsNew, *, as_json: bool) -> Iterator[Listener]:
     """Show a session as it goes; yields the listener for its events, from the first one on.
 
     Args:
@@ -91,8 +92,10 @@ def progress(
         as_json: One JSON object for each event, instead of text.
     """
     show = _print_json if as_json else _print_line
-    if not as_json and can_draw(sys.stderr):
-        with _live(report, is_new) as listener:
+    # Not what `sys.stderr` may be by now: foreign words are let through in whole lines only.
+    terminal = sys.__stderr__
+    if not as_json and terminal is not None and can_draw(terminal):
+        with _live(report, is_new, terminal) as listener:
             yield listener
     else:
         yield lambda event: show(event) if is_new(event) else None
@@ -163,7 +166,7 @@ _CHANGES: Final = frozenset({"team_changed", "engine_changed"})
 
 
 @contextmanager
-def _live(report: SessionReport, is_new: Callable[[EventRecord], bool]) -> Iterator[Listener]:
+def _live(report: SessionReport, is_new: IsNew, terminal: TextIO) -> Iterator[Listener]:
     """Draw the tree a few times a second, whatever the number of events."""
     # rich costs tens of milliseconds at import: only a terminal pays for it.
     from rich.console import Console
@@ -187,7 +190,7 @@ def _live(report: SessionReport, is_new: Callable[[EventRecord], bool]) -> Itera
         with lock:
             return _tree(report, list(lines.values()), time.time_ns() // 1_000_000)
 
-    console = Console(stderr=True)
+    console = Console(file=terminal)
     # What personas print comes by stderr already.
     with Live(get_renderable=draw, console=console, refresh_per_second=8, redirect_stdout=False):
         yield listener

@@ -6,7 +6,7 @@ Who owns the state runs it, this process if nobody does; what is seen is the sam
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -20,9 +20,9 @@ from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._options import state_path
 from maestro_runtime.cli._output import print_json, print_lines, say, stdout_reserved
 from maestro_runtime.cli._owner import Owner
-from maestro_runtime.cli._printed import printed
+from maestro_runtime.cli._printed import printed, stderr_cleaned
 from maestro_runtime.cli._process import Terminated
-from maestro_runtime.cli._progress import Feed, progress
+from maestro_runtime.cli._progress import Feed, IsNew, Listener, progress
 from maestro_runtime.cli._report import exit_code, print_report
 from maestro_runtime.cli._sessions import find_session, to_go_on, to_leave_safe_mode, to_type
 from maestro_runtime.cli._waiting import TICKET_SECONDS, Deadline, TimedOut
@@ -273,6 +273,12 @@ def _run_here(
     def show(line: str) -> None:
         say(redactor.clean(line))
 
+    @contextmanager
+    def shown(report: SessionReport, is_new: IsNew) -> Iterator[Listener]:
+        # A tree on a terminal takes stderr for itself: what functions write comes out above it.
+        with progress(report, is_new, as_json=as_json) as listener, stderr_cleaned(redactor):
+            yield listener
+
     if isinstance(order, StartSession) and not Store.exists(state_dir):
         with stdout_reserved(), printed(show, redactor):
             require_startable(order, options)
@@ -287,7 +293,7 @@ def _run_here(
         runtime.subscribe(feed)
         session = session_of(runtime, order)
         reached.session_id = session.session_id
-        return _watch(runtime, session, feed, order, deadline, as_json=as_json)
+        return _watch(runtime, session, feed, order, deadline, shown)
 
 
 def _watch(
@@ -296,8 +302,7 @@ def _watch(
     feed: Feed,
     order: SessionRequest,
     deadline: Deadline,
-    *,
-    as_json: bool,
+    shown: Callable[[SessionReport, IsNew], AbstractContextManager[Listener]],
 ) -> SessionReport:
     """Show progress until nothing more can run in the session."""
     report = session.report()
@@ -314,7 +319,7 @@ def _watch(
     # Not "has attempts": a new session may have begun some by now.
     opening = _opening(order, is_new=first.epoch == epoch)
     say(f"session {session.session_id} {opening}; workspace {report.output_dir}")
-    with progress(report, lambda event: event.epoch == epoch, as_json=as_json) as listener:
+    with shown(report, lambda event: event.epoch == epoch) as listener:
         feed.attach(session.session_id, runtime.store.events.scan(session.session_id), listener)
         _wait(session, deadline)
         runtime.settle_tickets(session.session_id, TICKET_SECONDS)

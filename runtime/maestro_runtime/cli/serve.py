@@ -49,7 +49,7 @@ def command(*, check: bool, **flags: Any) -> None:
     from functools import partial
     from pathlib import Path
 
-    from maestro_runtime.cli._printed import printed, stderr_cleaned
+    from maestro_runtime.cli._printed import printed
     from maestro_runtime.config.daemon import DaemonFlags, resolve_daemon
     from maestro_runtime.config.errors import SettingInvalid
     from maestro_runtime.config.tickets import resolve_ticket_settings
@@ -77,7 +77,7 @@ def command(*, check: bool, **flags: Any) -> None:
         raise SettingInvalid(log_file.source, rule, log_file.value) from error
     # Functions of personas run in this process, and nobody looks at what it says on stdout.
     said = logging.getLogger("maestro_runtime.printed")
-    with printed(partial(said.info, "%s"), redactor), stderr_cleaned(redactor):
+    with printed(partial(said.info, "%s"), redactor):
         Daemon(settled, RuntimeOptions(tickets=sink, redactor=redactor), os.environ).run()
 
 

@@ -24,6 +24,7 @@ from maestro_runtime.at_rest.sessions import (
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.redaction import Redactor, team_secrets
+from maestro_runtime.running.lent_secrets import LentSecrets
 from maestro_runtime.running.news import EventNews
 from maestro_runtime.session import CANCEL_SECONDS, CANCEL_SECONDS_MAX, Session
 from maestro_runtime.stream import Batch
@@ -41,7 +42,7 @@ class SessionVerbs:
     def __init__(self, base: Foundation, news: EventNews, redactor: Redactor) -> None:
         self._base = base
         self._news = news
-        self._redactor = redactor
+        self._secrets = LentSecrets(redactor)
 
     @property
     def store(self) -> Records:
@@ -227,8 +228,15 @@ class SessionVerbs:
 
         `claimed` are the phases that somebody waits for; None: all, with the session.
         """
-        self._redactor.learn(team_secrets(team, os.environ))
-        ended = self._base.running.start(self._base.ports, session_id, team, claimed)
+        secrets = team_secrets(team, os.environ)
+        self._secrets.lend(secrets)
+        try:
+            ended = self._base.running.start(self._base.ports, session_id, team, claimed)
+        except BaseException:
+            self._secrets.take_back(secrets)
+            raise
+        # Once for each start, also of a session that runs: so it does not matter what ends first.
+        ended.add_done_callback(lambda _: self._secrets.take_back(secrets))
         return Session(session_id, self, ended)
 
     def as_it_is(self, session_id: str, ended: LaneFuture[None] | None = None) -> Session:

@@ -248,6 +248,19 @@ def test_no_secret_is_in_what_a_function_writes_to_the_stderr_of_a_daemon(
     assert found_in(said.encode()) == set()
 
 
+def test_no_secret_is_in_what_a_function_writes_to_the_stderr_of_a_run(
+    hostile: CommandLine,
+) -> None:
+    module = hostile.directory / "hostile.py"
+    printing = 'print("printed", echo)'
+    module.write_text(module.read_text().replace(printing, f"{printing[:-1]}, file=sys.stderr)"))
+
+    ran = hostile("run", "team.toml", "--session", "s1", "--json")
+
+    assert "\nprinted *** ***\n" in ran.stderr
+    assert found_in((ran.stdout + ran.stderr).encode()) == set()
+
+
 def test_an_error_that_ends_a_command_shows_no_secret(hostile: CommandLine) -> None:
     result = hostile("run", f"{SECRETS['SERVICE_API_KEY']}.toml")
 

@@ -93,6 +93,26 @@ def test_what_a_persona_says_cannot_drive_the_terminal(tty: CommandLine) -> None
     assert not {"\x07", "\x9b"} & set(sent)
 
 
+def test_what_a_function_writes_to_stderr_comes_above_the_tree_without_secrets(
+    tty: CommandLine,
+) -> None:
+    tty.environment["SERVICE_API_KEY"] = secret = "c4nary-of-a-terminal"
+    (tty.directory / "loud.py").write_text(
+        "import os, sys\n"
+        "def work(task):\n"
+        "    print('written', os.environ['SERVICE_API_KEY'], file=sys.stderr)\n"
+        "    print('printed', os.environ['SERVICE_API_KEY'])\n"
+        "    raise LookupError\n"
+    )
+    team = tty.team('engine = "python"\ncallable = "loud:work"')
+
+    sent = on_terminal(tty, "run", team, "--session", "s1")
+
+    lines = ESCAPE.sub("", sent).replace("\r", "\n").splitlines()
+    assert {"written ***", "printed ***", "├── write  0/1"} <= set(lines)
+    assert secret not in sent
+
+
 @pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=str)
 def test_a_plain_terminal_gets_plain_lines(tty: CommandLine, setting: dict[str, str]) -> None:
     tty.environment |= setting

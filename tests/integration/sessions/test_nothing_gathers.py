@@ -13,7 +13,11 @@ from maestro_actors.messages import OpenCall
 from maestro_actors.sessions.queue import turn_of
 from maestro_actors.team import BreakerPolicy
 from maestro_runtime import Runtime, RuntimeOptions, SessionOrder, open_runtime
+from maestro_runtime.errors import RuntimeDraining
+from maestro_runtime.redaction import Redactor
+from maestro_runtime.running import lent_secrets
 from maestro_runtime.running.session_queue import SessionQueue
+from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.testing import Hold, ScriptedEngine, simple_team
 from maestro_storage.transition import Transition
 from running import BOUND_SECONDS
@@ -38,6 +42,45 @@ def test_sessions_that_come_and_go_behind_one_that_waits_leave_no_place_in_the_q
         queue.end(ended)
         order.append(queue.next())
     assert order == ["waits", "waits too"]
+
+
+def test_secrets_of_teams_are_forgotten_a_while_after_the_sessions_that_had_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lent_secrets, "LATE_MAX", 3)
+    redactor = Redactor(["secret-of-the-machine"])
+    options = RuntimeOptions(engines=(ScriptedEngine(),), redactor=redactor)
+    secrets = [f"secret-of-{number:02}" for number in range(20)]
+
+    with open_runtime(tmp_path / "state", options) as runtime:
+        for secret in secrets:
+            team = simple_team({"a": ("a1",)}, options={"api_key": secret})
+            session = runtime.run(SessionOrder(team, secret, tmp_path / secret))
+            assert redactor.clean(secret) == "***"
+            session.result(BOUND_SECONDS)
+            # What it has said may still be on its way.
+            assert redactor.clean(secret) == "***"
+        assert [redactor.clean(secret) for secret in secrets] == [*secrets[:17], *["***"] * 3]
+        assert redactor.clean("secret-of-the-machine") == "***"
+
+
+def test_the_secrets_of_a_session_that_cannot_be_started_are_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lent_secrets, "LATE_MAX", 0)
+    redactor = Redactor()
+    options = RuntimeOptions(engines=(ScriptedEngine(),), redactor=redactor)
+    team = simple_team({"a": ("a1",)}, options={"api_key": "a-secret-of-a-team"})
+
+    def start(*_: object) -> None:
+        raise RuntimeDraining("s-1")
+
+    with open_runtime(tmp_path / "state", options) as runtime:
+        monkeypatch.setattr(RunningSessions, "start", start)
+        with pytest.raises(RuntimeDraining):
+            runtime.run(SessionOrder(team, "s-1", tmp_path / "out"))
+
+    assert redactor.clean("a-secret-of-a-team") == "a-secret-of-a-team"
 
 
 def test_why_a_session_was_left_is_not_kept_beyond_its_end(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from maestro_runtime.cli._printed import LINE_BYTES_MAX, printed, stderr_cleaned
+from maestro_runtime.cli._printed import LINE_BYTES_MAX, printed
 from maestro_runtime.redaction import MASK, Redactor
 
 SECRET = "a-secret-of-some-length"
@@ -89,7 +89,7 @@ def test_the_same_is_told_in_whatever_pieces_it_is_written(text: str, places: li
 def test_what_is_written_to_stderr_goes_there_without_secrets(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    with stderr_cleaned(REDACTOR):
+    with printed(print, REDACTOR):
         sys.stderr.write(f"begun {SECRET} and")
         sys.stderr.write(" ended\nwithout end")
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_logged_is_complained_of_without_secrets(
 ) -> None:
     handler = logging.StreamHandler(_Full())
 
-    with stderr_cleaned(REDACTOR):
+    with printed(print, REDACTOR):
         handler.handle(logging.makeLogRecord({"msg": "key %s", "args": (SECRET,)}))
 
     told = capfd.readouterr().err

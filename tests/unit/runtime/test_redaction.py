@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+from collections import Counter
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -136,6 +137,55 @@ def test_a_redactor_keeps_what_it_knows_when_it_learns_more() -> None:
     redactor.learn(["second-secret"])
 
     assert redactor.clean("first-secret second-secret") == "*** ***"
+
+
+def test_a_redactor_forgets_a_secret_as_often_as_it_has_learned_it() -> None:
+    redactor = Redactor(["first-secret"])
+    redactor.learn(["first-secret", "second-secret"])
+    redactor.learn(["second-secret"])
+
+    redactor.forget(["first-secret", "second-secret"])
+    once = redactor.clean("first-secret second-secret")
+    redactor.forget(["second-secret"])
+
+    assert once == "*** ***"
+    assert redactor.clean("first-secret second-secret") == "*** second-secret"
+
+
+def test_a_redactor_that_has_forgotten_all_looks_for_nothing() -> None:
+    redactor = Redactor()
+    secrets = ["a first/secret", "https://user:password@host", "line of a long secret\nand another"]
+    redactor.learn(secrets)
+    assert redactor.reach_bytes > 0
+
+    redactor.forget(secrets)
+
+    assert redactor.reach_bytes == 0
+    assert not redactor.changes(secrets)
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["secret-one", "secret-two", "secret-one-two"]))
+    )
+)
+def test_a_redactor_that_has_forgotten_is_one_that_has_never_learned(
+    steps: list[tuple[bool, str]],
+) -> None:
+    redactor = Redactor()
+    known: Counter[str] = Counter()
+    for is_learned, secret in steps:
+        if is_learned:
+            redactor.learn([secret])
+            known[secret] += 1
+        elif known[secret]:
+            redactor.forget([secret])
+            known[secret] -= 1
+
+    text = "secret-one secret-two secret-one-two c2VjcmV0LW9uZQ c2VjcmV0LXR3bw"
+    expected = Redactor([secret for secret, count in known.items() if count])
+    assert redactor.clean(text) == expected.clean(text)
+    assert redactor.reach_bytes == expected.reach_bytes
 
 
 def test_a_secret_shows_its_value_only_where_it_is_used() -> None:
