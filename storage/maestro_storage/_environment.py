@@ -208,6 +208,18 @@ class Environment:
             _put_meta(txn, self.databases["meta"], "epoch", str(epoch))
         return epoch
 
+    def commit_again(self) -> None:
+        """Commit without a change, so that the state before the last transaction is the last, too.
+
+        LMDB keeps both, and has no digest of the number by which it knows the later one: where that
+        is damaged, or the disk has lost what it said it wrote, nothing is gone.
+
+        Raises:
+            lmdb.Error: As LMDB raised it.
+        """
+        with self.env.begin(write=True) as txn:
+            _put_meta(txn, self.databases["meta"], "epoch", self.meta(txn, "epoch"))
+
     def check_epoch(self, txn: Transaction, own_epoch: int) -> None:
         """Raise OwnerFenced if the state is not at our epoch any more."""
         found = int(self.meta(txn, "epoch"))

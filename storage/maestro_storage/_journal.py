@@ -240,6 +240,15 @@ class Journal:
         """Write batches until the end. Runs on the writer thread."""
         while batch := self._take():
             self._write(batch)
+        if self._failure is None and not self.ballast.missing_because:
+            self._write_last()
+
+    def _write_last(self) -> None:
+        """Leave the state twice; with the last room this is not worth it."""
+        try:
+            self.ballast.spend_if_full(self._environment.commit_again)
+        except Exception as error:  # noqa: BLE001 - as for a batch
+            self._fail(error, [])
 
     def _write(self, batch: list[_Entry]) -> None:
         """Make a batch durable and let it out, or fail. On the writer thread or a stand-in."""

@@ -96,6 +96,22 @@ def is_sound(data_file: Path) -> bool:
     return True
 
 
+def number_problems(data_file: Path) -> list[str]:
+    """Return what is wrong with the numbers of the last two transactions of a sound file.
+
+    By them LMDB knows the last state, and there is no digest of them. One changed bit is found but
+    for one: the last number with the second lowest bit taken away is what a commit leaves that has
+    failed at its very last write. See `Environment.commit_again` for that.
+
+    Raises OSError if the file cannot be read.
+    """
+    with data_file.open("rb", buffering=0) as file:
+        try:
+            return _File(file.fileno()).number_problems()
+        except (_NotPlain, struct.error):
+            return []
+
+
 class _File:
     """One walk over all pages."""
 
@@ -109,7 +125,8 @@ class _File:
         # Transaction n is written to meta page n & 1.
         if first.transaction & 1 or (second.transaction and not second.transaction & 1):
             raise _NotPlain
-        self._last = second if first.transaction < second.transaction else first
+        before, self._last = sorted((first, second), key=lambda meta: meta.transaction)
+        self._gap = self._last.transaction - before.transaction
         self._page_count = self._last.last_page + 1
         if not META_PAGES <= self._page_count <= self._last.map_bytes // self._page_bytes:
             raise _NotPlain
@@ -129,6 +146,30 @@ class _File:
             self._check_tree(tree, self._check_leaf)
         if self._seen.count(1) != self._page_count - META_PAGES:
             raise _NotPlain  # some page is lost
+
+    def number_problems(self) -> list[str]:
+        """See the function of this name."""
+        number = self._last.transaction
+        if number and self._gap != 1:
+            return [
+                f"the last transactions are {number - self._gap} and {number}: some are missing"
+            ]
+        # Each but the first changes pages, and so frees the old ones under its own number.
+        freed_by = self._last_freed(self._last.free.root)
+        if number > 1 and freed_by != number:
+            return [f"the last transaction is {number}, but its pages are those of {freed_by}"]
+        return []
+
+    def _last_freed(self, number: int) -> int:
+        """Return the transaction that is last in the free tree, 1 if there is none."""
+        while number != NO_PAGE:
+            page = self._read(number, self._page_bytes)
+            node = _offsets(page)[0][-1]
+            if _HEADER.unpack_from(page)[1] == LEAF:
+                return int(_NUMBER.unpack_from(page, node + _NODE.size)[0])
+            low, high, _ = _NODE.unpack_from(page, node)
+            number = low | high << 32
+        return 1
 
     def _meta(self, number: int, offset: int) -> _Meta:
         content = os.pread(self._descriptor, _META.size, offset)

@@ -17,7 +17,7 @@ from maestro_storage._environment import (
 )
 from maestro_storage._ownership import owned_state
 from maestro_storage._scan import Damage, scan
-from maestro_storage._structure import is_sound
+from maestro_storage._structure import is_sound, number_problems
 from maestro_storage.errors import StateDamaged
 
 if TYPE_CHECKING:
@@ -95,10 +95,13 @@ def quarantined_by(report: VerifyReport) -> dict[str, tuple[str, ...]]:
 
 def _structure_problems(state_dir: Path) -> list[str]:
     """Return what is wrong with the data file, read as bytes and never through the engine."""
-    if is_sound(state_dir / DATA_NAME / FILE_NAME):
-        return []
-    check = cast("Callable[[str], list[str]]", lmdb.verify.verify)
-    try:
-        return check(str(state_dir / DATA_NAME))
-    except lmdb.verify.VerifyError as error:
-        return [str(error)]
+    data_file = state_dir / DATA_NAME / FILE_NAME
+    if not is_sound(data_file):
+        check = cast("Callable[[str], list[str]]", lmdb.verify.verify)
+        try:
+            problems = check(str(state_dir / DATA_NAME))
+        except lmdb.verify.VerifyError as error:
+            problems = [str(error)]
+        if problems:
+            return problems
+    return number_problems(data_file)

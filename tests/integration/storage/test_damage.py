@@ -356,3 +356,45 @@ def test_a_session_that_is_only_a_damaged_record_refuses_the_state(state: Path) 
 
     with pytest.raises(StateDamaged):
         Store.open(state)
+
+
+NUMBERS = (144, 4096 + 144)
+"""Where LMDB keeps the numbers of its last two transactions."""
+
+
+def renumber(state: Path, which: Callable[..., int], change: int) -> None:
+    """Change the number of the last transaction (`max`), or of the one before (`min`)."""
+    file = state / "data" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    numbers = {int.from_bytes(content[at : at + 8], "little"): at for at in NUMBERS}
+    number = which(numbers)
+    at = numbers[number]
+    content[at : at + 8] = (number + change).to_bytes(8, "little")
+    file.write_bytes(content)
+
+
+def test_all_is_there_when_the_last_transaction_of_a_closed_state_is_not(
+    two_sessions: Path, make_session: Callable[..., Transition]
+) -> None:
+    """Its number is as after a commit that has failed at its end: LMDB begins with the one before.
+
+    A disk that has lost the very last write leaves the same.
+    """
+    with Store.open(two_sessions) as store:
+        store.journal.commit(make_session("s-3")).result(WAIT_SECONDS)
+    renumber(two_sessions, max, -2)
+
+    assert verify(two_sessions).intact
+    with Store.open(two_sessions) as store:
+        assert store.require_session("s-3").state == "running"
+
+
+@pytest.mark.parametrize(("which", "change"), [(min, 2), (min, 64), (max, 2), (max, -4)])
+def test_a_number_of_a_transaction_that_cannot_be_is_found(
+    two_sessions: Path, which: Callable[..., int], change: int
+) -> None:
+    renumber(two_sessions, which, change)
+
+    assert not verify(two_sessions).intact
+    with pytest.raises(StateDamaged, match="last transaction"):
+        Store.open(two_sessions)

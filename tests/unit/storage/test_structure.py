@@ -10,7 +10,7 @@ import lmdb
 import lmdb.verify
 import pytest
 
-from maestro_storage._structure import is_sound
+from maestro_storage._structure import is_sound, number_problems
 
 PAGE_BYTES = 4096
 
@@ -67,6 +67,83 @@ def test_an_empty_file_is_known(tmp_path: Path) -> None:
         pass
 
     assert is_sound(tmp_path / "data.mdb")
+    assert number_problems(tmp_path / "data.mdb") == []
+
+
+NUMBERS = (144, PAGE_BYTES + 144)
+"""Where the numbers of the last two transactions are."""
+
+
+def numbers_of(content: Content) -> list[int]:
+    return [int(struct.unpack_from("<Q", content, at)[0]) for at in NUMBERS]
+
+
+def test_each_bit_of_the_last_numbers_is_known_but_one(sound: bytes, tmp_path: Path) -> None:
+    """That one is 2 less in the last number: so is what a commit leaves that failed at its end."""
+    numbers = numbers_of(sound)
+    newer = numbers.index(max(numbers))
+    unknown: list[tuple[int, int]] = []
+    file = tmp_path / "data.mdb"
+    for page, at in enumerate(NUMBERS):
+        for bit in range(64):
+            content = bytearray(sound)
+            struct.pack_into("<Q", content, at, numbers[page] ^ 1 << bit)
+            known, problems = verdicts(bytes(content), tmp_path)
+            if not problems and not number_problems(file):
+                assert known
+                unknown.append((page, bit))
+
+    assert unknown == ([(newer, 1)] if max(numbers) & 2 else [])
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_numbers_are_sound_after_each_commit_and_in_each_copy(
+    tmp_path: Path, *, compact: bool
+) -> None:
+    dice = random.Random(1)  # noqa: S311 - no secret
+    state, copy = tmp_path / "state", tmp_path / "copy"
+    copy.mkdir()
+    with lmdb.open(str(state), max_dbs=2, map_size=1 << 26, lib_version=0) as env:
+        databases = [env.open_db(name) for name in (b"one", b"two")]
+        readers = []
+        for number in range(200):
+            assert number_problems(state / "data.mdb") == []
+            with env.begin(write=True) as txn:
+                for _ in range(dice.choice((0, 1, 40))):
+                    key, database = b"%d" % dice.randrange(300), dice.choice(databases)
+                    if dice.random() < 0.4:
+                        txn.delete(key, db=database)
+                    else:
+                        txn.put(key, bytes(dice.choice((1, 300, 9000))), db=database)
+                if number % 50 == 49:
+                    txn.drop(databases[0], delete=False)
+            # What a reader still sees is freed later, by another transaction than it was left by.
+            if number % 9 == 0:
+                readers.append(env.begin())
+            elif number % 20 == 0:
+                readers.pop().abort()
+        for reader in readers:
+            reader.abort()
+        env.copy(str(copy), compact=compact)
+        assert max(numbers_of((state / "data.mdb").read_bytes())) > 100
+
+    assert number_problems(copy / "data.mdb") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(-4, "the last transactions are {0} and {1}: some are missing"), (2, "are those of {1}")],
+)
+def test_a_wrong_number_is_told(sound: bytes, tmp_path: Path, change: int, text: str) -> None:
+    content = bytearray(sound)
+    older = min(numbers_of(sound))
+    struct.pack_into("<Q", content, NUMBERS[older & 1], older + change)
+    (tmp_path / "data.mdb").write_bytes(content)
+
+    (problem,) = number_problems(tmp_path / "data.mdb")
+
+    low, high = sorted(numbers_of(content))
+    assert text.format(low, older if change > 0 else high) in problem
 
 
 def nodes_of(page: Content) -> list[int]:
