@@ -20,7 +20,7 @@ import msgspec
 
 from bench_resume import put_task
 from maestro_actors.messages import encode
-from maestro_actors.sessions.session import Particulars, opening_transition
+from maestro_actors.sessions.session import NewSession, Particulars, opening_transition
 from maestro_actors.team import Team
 from maestro_runtime import (
     ForkOrder,
@@ -191,15 +191,13 @@ def _fill(directory: Path, count: int) -> None:
 
 def _finished(session_id: str, team: Team, number: int, epoch: int) -> Transition:
     labels = {"n": str(number % 10), **({} if number % SHARE else {"rare": "yes"})}
-    draft = opening_transition(
-        session_id,
-        team,
+    new = NewSession(
+        session_id=session_id,
+        team=team,
         output_dir="/nowhere",
-        input_dir=None,
-        now_ms=number,
-        epoch=epoch,
         particulars=Particulars(labels=labels, idempotency_key=f"k{number}"),
     )
+    draft = opening_transition(new, number, epoch)
     [contract] = team.contracts
     put_task(draft, session_id, contract.id, b"done", number)
     digest = draft.payload(session_id, encode(team))

@@ -9,7 +9,7 @@ from maestro_runtime._lazy import loader
 from maestro_runtime._version import __version__
 
 if TYPE_CHECKING:
-    from maestro_runtime.checkpoints import ForkOrder
+    from maestro_runtime.checkpoints import ForkOrder, ImportOrder
     from maestro_runtime.client import AsyncClient, Client, connect, connect_async
     from maestro_runtime.config import load_team
     from maestro_runtime.garbage import collect_seldom
@@ -24,6 +24,7 @@ _HOMES = {
     "AsyncClient": "client",
     "Client": "client",
     "ForkOrder": "checkpoints",
+    "ImportOrder": "checkpoints",
     "Runtime": "runtime",
     "RuntimeOptions": "options",
     "RuntimePolicy": "policy",
@@ -46,6 +47,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ForkOrder",
+    "ImportOrder",
     "Runtime",
     "RuntimeOptions",
     "RuntimePolicy",

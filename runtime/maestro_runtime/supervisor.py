@@ -1,7 +1,6 @@
 """Who carries out orders from anywhere: two actors whose handlers may wait for the disk."""
 
 from collections import OrderedDict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, assert_never
 
 import msgspec
@@ -37,7 +36,7 @@ from maestro_runtime.wire.orders import (
     TopUpBudget,
     request_id_of,
 )
-from maestro_runtime.wire.session_order import fork_order_of, order_of
+from maestro_runtime.wire.session_order import fork_order_of, import_order_of, order_of
 from maestro_runtime.wire.state import (
     BackedUp,
     BackUpState,
@@ -155,13 +154,7 @@ class Supervisor(MessageActor):
             case PruneCheckpoints():
                 return runtime.prune(order.session_id)
             case ImportBundle():
-                return runtime.import_bundle(
-                    Path(order.path),
-                    output_dir=None if order.output_dir is None else Path(order.output_dir),
-                    input_dir=None if order.input_dir is None else Path(order.input_dir),
-                    base_dir=Path(order.base_dir),
-                    request_id=order.request_id,
-                )
+                return runtime.import_bundle(import_order_of(order), request_id=order.request_id)
             case _:
                 assert_never(order)
 

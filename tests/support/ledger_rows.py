@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from maestro_actors.ledger.history import History
-from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_actors.team import Team
 from maestro_storage import Store
 from maestro_storage.records import CallRecord, CallState, Record
@@ -58,7 +58,6 @@ def book(store: Store, calls: Iterable[CallRecord]) -> None:
 
 def begin(store: Store, session: str, team: Team, at_ms: int) -> None:
     """Make a session durable as it begins."""
-    draft = opening_transition(
-        session, team, output_dir="/out", input_dir=None, now_ms=at_ms, epoch=store.epoch
-    )
+    new = NewSession(session_id=session, team=team, output_dir="/out")
+    draft = opening_transition(new, at_ms, store.epoch)
     store.journal.commit(draft).result()

@@ -35,7 +35,7 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel, encoded
 from maestro_actors.sessions.coordinator import Coordinator
 from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
-from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_actors.sessions.succession import Tenure
 from maestro_actors.team import (
     BreakerPolicy,
@@ -246,14 +246,8 @@ class Stage:
 
     def create(self, wanted: Team) -> None:
         """Make a session durable, all its tasks queued."""
-        transition = opening_transition(
-            SESSION,
-            wanted,
-            output_dir="/nowhere",
-            input_dir=None,
-            now_ms=self.clock.now_ms(),
-            epoch=self.store.epoch,
-        )
+        new = NewSession(session_id=SESSION, team=wanted, output_dir="/nowhere")
+        transition = opening_transition(new, self.clock.now_ms(), self.store.epoch)
         self.store.journal.commit(transition).result(BOUND_SECONDS)
 
     def run(

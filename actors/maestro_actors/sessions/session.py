@@ -1,7 +1,7 @@
 """The first transition of a session, and the checkpoints that follow it."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -100,48 +100,48 @@ class Particulars(msgspec.Struct, frozen=True, kw_only=True):
     """See `SessionRecord`."""
 
 
-_PLAIN: Final = Particulars()
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """A session before it is on record."""
+
+    session_id: str
+    """Must not exist yet; whoever makes it has looked."""
+    team: Team
+    """Validated; stored whole, so that a resume needs nothing but the session id."""
+    output_dir: str
+    """Absolute path of the workspace."""
+    input_dir: str | None = None
+    """Absolute path of the source tree to work on."""
+    origin: Origin | None = None
+    """The checkpoint it begins with; None to begin with nothing."""
+    particulars: Particulars = Particulars()
+    """What else is noted of it."""
+    plan: Plan = ()
+    """What it runs before it stops; it can be kept."""
+    queued: bool = False
+    """It waits for others to end before it runs."""
 
 
-def opening_transition(  # noqa: PLR0913 - all that a session begins with, by name
-    session_id: str,
-    team: Team,
-    *,
-    output_dir: str,
-    input_dir: str | None,
-    now_ms: int,
-    epoch: int,
-    origin: Origin | None = None,
-    particulars: Particulars = _PLAIN,
-    plan: Plan = (),
-    queued: bool = False,
-) -> Transition:
+def opening_transition(new: NewSession, now_ms: int, epoch: int) -> Transition:
     """Return the one transition that creates a session with all its tasks.
 
-    They are queued, but for those that `origin` has. Those are as they were, with their artifacts,
-    and what they cost is `tokens_kept`: the ledger of the session has only its own calls. The
-    checkpoints of phases that are wholly kept are written when the session runs.
+    They are queued, but for those that its origin has. Those are as they were, with their
+    artifacts, and what they cost is `tokens_kept`: the ledger of the session has only its own
+    calls. The checkpoints of phases that are wholly kept are written when the session runs.
 
     Args:
-        session_id: Must not exist yet; the caller has looked.
-        team: Validated; stored whole, so that a resume needs nothing but the session id.
-        output_dir: Absolute path of the workspace.
-        input_dir: Absolute path of the source tree to work on, or None.
+        new: The session.
         now_ms: Wall clock.
         epoch: Start of the state directory that writes the records.
-        origin: The checkpoint it begins with; None to begin with nothing.
-        particulars: What else is noted of it.
-        plan: What it runs before it stops; it can be kept.
-        queued: It waits for others to end before it runs.
     """
     draft = Transition()
+    team, origin, particulars = new.team, new.origin, new.particulars
     session = SessionRecord(
-        session_id=session_id,
-        state="queued" if queued else "running",
+        session_id=new.session_id,
+        state="queued" if new.queued else "running",
         team_name=team.name,
-        team=draft.payload(session_id, encode(team)),
-        output_dir=output_dir,
-        input_dir=input_dir,
+        team=draft.payload(new.session_id, encode(team)),
+        output_dir=new.output_dir,
+        input_dir=new.input_dir,
         created_ms=now_ms,
         updated_ms=now_ms,
         epoch=epoch,
@@ -150,31 +150,24 @@ def opening_transition(  # noqa: PLR0913 - all that a session begins with, by na
         labels=particulars.labels,
         idempotency_key=particulars.idempotency_key,
         input_digest=particulars.input_digest,
-        versions=_kept_versions(draft, session_id, particulars.versions),
-        plan=plan,
+        versions=_kept_versions(draft, new.session_id, particulars.versions),
+        plan=new.plan,
         priority=particulars.priority,
-        queued_ms=now_ms if queued else None,
+        queued_ms=now_ms if new.queued else None,
     )
     draft.put(session)
-    _begin(draft, session, team, origin, particulars)
+    _begin(draft, new, now_ms, epoch)
     return draft
 
 
-def _begin(
-    draft: Transition,
-    session: SessionRecord,
-    team: Team,
-    origin: Origin | None,
-    particulars: Particulars,
-) -> None:
+def _begin(draft: Transition, new: NewSession, now_ms: int, epoch: int) -> None:
     """Add the tasks, what the history says of the beginning, and the first checkpoint."""
-    session_id, now_ms, epoch = session.session_id, session.created_ms, session.epoch
-    tasks = _first_tasks(draft, session_id, team, {} if origin is None else origin.tasks, epoch)
+    session_id = new.session_id
+    tasks = _first_tasks(draft, new, epoch)
     for task in tasks:
         draft.put(task)
-    told = _started(team, origin, particulars)
-    draft.event(Event(session_id, "session_started", now_ms, data=told))
-    if session.state == "queued":
+    draft.event(Event(session_id, "session_started", now_ms, data=_started(new)))
+    if new.queued:
         draft.event(Event(session_id, "session_queued", now_ms))
     record_checkpoint(
         draft,
@@ -191,13 +184,12 @@ def _kept_versions(
     return draft.payload(session_id, encode(versions)) if versions else None
 
 
-def _first_tasks(
-    draft: Transition, session_id: str, team: Team, kept: dict[str, KeptTask], epoch: int
-) -> list[TaskRecord]:
+def _first_tasks(draft: Transition, new: NewSession, epoch: int) -> list[TaskRecord]:
     """Return the tasks as they begin; the manifests of those that are kept go into `draft`."""
+    kept = {} if new.origin is None else new.origin.tasks
     tasks = []
-    for contract in team.contracts:
-        task = queued_task(session_id, team, contract, epoch)
+    for contract in new.team.contracts:
+        task = queued_task(new.session_id, new.team, contract, epoch)
         if contract.id in kept:
             task = _as_kept(draft, task, kept[contract.id])
         tasks.append(task)
@@ -239,10 +231,9 @@ def _as_kept(draft: Transition, task: TaskRecord, kept: KeptTask) -> TaskRecord:
     )
 
 
-def _started(
-    team: Team, origin: Origin | None, particulars: Particulars
-) -> dict[str, str | int | float | bool | None]:
+def _started(new: NewSession) -> dict[str, str | int | float | bool | None]:
     """Return what the history says of the start."""
+    team, origin, particulars = new.team, new.origin, new.particulars
     data: dict[str, str | int | float | bool | None] = {
         "team": team.name,
         "tasks": len(team.contracts),

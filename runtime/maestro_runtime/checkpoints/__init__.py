@@ -26,7 +26,13 @@ if TYPE_CHECKING:
         find_checkpoint,
         report_of_now,
     )
-    from maestro_runtime.checkpoints._transfer import Exported, Imported, export, import_bundle
+    from maestro_runtime.checkpoints._transfer import (
+        Exported,
+        Imported,
+        ImportOrder,
+        export,
+        import_bundle,
+    )
     from maestro_runtime.checkpoints.errors import (
         ArtifactMismatch,
         BundleInvalid,
@@ -48,6 +54,7 @@ _HOMES = {
     "ForkOrder": "_fork",
     "Forked": "_fork",
     "ForkPlan": "_fork",
+    "ImportOrder": "_transfer",
     "Imported": "_transfer",
     "PhaseAgain": "_fork",
     "Pruned": "_prune",
@@ -83,6 +90,7 @@ __all__ = [
     "ForkOrder",
     "ForkPlan",
     "Forked",
+    "ImportOrder",
     "Imported",
     "PhaseAgain",
     "Pruned",

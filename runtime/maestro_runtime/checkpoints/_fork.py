@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.sessions.session import Origin, Particulars, opening_transition
+from maestro_actors.sessions.session import NewSession, Origin, Particulars, opening_transition
 from maestro_actors.team import Team
 from maestro_runtime.checkpoints._files import content_of, fill
 from maestro_runtime.checkpoints._report import (
@@ -150,18 +150,17 @@ def fork(store: Store, order: ForkOrder, now_ms: int, *, receipt: Receipt | None
     contents = (
         (path, content_of(workspace, report.session_id, files[path])) for path in sorted(files)
     )
-    draft = opening_transition(
-        session_id,
-        team,
+    new = NewSession(
+        session_id=session_id,
+        team=team,
         output_dir=fill(store, _place(order, session_id), session_id, files, contents),
         input_dir=input_dir,
-        now_ms=now_ms,
-        epoch=store.epoch,
         origin=Origin(
             session_id=report.session_id, phase=report.phase, number=report.number, tasks=kept
         ),
         particulars=Particulars(labels=original.labels, versions=session_versions(store, original)),
     )
+    draft = opening_transition(new, now_ms, store.epoch)
     put_receipt(draft, receipt, store.epoch, Forked(session_id=session_id))
     store.journal.commit(draft).result()
     return session_id

@@ -1,13 +1,14 @@
 """A checkpoint leaves its state directory, or comes into another one."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_runtime._files import put_whole
 from maestro_runtime.checkpoints._bundle import (
     bundle_name,
@@ -43,6 +44,21 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
     files: int
     """Artifacts in the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """What is imported, and where it is to work."""
+
+    path: Path
+    """The bundle."""
+    output_dir: Path | None = None
+    """The workspace, with nothing else in it; None: `maestro-output/<session id>` under
+    `base_dir`."""
+    input_dir: Path | None = None
+    """The source tree to work on, if the team needs one."""
+    base_dir: Path | None = None
+    """Where a workspace that is not named is made; None: the current directory."""
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,15 +131,8 @@ def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
         raise ExportFailed(str(path), error.strerror or str(error)) from error
 
 
-def import_bundle(  # noqa: PLR0913 - what a caller may say of it, by name
-    store: Store,
-    path: Path,
-    *,
-    output_dir: Path | None,
-    input_dir: Path | None,
-    now_ms: int,
-    base_dir: Path | None = None,
-    receipt: Receipt | None = None,
+def import_bundle(
+    store: Store, order: ImportOrder, now_ms: int, *, receipt: Receipt | None = None
 ) -> Imported:
     """Make a session of a bundle, to be resumed; durable on return.
 
@@ -133,12 +142,8 @@ def import_bundle(  # noqa: PLR0913 - what a caller may say of it, by name
 
     Args:
         store: Where the session is to be.
-        path: The bundle.
-        output_dir: The workspace; None: `maestro-output/<session id>` under `base_dir`. It must
-            hold nothing else.
-        input_dir: The source tree to work on, if the team needs one.
+        order: What is imported, and where it is to work.
         now_ms: Wall clock.
-        base_dir: None: the current directory.
         receipt: Becomes durable with the session.
 
     Raises:
@@ -149,36 +154,35 @@ def import_bundle(  # noqa: PLR0913 - what a caller may say of it, by name
         QuotaExceeded: The state directory has no room for another session.
         StorageError: The session could not be written.
     """
-    content = read_bundle(path)
+    content = read_bundle(order.path)
     session_id = content.session_id
     if session_id in store.quarantined or store.sessions.get(session_id) is not None:
         raise SessionExists(session_id)
     store.check_room()
-    input_path = None if input_dir is None else usable_input(input_dir)
+    input_dir = None if order.input_dir is None else usable_input(order.input_dir)
     files = latest_files(content.tasks)
-    place = output_dir or own_workspace(base_dir, session_id)
-    output_path = fill(store, place, session_id, files, unpacked(path, content))
-    draft = opening_transition(
-        session_id,
-        content.team,
-        output_dir=output_path,
-        input_dir=input_path,
-        now_ms=now_ms,
-        epoch=store.epoch,
+    place = order.output_dir or own_workspace(order.base_dir, session_id)
+    output_dir = fill(store, place, session_id, files, unpacked(order.path, content))
+    new = NewSession(
+        session_id=session_id,
+        team=content.team,
+        output_dir=output_dir,
+        input_dir=input_dir,
         origin=content.origin,
     )
-    imported = _imported(content, output_path, files=len(files))
+    draft = opening_transition(new, now_ms, store.epoch)
+    imported = _imported(content, output_dir, files=len(files))
     put_receipt(draft, receipt, store.epoch, imported)
     store.journal.commit(draft).result()
     return imported
 
 
-def _imported(content: Content, output_path: str, *, files: int) -> Imported:
+def _imported(content: Content, output_dir: str, *, files: int) -> Imported:
     return Imported(
         schema=IMPORT_SCHEMA,
         session_id=content.session_id,
         phase=content.phase,
-        output_dir=output_path,
+        output_dir=output_dir,
         tasks_kept=len(content.tasks),
         tasks=len(content.team.contracts),
         tokens_kept=content.origin.tokens_kept,

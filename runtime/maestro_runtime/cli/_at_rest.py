@@ -85,6 +85,7 @@ class AtRest:
 def _changed(store: Store, order: Any, now_ms: int) -> msgspec.Struct:  # noqa: PLR0911 - one case an order
     from maestro_runtime import checkpoints
     from maestro_runtime.at_rest import sessions
+    from maestro_runtime.wire.session_order import import_order_of
 
     match order:
         case RetryFailed():
@@ -101,14 +102,7 @@ def _changed(store: Store, order: Any, now_ms: int) -> msgspec.Struct:  # noqa: 
         case PruneCheckpoints():
             return checkpoints.prune(store, order.session_id, now_ms)
         case ImportBundle():
-            return checkpoints.import_bundle(
-                store,
-                Path(order.path),
-                output_dir=None if order.output_dir is None else Path(order.output_dir),
-                input_dir=None if order.input_dir is None else Path(order.input_dir),
-                now_ms=now_ms,
-                base_dir=Path(order.base_dir),
-            )
+            return checkpoints.import_bundle(store, import_order_of(order), now_ms)
         case _:
             return _booked(store, order, now_ms)
 

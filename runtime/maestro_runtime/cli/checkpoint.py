@@ -248,19 +248,14 @@ def import_checkpoint(
     Nothing runs, and nothing is written before the whole bundle is verified. Its team says which
     programs a resume runs: import only what you would run as a team file.
     """
-    from maestro_runtime.checkpoints import read_bundle
-    from maestro_runtime.wire.orders import ImportBundle
+    from maestro_runtime.checkpoints import ImportOrder, read_bundle
+    from maestro_runtime.wire.session_order import import_of
 
     # Before a state is made for it: what is no bundle leaves nothing behind.
     read_bundle(bundle)
-    order = ImportBundle(
-        path=str(bundle.absolute()),
-        base_dir=str(Path.cwd()),
-        output_dir=None if output_dir is None else str(output_dir.absolute()),
-        input_dir=None if input_dir is None else str(input_dir.absolute()),
-    )
+    order = ImportOrder(bundle, output_dir, input_dir)
     with open_desk(state_dir) as desk:
-        imported = desk.carry_out(order)
+        imported = desk.carry_out(import_of(order))
     if options["as_json"]:
         print_json(imported)
     say(

@@ -17,7 +17,7 @@ from maestro_actors.messages import CorrectCall, Request, ToppedUp, encode
 from maestro_actors.proxy import Channel
 from maestro_actors.team import Team
 from maestro_actors.verbs.rework import Rerun
-from maestro_runtime.checkpoints import ForkOrder, Imported, Pruned
+from maestro_runtime.checkpoints import ForkOrder, Imported, ImportOrder, Pruned
 from maestro_runtime.client._ends import Ends
 from maestro_runtime.client._link import Link
 from maestro_runtime.client._patience import Patience
@@ -42,7 +42,7 @@ from maestro_runtime.wire.news import (
 )
 from maestro_runtime.wire.orders import Accepted
 from maestro_runtime.wire.records import LineRows
-from maestro_runtime.wire.session_order import fork_of, start_of
+from maestro_runtime.wire.session_order import fork_of, import_of, start_of
 from maestro_storage import Records
 from maestro_storage.plan import Plan
 from maestro_storage.records import EventRecord
@@ -253,24 +253,10 @@ class Client(Proxies):
         """See `Runtime.prune`."""
         return self.supervisor.prune_checkpoints(session_id=session_id).get()
 
-    def import_bundle(
-        self,
-        path: Path,
-        *,
-        output_dir: Path | None = None,
-        input_dir: Path | None = None,
-        base_dir: Path | None = None,
-        request_id: bytes = b"",
-    ) -> Imported:
+    def import_bundle(self, order: ImportOrder, *, request_id: bytes = b"") -> Imported:
         """See `Runtime.import_bundle`. Paths are those of this process."""
-        asked = self.supervisor.import_bundle(
-            path=str(path.absolute()),
-            base_dir=str((base_dir or Path()).absolute()),
-            output_dir=None if output_dir is None else str(output_dir.absolute()),
-            input_dir=None if input_dir is None else str(input_dir.absolute()),
-            request_id=self._id(request_id),
-        )
-        return asked.get()
+        asked = import_of(order, request_id=self._id(request_id))
+        return self.supervisor.carry_out(asked).get()
 
     def keep_values(self, values: Mapping[str, bytes | None]) -> None:
         """See `Runtime.keep_values`."""

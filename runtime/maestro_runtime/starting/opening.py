@@ -6,7 +6,13 @@ from pathlib import Path
 
 from maestro_actors.engine import Artifact, Outcome
 from maestro_actors.sessions.plan import plan_until, require_plan
-from maestro_actors.sessions.session import KeptTask, Origin, Particulars, opening_transition
+from maestro_actors.sessions.session import (
+    KeptTask,
+    NewSession,
+    Origin,
+    Particulars,
+    opening_transition,
+)
 from maestro_actors.tasks.contracts import judge
 from maestro_actors.team import Contract, Team
 from maestro_runtime.checkpoints._files import content_of, fill
@@ -65,18 +71,17 @@ def opening(
         given = order.given.name().hex()
         origin = Origin(session_id="", phase=start_at, number=0, tasks=kept, given=given)
     input_dir = None if order.input_dir is None else usable_input(order.input_dir)
-    return opening_transition(
-        session_id,
-        team,
+    new = NewSession(
+        session_id=session_id,
+        team=team,
         output_dir=place,
         input_dir=input_dir,
-        now_ms=now_ms,
-        epoch=store.epoch,
         origin=origin,
         particulars=particulars,
         plan=order.plan,
         queued=not takes_place(),
     )
+    return opening_transition(new, now_ms, store.epoch)
 
 
 def require_openable(order: SessionOrder, session_id: str) -> None:

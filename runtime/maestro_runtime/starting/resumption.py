@@ -1,5 +1,7 @@
 """What a session that goes on has to know first: another team, or engines that have changed."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from maestro_actors.errors import TeamChangeRefused
@@ -15,6 +17,16 @@ from maestro_storage.records import SESSION_FINAL, SessionRecord
 from maestro_storage.transition import Event, Transition
 
 
+class Footing(NamedTuple):
+    """What a session goes on with."""
+
+    team: Team
+    versions: tuple[Version, ...]
+    """Of that team, as they are now."""
+    plan: Plan
+    """What it runs; empty for everything."""
+
+
 def require_open(record: SessionRecord) -> None:
     """Refuse another team for a session that has ended.
 
@@ -25,15 +37,8 @@ def require_open(record: SessionRecord) -> None:
         raise TeamChangeRefused(record.session_id, f"it is {record.state}")
 
 
-def note_changes(  # noqa: PLR0913 - two teams, and what the later one is run with
-    store: Store,
-    record: SessionRecord,
-    before: Team,
-    after: Team,
-    *,
-    versions: tuple[Version, ...],
-    plan: Plan,
-    now_ms: int,
+def note_changes(
+    store: Store, record: SessionRecord, before: Team, footing: Footing, now_ms: int
 ) -> None:
     """Write down with what a session goes on, if that is not what it has had; durable on return.
 
@@ -44,9 +49,7 @@ def note_changes(  # noqa: PLR0913 - two teams, and what the later one is run wi
         store: Has the session.
         record: Of a session that has not ended and that nobody runs.
         before: Its team.
-        after: The team it goes on with; the same if that has not changed.
-        versions: Of that team, as they are now.
-        plan: What it runs from now on; empty for everything.
+        footing: What it goes on with; the same team if that has not changed.
         now_ms: Wall clock.
 
     Raises:
@@ -55,9 +58,10 @@ def note_changes(  # noqa: PLR0913 - two teams, and what the later one is run wi
             checkpoint that was taken on demand.
         StorageError: It could not be written.
     """
+    after, versions, _ = footing
     draft, changed = Transition(), record
     if after != before:
-        changed, draft = _change_team(store, record, before, after, plan, now_ms)
+        changed, draft = _change_team(store, record, before, footing, now_ms)
     known = session_versions(store, record)
     if versions != known:
         for persona_id in _moved_engines(known, versions, before, after):
@@ -72,10 +76,10 @@ def note_changes(  # noqa: PLR0913 - two teams, and what the later one is run wi
 
 
 def _change_team(
-    store: Store, record: SessionRecord, before: Team, after: Team, plan: Plan, now_ms: int
+    store: Store, record: SessionRecord, before: Team, footing: Footing, now_ms: int
 ) -> tuple[SessionRecord, Transition]:
     """Return the session with another team, and the transition that makes it so."""
-    session_id = record.session_id
+    session_id, after = record.session_id, footing.team
     if record.rerun_from not in ("", *(phase.name for phase in after.phases)):
         reason = f"it is about to run again from phase {record.rerun_from!r}"
         raise TeamChangeRefused(session_id, reason)
@@ -88,7 +92,7 @@ def _change_team(
             tasks={task.task_id: task for task in store.tasks.scan(session_id)},
             tried={attempt.task_id for attempt in store.attempts.scan(session_id)},
             recorded=set(recorded_phases(store.checkpoints.scan(session_id))),
-            plan=plan,
+            plan=footing.plan,
         ),
         now_ms=now_ms,
         epoch=store.epoch,

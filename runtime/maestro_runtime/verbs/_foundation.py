@@ -10,7 +10,7 @@ from maestro_runtime.proxies import Proxies
 from maestro_runtime.running.sessions import RunningSessions
 from maestro_runtime.starting.openings import Openings
 from maestro_runtime.starting.readiness import current_versions
-from maestro_runtime.starting.resumption import note_changes
+from maestro_runtime.starting.resumption import Footing, note_changes
 from maestro_storage import Store
 from maestro_storage.plan import Plan
 
@@ -54,12 +54,6 @@ class Foundation(Proxies):
         if self.running.is_under_way(session_id):
             return
         record = self.store.require_session(session_id)
-        note_changes(
-            self.store,
-            record,
-            stored,
-            team,
-            versions=current_versions(team, self.registry),
-            plan=record.plan if plan is None else plan,
-            now_ms=self.now_ms(),
-        )
+        runs = record.plan if plan is None else plan
+        footing = Footing(team, current_versions(team, self.registry), runs)
+        note_changes(self.store, record, stored, footing, self.now_ms())

@@ -1,9 +1,8 @@
 """The verbs of a runtime that change records which no actor keeps in memory."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from maestro_runtime.checkpoints import Imported, Pruned, import_bundle, prune
+from maestro_runtime.checkpoints import Imported, ImportOrder, Pruned, import_bundle, prune
 from maestro_runtime.receipts import answer_in, carried_out, receipt_of
 from maestro_runtime.verbs._foundation import DURABLE_SECONDS, Foundation
 from maestro_storage.records import ValueRecord
@@ -24,33 +23,17 @@ class RecordVerbs:
         with self._base.starting:
             return prune(self._base.store, session_id, self._base.now_ms())
 
-    def import_bundle(
-        self,
-        path: Path,
-        *,
-        output_dir: Path | None = None,
-        input_dir: Path | None = None,
-        base_dir: Path | None = None,
-        request_id: bytes = b"",
-    ) -> Imported:
+    def import_bundle(self, order: ImportOrder, *, request_id: bytes = b"") -> Imported:
         """Make a session of an exported bundle, to be resumed; durable on return.
 
-        Arguments and errors are those of `maestro_runtime.checkpoints.import_bundle`, and of
-        `retry` for the id: with that of an import that was done, nothing is.
+        Raises as `maestro_runtime.checkpoints.import_bundle`, and as `retry` for the id: with that
+        of an import that was done, nothing is.
         """
         receipt = receipt_of(request_id, "import")
         with self._base.starting:
             if row := carried_out(self._base.store, receipt):
                 return answer_in(row, Imported)
-            return import_bundle(
-                self._base.store,
-                path,
-                output_dir=output_dir,
-                input_dir=input_dir,
-                now_ms=self._base.now_ms(),
-                base_dir=base_dir,
-                receipt=receipt,
-            )
+            return import_bundle(self._base.store, order, self._base.now_ms(), receipt=receipt)
 
     def keep_values(self, values: Mapping[str, bytes | None]) -> None:
         """Write values of a program under their names, in one transition; durable on return.

@@ -1,14 +1,14 @@
-"""The order of a session as it travels: absolute directories, every context in the team."""
+"""Orders of sessions as they travel: absolute directories, every context in the team."""
 
 from pathlib import Path
 
 from maestro_actors.messages import encode
 from maestro_actors.team import decode_team
-from maestro_runtime.checkpoints import ForkOrder
+from maestro_runtime.checkpoints import ForkOrder, ImportOrder
 from maestro_runtime.errors import EngineNotReady
 from maestro_runtime.given import Given
 from maestro_runtime.session import SessionOrder
-from maestro_runtime.wire.orders import ForkSession, StartSession
+from maestro_runtime.wire.orders import ForkSession, ImportBundle, StartSession
 
 
 def start_of(order: SessionOrder, *, run: bool = True) -> StartSession:
@@ -84,6 +84,27 @@ def fork_order_of(fork: ForkSession) -> ForkOrder:
         output_dir=_path(fork.output_dir),
         requirement=fork.requirement,
         base_dir=Path(fork.base_dir),
+    )
+
+
+def import_of(order: ImportOrder, *, request_id: bytes = b"") -> ImportBundle:
+    """Return the order of an import as another process gets it."""
+    return ImportBundle(
+        path=str(order.path.absolute()),
+        base_dir=str((order.base_dir or Path()).absolute()),
+        output_dir=_absolute(order.output_dir),
+        input_dir=_absolute(order.input_dir),
+        request_id=request_id,
+    )
+
+
+def import_order_of(asked: ImportBundle) -> ImportOrder:
+    """Return the order of an import that another process has sent."""
+    return ImportOrder(
+        path=Path(asked.path),
+        output_dir=_path(asked.output_dir),
+        input_dir=_path(asked.input_dir),
+        base_dir=Path(asked.base_dir),
     )
 
 

@@ -22,6 +22,7 @@ from maestro_runtime.checkpoints import (
     BundleInvalid,
     ExportFailed,
     Imported,
+    ImportOrder,
     export,
     find_checkpoint,
     import_bundle,
@@ -48,9 +49,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def imported(directory: Path, bundle: Path) -> Imported:
     with Store.open(directory / "state") as store:
-        return import_bundle(
-            store, bundle, output_dir=directory / "out", input_dir=None, now_ms=1_000
-        )
+        return import_bundle(store, ImportOrder(bundle, directory / "out"), 1_000)
 
 
 def test_the_same_checkpoint_is_the_same_bytes_wherever_it_is(origin: Path, tmp_path: Path) -> None:
@@ -426,12 +425,12 @@ PROGRAM = textwrap.dedent(
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from maestro_runtime.testing import KillAtCommit
-    from maestro_runtime.checkpoints import import_bundle
+    from maestro_runtime.checkpoints import ImportOrder, import_bundle
     from maestro_storage import Store, StorePorts
     here, bundle = Path(sys.argv[2]), Path(sys.argv[3])
     ports = StorePorts(observer=KillAtCommit(1, sys.argv[4]))
     with Store.open(here / "state", ports=ports) as store:
-        import_bundle(store, bundle, output_dir=here / "out", input_dir=None, now_ms=1)
+        import_bundle(store, ImportOrder(bundle, here / "out"), 1)
     """
 )
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_rows import call, write
-from maestro_actors.sessions.session import Particulars, opening_transition
+from maestro_actors.sessions.session import NewSession, Particulars, opening_transition
 from maestro_runtime import SessionFilter, list_sessions
 from maestro_runtime.cli._session_list import BLOCKERS
 from maestro_runtime.errors import CursorInvalid
@@ -26,15 +26,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def begin(store: Store, session_id: str, at_ms: int, **labels: str) -> None:
-    draft = opening_transition(
-        session_id,
-        two_phases(),
+    new = NewSession(
+        session_id=session_id,
+        team=two_phases(),
         output_dir="/out",
-        input_dir=None,
-        now_ms=at_ms,
-        epoch=store.epoch,
         particulars=Particulars(labels=labels),
     )
+    draft = opening_transition(new, at_ms, store.epoch)
     store.journal.commit(draft).result()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from maestro_actors.kernel import LaneActor
 from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
-from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime, runtime
 from maestro_runtime.errors import RuntimeStopped
@@ -189,14 +189,8 @@ def test_a_storage_failure_that_an_actor_meets_first_is_still_a_storage_failure(
 def stored(tmp_path: Path) -> Iterator[Store]:
     """A state with a session of two tasks, c2 after c1, that nobody runs."""
     last = msgspec.structs.replace(CONTRACT, id="c2", after=("c1",))
-    opening = opening_transition(
-        "s-1",
-        team(CONTRACT, last),
-        output_dir=str(tmp_path),
-        input_dir=None,
-        now_ms=0,
-        epoch=1,
-    )
+    new = NewSession(session_id="s-1", team=team(CONTRACT, last), output_dir=str(tmp_path))
+    opening = opening_transition(new, 0, 1)
     with Store.open(tmp_path / "state") as store:
         store.journal.commit(opening).result(BOUND_SECONDS)
         yield store

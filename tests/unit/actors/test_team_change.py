@@ -7,7 +7,7 @@ import pytest
 
 from maestro_actors.errors import TeamChangeRefused
 from maestro_actors.messages import encode
-from maestro_actors.sessions.session import opening_transition
+from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_actors.team import Contract, Persona, Phase, Team
 from maestro_actors.verbs.team_change import Progress, change_transition, differences
 from maestro_storage.plan import Plan, Stretch
@@ -151,7 +151,7 @@ def test_unfinished_tasks_follow_the_team_and_all_others_stay_as_they_are() -> N
 
 def test_a_new_task_is_what_it_would_have_been_at_the_start() -> None:
     after = with_contracts(*TEAM.contracts, contract("e", "build", "c"))
-    opening = opening_transition("s", after, output_dir="/o", input_dir=None, now_ms=1, epoch=3)
+    opening = opening_transition(NewSession(session_id="s", team=after, output_dir="/o"), 1, 3)
     at_start = {change.key: change.body for change in opening.changes}
 
     _, draft = changed(after)
