@@ -54,12 +54,18 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
 @click.argument("session_id", metavar="SESSION")
 @click.argument("task_id", metavar="CONTRACT")
 @state_dir_option
-def show(session_id: str, task_id: str, state_dir: str | None) -> None:
+@json_option
+def show(session_id: str, task_id: str, state_dir: str | None, **options: Any) -> None:
     """Print a ticket: what was tried and seen, what to answer."""
     from maestro_runtime.reports.help import ticket_text
 
     with open_records(state_dir) as store:
-        text = ticket_text(store, find_session(store, session_id), task_id)
+        session_id = find_session(store, session_id)
+        text = ticket_text(store, session_id, task_id)
+    if options["as_json"]:
+        named = {"schema": "maestro.ticket/1", "session_id": session_id, "task_id": task_id}
+        print_json({**named, "text": text})
+        return
     for line in text.splitlines():
         click.echo(printable(line))
 
@@ -79,6 +85,7 @@ def show(session_id: str, task_id: str, state_dir: str | None) -> None:
 @click.option("--skip", is_flag=True, help="Go on without it: what depends on it may run.")
 @click.option("--give-up", is_flag=True, help="End it: what depends on it is blocked.")
 @state_dir_option
+@json_option
 def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any) -> None:
     """Answer a task that waits for a person.
 
@@ -108,4 +115,8 @@ def answer(session_id: str, task_id: str, state_dir: str | None, **options: Any)
         session_id = find_session(desk.records, session_id)
         desk.carry_out(AnswerTask(session_id=session_id, task_id=task_id, answer=given))
         goes_on = desk.runs(session_id)
+    if options["as_json"]:
+        named = {"schema": "maestro.answer/1", "session_id": session_id, "task_id": task_id}
+        print_json({**named, "decision": given.decision, "goes_on": goes_on})
+        return
     say("answered; its session goes on" if goes_on else f"answered; {to_go_on(session_id)}")

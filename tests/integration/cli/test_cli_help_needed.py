@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine
+from json_shape import GOLDEN, shape
 from ticket_server import TicketServer, serving
 
 KEY = bytes(range(24))
@@ -59,6 +60,19 @@ def test_what_waits_is_listed_and_shown(waiting: CommandLine) -> None:
     )
     assert "Contract The note (note) of session s1 waits for an answer." in shown.stdout
     assert waiting("help-needed", "list", "s1").stdout.count("\n") == 2
+
+
+def test_the_json_of_a_ticket_and_of_an_answer_keeps_its_shape(waiting: CommandLine) -> None:
+    text = waiting("help-needed", "show", "s1", "note").stdout
+    ticket = json.loads(waiting("help-needed", "show", "s1", "note", "--json").stdout)
+    answered = waiting("help-needed", "answer", "s1", "note", "--skip", "--json")
+
+    assert shape(ticket) == json.loads((GOLDEN / "ticket.json").read_text())
+    assert text.split() == ticket["text"].split()
+    said = json.loads(answered.stdout)
+    assert shape(said) == json.loads((GOLDEN / "answer.json").read_text())
+    assert (said["session_id"], said["task_id"]) == ("s1", "note")
+    assert (said["decision"], said["goes_on"], answered.stderr) == ("skip", False, "")
 
 
 def test_a_run_that_needs_a_person_says_how_to_go_on(cli: CommandLine) -> None:
