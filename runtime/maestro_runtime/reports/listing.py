@@ -74,6 +74,8 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What its tasks wait for that have begun, sorted, each once."""
     cost_nano_usd: int
     """Of the calls that are closed and have a price."""
+    unpriced_calls: int
+    """Those that are closed and have none: what they cost is not in the cost."""
 
 
 class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +168,7 @@ def _is_wanted_task(task: TaskRecord, wanted: SessionFilter) -> bool:
 
 def _summary(store: Records, session: SessionRecord, tasks: Sequence[TaskRecord]) -> SessionSummary:
     calls = store.calls.scan(session.session_id)
+    costs = [cost_of_call(call) for call in calls if call.state != "open"]
     blockers = {_BLOCKERS[task.waits_for] for task in tasks if task.waits_for in _BLOCKERS}
     return SessionSummary(
         session_id=session.session_id,
@@ -181,7 +184,8 @@ def _summary(store: Records, session: SessionRecord, tasks: Sequence[TaskRecord]
         pause_reason=session.pause_reason,
         labels=session.labels,
         waits_for=tuple(sorted(blockers)),
-        cost_nano_usd=sum(cost_of_call(call) or 0 for call in calls if call.state != "open"),
+        cost_nano_usd=sum(cost or 0 for cost in costs),
+        unpriced_calls=costs.count(None),
     )
 
 

@@ -88,13 +88,19 @@ def test_a_row_says_labels_cost_and_what_is_waited_for(store: Store) -> None:
     begin(store, "s1", 1, team="payments")
     change(store, "s1", "note", state="running", waits_for="call")
     change(store, "s1", "review", state="help_needed", waits_for="person")
-    write(store, call(1, session="s1", cost_nano_usd=5, cost_basis="table"))
+    write(
+        store,
+        call(1, session="s1", cost_nano_usd=5, cost_basis="table"),
+        call(2, session="s1", cost_basis="unpriced"),
+        call(3, session="s1", cost_basis="unpriced", state="open"),
+    )
 
     [row] = list_sessions(store).rows
 
     assert row.labels == {"team": "payments"}
     assert row.waits_for == ("call", "person")
     assert row.cost_nano_usd == 5
+    assert row.unpriced_calls == 1
 
 
 @settings(max_examples=15)
