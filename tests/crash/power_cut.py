@@ -156,7 +156,9 @@ class Recording:
         state = self._directory / "image"
         data = state / "data"
         shutil.rmtree(state, ignore_errors=True)
-        data.mkdir(parents=True)
+        for directory in (state, data):
+            directory.mkdir(mode=0o700)
+        (data / "data.mdb").touch(0o600)
         (data / "data.mdb").write_bytes(disk)
         observed = Observed(self._events[: left["events.log"]], self._runs[: left["engine.log"]])
         check_state(state, observed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from belongings import belongings
 from billed_engine import UNREACHED
 from crash_team import Run
+from deliveries import check_deliveries
 from family import Family
 from maestro_runtime.cli._event_line import EventLine
 from maestro_storage import StateView, Store
@@ -41,6 +42,7 @@ def check_state(state_dir: Path, observed: Observed) -> None:
         assert observed.acknowledged == []
         assert observed.runs == []
         return
+    check_private(state_dir)
     # It verifies everything, and refuses what is damaged outside of all sessions.
     with Store.inspect(state_dir) as store:
         assert not store.quarantined
@@ -53,12 +55,19 @@ def check_state(state_dir: Path, observed: Observed) -> None:
         _check_attempts(store, observed, family)
 
 
+def check_private(state_dir: Path) -> None:
+    """Check that nobody else can look into a state."""
+    for path in (state_dir, *state_dir.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, f"{path} is open to others"
+
+
 def check_sessions(store: StateView, observed: Observed) -> None:
     """Check what must hold of the sessions there are, whatever has become of others."""
     for session_id in belongings(store):
         _check_history(store, session_id, observed)
         _check_ledger(store, session_id)
         _check_tasks(store, session_id)
+        check_deliveries(store, session_id)
 
 
 def check_books(store: StateView, observed: Observed) -> None:
@@ -307,4 +316,9 @@ def _check_tasks(store: StateView, session_id: str) -> None:
             assert call is not None
             assert call.state == "open"
         if task.waits_for == "deadline":
-            assert task.deadline_ms is not None
+            # Invariant 3: no crash has begun the pause anew, or cut it short.
+            last = store.attempts.get(session_id, task.task_id, task.ordinal)
+            assert last is not None
+            assert last.finished_ms is not None
+            assert last.delay_ms is not None
+            assert task.deadline_ms == last.finished_ms + last.delay_ms
