@@ -32,6 +32,24 @@ def test_the_readme_leads_to_every_page() -> None:
     assert {page for page in pages if f"]({page})" not in readme} == set()
 
 
+def test_each_invariant_is_shown_by_what_is_there() -> None:
+    page = (ROOT / "docs" / "invariants.md").read_text()
+
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 60
+    assert [
+        f"{path}::{name}"
+        for path, name in named
+        if not re.search(rf"^(def|class) {name}\b|^{name} = ", text_of(path), re.MULTILINE)
+    ] == []
+
+
+def text_of(path: str) -> str:
+    """Return the text of a module of the tests; of one that is not there, none."""
+    module = ROOT / "tests" / path
+    return module.read_text() if module.exists() else ""
+
+
 def headings(path: Path) -> set[str]:
     """Return what the headings of a document are linked by."""
     titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
