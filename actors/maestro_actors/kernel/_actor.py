@@ -15,7 +15,7 @@ import pykka
 from maestro_actors.kernel._dead_letters import DeadLetters
 from maestro_actors.kernel._future import LaneFuture
 from maestro_actors.kernel._later import Later
-from maestro_actors.kernel._mailbox import RESTART, Mailbox
+from maestro_actors.kernel._mailbox import CLOCK_MASK, RESTART, Mailbox
 from maestro_actors.kernel._ref import LaneRef
 from maestro_actors.kernel._stop_flag import StopFlag
 from maestro_actors.kernel._thread_lane import default_lane
@@ -129,21 +129,28 @@ class LaneActor(pykka.Actor):
         """Handle messages until the turn ends, or until one of them needs more than a call."""
         mailbox = self.actor_inbox
         stopped = self.actor_stopped
-        while not stopped.stopped and (letter := mailbox.take()) is not None:
+        batch = mailbox.batch or []
+        while not stopped.stopped:
+            if len(batch) & CLOCK_MASK and not mailbox.halted:
+                # Most often: the mailbox has nothing more to look at.
+                letter = batch.pop()
+            elif (taken := mailbox.take()) is None:
+                return None
+            else:
+                letter = taken
             mailbox.current = letter
-            if letter is RESTART:
-                return self._give_way()
             message, reply = letter
             try:
-                # All that Pykka means by a message of its own is a tuple.
-                response = (
-                    self._handle_receive(message)
-                    if isinstance(message, tuple)
-                    else self.on_receive(message)
-                )
+                # All that Pykka means by a message of its own is a tuple, and so is a restart.
+                if not isinstance(message, tuple):
+                    response = self.on_receive(message)
+                elif letter is RESTART:
+                    return self._give_way()
+                else:
+                    response = self._handle_receive(message)
             except BaseException as error:  # noqa: BLE001 - every kind has its own consequence
                 return self._recover(letter, error)
-            if type(response) is CoroutineType:
+            if response is not None and type(response) is CoroutineType:
                 return self._await(letter, response)
             # A stop is answered by close(), when there is nothing left of the actor.
             if reply is not None and not stopped.stopped:
@@ -151,8 +158,7 @@ class LaneActor(pykka.Actor):
                     response.answer(reply)
                 else:
                     reply.set(response)
-        if stopped.stopped:
-            mailbox.close()
+        mailbox.close()
         return None
 
     def _close_if_stopped(self) -> None:

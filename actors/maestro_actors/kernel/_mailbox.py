@@ -33,11 +33,14 @@ Letter = tuple[Any, "LaneFuture[Any] | None"]
 """A message and who waits for its answer. A tuple, as it takes a fifth of the time that Pykka's
 envelope takes."""
 
-RESTART: Final[Letter] = (object(), None)
+RESTART: Final[Letter] = ((object(),), None)
 """A system message, known by its identity."""
 
-_CLOCK_MASK: Final = 7
+CLOCK_MASK: Final = 7
 """The time is looked at before every 8th message: it costs as much as queueing one."""
+
+_NOWHERE: Final = contextvars.Context()
+"""The context of an actor that is gone; nothing runs in it."""
 
 
 class Mailbox:
@@ -55,20 +58,18 @@ class Mailbox:
 
     __slots__ = (
         "__weakref__",
-        "_batch",
         "_closed",
-        "_halted",
         "_incoming",
-        "_left",
         "_lock",
         "_resting",
-        "_until",
         "_urgent",
         "actor",
         "actor_class",
         "address",
+        "batch",
         "context",
         "current",
+        "halted",
         "keeper",
         "lane",
         "limit",
@@ -103,17 +104,16 @@ class Mailbox:
         self._lock = threading.Lock()
         self._incoming: list[Letter] = []
         """Never replaced, as a sender may be about to append to it; 56 bytes while empty."""
-        self._batch: list[Letter] | None = None
-        """What a turn took from `_incoming`, newest first: the end of a list is cheap to pop."""
+        self.batch: list[Letter] | None = None
+        """What a turn took from `_incoming`, newest first: the end of a list is cheap to pop. Only
+        the turn does; a list as long as there is one."""
         self._urgent: list[Letter] | None = None
-        self._halted = False
-        """Suspended, or an urgent order waits: what `take` has to look at first."""
+        self.halted = False
+        """Suspended, or an urgent order waits: what a turn has to look at before each message."""
         self._resting = False
         """Neither waits for a turn nor has one, or is closed and forgotten: who queues something
         has to call `_wake`. False before the start, so that nobody else submits it."""
         self._closed = False
-        self._left = 0
-        self._until = 0.0
         # One context for the whole life: what a handler binds is there for the next one and for
         # nobody else, as with a thread per actor. Costs 64 bytes and 20 ns a turn.
         self.context = contextvars.Context()
@@ -162,14 +162,14 @@ class Mailbox:
     def suspend(self) -> bool:
         """Handle no message after the one in flight, until resumed."""
         with self._lock:
-            self.suspended = self._halted = True
+            self.suspended = self.halted = True
             return not self._closed
 
     def resume(self) -> bool:
         """Go on after `suspend`."""
         with self._lock:
             self.suspended = False
-            self._halted = self._urgent is not None
+            self.halted = self._urgent is not None
             alive = not self._closed
         if self._resting:
             self._wake()
@@ -183,7 +183,7 @@ class Mailbox:
     @property
     def queue_length(self) -> int:
         """Messages that wait, the one in flight not among them."""
-        return len(self._incoming) + len(self._batch or ())
+        return len(self._incoming) + len(self.batch or ())
 
     @property
     def state(self) -> State:
@@ -207,34 +207,40 @@ class Mailbox:
     def begin(self, now: float) -> LaneActor:
         """Start a turn, at `now` on the monotonic clock; return the actor whose turn it is.
 
-        The lane calls its `_turn` inside `context`.
+        The lane calls its `_turn` inside `context`. It is over with what has come until now, at
+        most `THROUGHPUT_MESSAGES`: who comes meanwhile waits behind the others of the lane.
         """
         self.since = now
-        self._left = THROUGHPUT_MESSAGES
-        self._until = now + SLICE_SECONDS
         if self.actor is None:
             raise RuntimeError(f"{self.address} has a turn without an actor")
+        if not self.batch:
+            if self.limit is None:
+                self._refill()
+            else:
+                # A sender counts both lists.
+                with self._lock:
+                    self._refill()
         return self.actor
 
     def take(self) -> Letter | None:
-        """Return the next message of this turn; None ends the turn."""
-        if self._halted:
+        """Return the next message of this turn; None ends the turn.
+
+        While it is not `halted`, whoever has the turn may pop `batch` himself, and come here when
+        as many are left as `CLOCK_MASK` lets through.
+        """
+        if self.halted:
             return self._take_order()
-        left = self._left
-        if not left & _CLOCK_MASK and (left <= 0 or time.monotonic() > self._until):
+        if not self.batch or time.monotonic() > self.since + SLICE_SECONDS:
             return None
-        self._left = left - 1
-        if self._batch:
-            return self._batch.pop()
-        return self._refill() if self._incoming else None
+        return self.batch.pop()
 
     def finish(self) -> None:
         """End a turn; a mailbox that has more to do waits for its next one."""
         self.current = None
         self.since = 0.0
         self.task = None
-        if not self._batch:
-            self._batch = None
+        if not self.batch:
+            self.batch = None
         # From here on, another thread may give the next turn.
         self._resting = True
         if self._has_work():
@@ -252,14 +258,14 @@ class Mailbox:
             self._closed = True
             # Until the address is free: who asks for the end meanwhile waits for that, too.
             self._resting = False
-            left = [*(self._urgent or ()), *reversed(self._batch or ())]
-            self._urgent = self._batch = None
+            left = [*(self._urgent or ()), *reversed(self.batch or ())]
+            self._urgent = self.batch = None
         if self.current is not None and self._owes_answer(self.current):
             left.insert(0, self.current)
         actor, self.current = self.actor, None
         # What a handler has bound may lead back to the actor, which leads here: without the circle
         # it is gone at once, and not when the garbage collector comes by.
-        self.context = contextvars.Context()
+        self.context = _NOWHERE
         if actor is not None and not actor.actor_stopped.is_set():
             # It never came to its own end, for instance because its lane was closed.
             ActorRegistry.unregister(actor.actor_ref)
@@ -281,18 +287,18 @@ class Mailbox:
     def _wake(self, letter: Letter | None = None) -> None:
         """Submit a mailbox that rests but has work; if it is closed, answer `letter` instead."""
         with self._lock:
-            late = self._late() if self._closed and self._resting else None
-            wakes = self._resting and not self._closed and self._has_work()
-            if wakes:
-                self._resting = False
-        if wakes:
-            try:
-                self.lane.submit(self)
-            except LaneClosed:
-                # Nobody will ever give this actor a turn again: those who wait must hear it.
-                self.close()
-        if late:
+            if not self._resting or not (self._closed or self._has_work()):
+                return
+            late = self._late() if self._closed else None
+            self._resting = self._closed
+        if late is not None:
             self._turn_away(late, letter)
+            return
+        try:
+            self.lane.submit(self)
+        except LaneClosed:
+            # Nobody will ever give this actor a turn again: those who wait must hear it.
+            self.close()
 
     def _turn_away(self, late: list[Letter], letter: Letter | None) -> None:
         """Answer what has come too late; `letter` is the one whose sender is here."""
@@ -308,21 +314,12 @@ class Mailbox:
         del self._incoming[: len(late)]
         return late
 
-    def _refill(self) -> Letter:
+    def _refill(self) -> None:
         """Begin another batch of what has come in."""
-        if self.limit is None:
-            if len(self._incoming) == 1:
-                # Most often. Another one may arrive meanwhile, but only behind it.
-                return self._incoming.pop(0)
-            batch = self._late()
-            self._batch = batch
-        else:
-            # A sender counts both lists.
-            with self._lock:
-                batch = self._late()
-                self._batch = batch
+        batch = self._incoming[:THROUGHPUT_MESSAGES]
+        self.batch = batch
+        del self._incoming[: len(batch)]
         batch.reverse()
-        return batch.pop()
 
     def _take_order(self) -> Letter | None:
         """Return the first urgent order; None if there is none, but a suspension."""
@@ -331,7 +328,7 @@ class Mailbox:
                 return None
             order = self._urgent.pop(0)
             self._urgent = self._urgent or None
-            self._halted = self.suspended or self._urgent is not None
+            self.halted = self.suspended or self._urgent is not None
             return order
 
     def _owes_answer(self, letter: Letter) -> bool:
@@ -345,16 +342,16 @@ class Mailbox:
             if self._closed:
                 return False
             self._urgent = [*(self._urgent or ()), order]
-            self._halted = True
+            self.halted = True
         if self._resting:
             self._wake()
         return True
 
     def _has_work(self) -> bool:
         """Tell whether a turn would find something to do."""
-        if self._halted:
+        if self.halted:
             return self._urgent is not None
-        return bool(self._incoming) or bool(self._batch) or not self.started
+        return bool(self._incoming or self.batch or not self.started)
 
     def _admit(self, letter: Letter, limit: int) -> bool:
         """Queue a message unless the limit forbids it; False if it was dropped."""

@@ -20,7 +20,7 @@ from maestro_actors.kernel import (
     MailboxFull,
     VirtualClock,
 )
-from maestro_actors.kernel._lane import THROUGHPUT_MESSAGES
+from maestro_actors.kernel._lane import SLICE_SECONDS, THROUGHPUT_MESSAGES
 from maestro_actors.kernel._mailbox import Mailbox
 from maestro_actors.kernel._system import Order
 
@@ -164,13 +164,13 @@ def test_no_sender_counts_a_bounded_mailbox_between_its_lists(
 ) -> None:
     """Messages on their way from one list to the other are in neither."""
     locked: list[bool] = []
-    late = Mailbox._late
+    refill = Mailbox._refill
 
-    def watched(mailbox: Mailbox) -> Any:
+    def watched(mailbox: Mailbox) -> None:
         locked.append(mailbox._lock.locked())
-        return late(mailbox)
+        refill(mailbox)
 
-    monkeypatch.setattr(Mailbox, "_late", watched)
+    monkeypatch.setattr(Mailbox, "_refill", watched)
     manual_system.spawn(Bounded, log, address=ADDRESS).tell(1)
     manual.run()
 
@@ -295,6 +295,45 @@ def test_turn_ends_after_its_share_of_messages(
     assert log == ["start", *range(THROUGHPUT_MESSAGES + 1)]
 
 
+def test_turn_is_over_with_what_had_come_when_it_began(
+    manual_system: ActorSystem, manual: ManualLane, log: list[Any]
+) -> None:
+    class Chatty(Recorder):
+        def on_receive(self, message: Any) -> None:
+            super().on_receive(message)
+            if message < 3:
+                self.actor_ref.tell(message + 1)
+
+    manual_system.spawn(Chatty, log, address=ADDRESS).tell(0)
+    turns = []
+    while manual.ready:
+        manual.step()
+        turns.append(log[-1])
+
+    assert turns == [0, 1, 2, 3]
+
+
+def test_time_is_looked_at_before_every_eighth_message(
+    manual_system: ActorSystem,
+    manual: ManualLane,
+    log: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ref = manual_system.spawn(Recorder, log, address=ADDRESS)
+    manual.run()
+    for number in range(20):
+        ref.tell(number)
+    begun = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 2 * SLICE_SECONDS * (len(log) > 10))
+    turns = []
+    while manual.ready:
+        manual.step()
+        turns.append(log[-1])
+
+    # 20 at first; with 16 left there was time, with 8 left no more.
+    assert turns == [11, 19]
+
+
 @pytest.mark.parametrize("order", ["kill", "suspend", "restart"])
 def test_order_takes_effect_before_the_next_message_of_a_batch(
     order: Order, manual_system: ActorSystem, manual: ManualLane, log: list[Any]
@@ -374,7 +413,7 @@ def test_idle_mailbox_keeps_no_room_for_messages(
 
     mailbox = ref.actor_inbox
     assert isinstance(mailbox, Mailbox)
-    assert (mailbox._batch, mailbox._urgent) == (None, None)
+    assert (mailbox.batch, mailbox._urgent) == (None, None)
     assert sys.getsizeof(mailbox._incoming) == sys.getsizeof([])
     assert mailbox.empty()
 
