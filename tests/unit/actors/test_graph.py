@@ -1,5 +1,7 @@
+from graphlib import CycleError
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +73,23 @@ def test_every_task_becomes_ready_once_and_never_before_its_predecessors(
 
     assert sorted(started) == sorted(contracts)
     assert recorded == set(phases)
+
+
+@pytest.mark.parametrize("of", ["phases", "tasks"])
+def test_a_circle_is_told_and_not_waited_for(of: str) -> None:
+    circle = {"a": ("b",), "b": ("a",)}
+    phases = circle if of == "phases" else {"a": (), "b": ()}
+    contracts = {"a": (), "b": ()} if of == "phases" else circle
+    team = Team(
+        name="t",
+        requirement="r",
+        personas={"dev": Persona(persona_id="dev")},
+        phases=tuple(Phase(name=name, after=after) for name, after in phases.items()),
+        contracts=tuple(
+            Contract(id=name, name="c", phase="a", provider_persona_id="dev", after=after)
+            for name, after in contracts.items()
+        ),
+    )
+
+    with pytest.raises(CycleError):
+        SessionGraph(team).advance()
