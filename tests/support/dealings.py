@@ -48,6 +48,7 @@ def check_all_settled(state_dir: Path, seen: Seen) -> None:
         for session_id in told:
             of_session = [row for row in rows if row.session_id == session_id]
             failures = _failures(store, session_id).total()
+            failures += store.require_session(session_id).tickets
             assert sum(row.kind == "ticket" for row in of_session) == failures
             kinds = Counter(event.kind for event in store.events.scan(session_id))
             assert kinds["ticket_filed"] == failures
@@ -91,7 +92,7 @@ def _check_postings(store: StateView, posted: list[Posted], family: Family) -> N
     tickets = Counter(row.session_id for row in rows.values() if row.kind == "ticket")
     for session in store.sessions.scan():
         failures = _failures(store, session.session_id)
-        assert tickets[session.session_id] == failures.total()
+        assert tickets[session.session_id] == failures.total() + session.tickets
         events = store.events.scan(session.session_id)
         again = Counter(event.task_id for event in events if event.kind == "task_retried")
         again.update(name for name, _ in family.members[session.session_id].lineage.reruns)

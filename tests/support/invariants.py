@@ -68,6 +68,8 @@ def check_sessions(store: StateView, observed: Observed) -> None:
         _check_ledger(store, session_id)
         _check_tasks(store, session_id)
         check_deliveries(store, session_id)
+        session = store.require_session(session_id)
+        assert not session.set_aside or session.state == "paused"
 
 
 def check_books(store: StateView, observed: Observed) -> None:

@@ -1,16 +1,23 @@
-"""The ticket of a final failure, written into the outbox by the very transition that ends the task.
+"""Tickets, written into the outbox by the very transition that tells what they are about.
 
 Its fingerprint says which failure it is; see `posting`.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
-from maestro_actors.help.posting import Ticket, TicketAttempt, posting_id_of
+from maestro_actors.help.posting import (
+    COORDINATOR_FAILED,
+    Ticket,
+    TicketAttempt,
+    posting_id_of,
+    posting_id_of_session,
+)
 from maestro_actors.identity import HELP_DESK_ADDRESS
 from maestro_actors.messages import PostingWritten, encode
 from maestro_actors.proxy import encoded
 from maestro_actors.tasks.task import Task
-from maestro_storage.records import AttemptRecord, OutboxRecord, TaskRecord
+from maestro_storage.records import AttemptRecord, OutboxRecord, SessionRecord, TaskRecord
 from maestro_storage.transition import Transition
 
 TICKET: Final = "ticket"
@@ -32,7 +39,7 @@ def write_ticket(
     *,
     healing: tuple[str, ...] = (),
 ) -> None:
-    """Add the outbox row of a final failure to the draft that ends the task.
+    """Add the outbox row of a task's final failure to the draft that ends it.
 
     Args:
         draft: The closing transition.
@@ -59,14 +66,47 @@ def write_ticket(
         attempts=tuple(told),
         at_ms=now_ms,
     )
+    _write(draft, ticket, posting_id_of(ended), task.assignment.epoch)
+
+
+def write_session_ticket(
+    draft: Transition, session: SessionRecord, tasks: Iterable[TaskRecord], now_ms: int
+) -> None:
+    """Add the outbox row of a session that is set aside to the draft that does so.
+
+    Args:
+        draft: That transition.
+        session: The record with which it is set aside.
+        tasks: Theirs.
+        now_ms: Wall clock.
+    """
+    ticket = Ticket(
+        session_id=session.session_id,
+        task_id="",
+        contract="",
+        phase="",
+        persona_id="",
+        engine="",
+        state="help_needed",
+        failure=COORDINATOR_FAILED,
+        evidence=(session.pause_reason,),
+        tokens_used=sum(task.tokens_used for task in tasks),
+        attempt_count=0,
+        attempts=(),
+        at_ms=now_ms,
+    )
+    _write(draft, ticket, posting_id_of_session(session), session.epoch)
+
+
+def _write(draft: Transition, ticket: Ticket, posting_id: str, epoch: int) -> None:
     row = OutboxRecord(
-        session_id=ended.session_id,
-        outbox_id=posting_id_of(ended),
+        session_id=ticket.session_id,
+        outbox_id=posting_id,
         kind=TICKET,
         state="pending",
-        payload=draft.payload(ended.session_id, encode(ticket)),
-        created_ms=now_ms,
-        epoch=task.assignment.epoch,
+        payload=draft.payload(ticket.session_id, encode(ticket)),
+        created_ms=ticket.at_ms,
+        epoch=epoch,
     )
     draft.put(row)
     written = PostingWritten(session_id=row.session_id, posting_id=row.outbox_id)

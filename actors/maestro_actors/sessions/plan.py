@@ -98,6 +98,7 @@ def replanned(
         wish="run",
         wish_deadline_ms=None,
         pause_reason="",
+        set_aside=False,
         updated_ms=now_ms,
         epoch=epoch,
     )

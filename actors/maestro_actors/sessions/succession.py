@@ -10,6 +10,7 @@ import msgspec
 
 from maestro_actors.accounting.accountant_proxy import AccountantProxy
 from maestro_actors.circuit_breaker import BreakerProxy
+from maestro_actors.help.ticket import write_session_ticket
 from maestro_actors.identity import call_id_of, coordinator_address, persona_address
 from maestro_actors.messages import (
     CheckpointTaken,
@@ -194,11 +195,20 @@ def set_aside(
 ) -> Transition:
     """Return the transition by which a session rests whose coordinator fails each time.
 
-    It is paused; the next one begins to count anew. One that is to be cancelled is, unless a call
-    is open that only a coordinator could settle.
+    It is paused, with a ticket; the next one begins to count anew. One that is to be cancelled is,
+    unless a call is open that only a coordinator could settle.
     """
     session = msgspec.structs.replace(session, failures=0)
     if session.wish == "cancel" and all(task.state != "running" for task in tasks):
         return cancelled(session, tasks, now_ms, epoch)
     reason = f"set aside: its coordinator failed {FAILURES_MAX} times without progress: {why}"
-    return paused(session, reason[:REASON_CHARS_MAX], now_ms, epoch)
+    aside = msgspec.structs.replace(
+        session,
+        set_aside=True,
+        pause_reason=reason[:REASON_CHARS_MAX],
+        tickets=session.tickets + 1,
+        epoch=epoch,
+    )
+    draft = paused(aside, aside.pause_reason, now_ms, epoch)
+    write_session_ticket(draft, aside, tasks, now_ms)
+    return draft

@@ -78,7 +78,7 @@ def wished(
     """Return the transition that makes a wish durable, and the session's record after it.
 
     Asked to run, a session that is paused is running, and one that is to pause goes on. Asked twice
-    to be cancelled, it has the earlier of both deadlines.
+    to be cancelled, it has the earlier of both deadlines. One that was set aside no longer is.
 
     Raises:
         VerbRefused: See `stands`.
@@ -99,6 +99,7 @@ def wished(
         wish=asked.wish,
         wish_deadline_ms=deadline_ms,
         pause_reason=pause_reason,
+        set_aside=False,
         removal=session.removal or asked.removal,
         updated_ms=now_ms,
         epoch=epoch,

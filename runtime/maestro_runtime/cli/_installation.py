@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from maestro_actors.messages import encode
 from maestro_runtime._version import __version__
 from maestro_runtime.cli._contact import line_to
 from maestro_runtime.cli._findings import RECORDS, Finding, Verdict
+from maestro_runtime.cli._sessions import to_go_on
 from maestro_runtime.config.daemon import DaemonSettings
 from maestro_runtime.daemon._starts import unclean
 from maestro_runtime.daemon._taking_up import under_way
@@ -22,6 +23,7 @@ from maestro_runtime.recorded import recorded_team
 from maestro_runtime.starting.readiness import require_ready
 from maestro_runtime.wire.errors import DaemonUnreachable, WireError
 from maestro_runtime.wire.line import SOCKET_NAME, Line
+from maestro_runtime.wire.news import NEWS_ADDRESS, SESSIONS_MAX, Resting, WhoRests
 from maestro_runtime.wire.records import LineRows
 from maestro_runtime.wire.state import CUSTODIAN_ADDRESS, GetStateInfo
 from maestro_storage import Records, Store, StoreInfo, StoreOptions
@@ -42,7 +44,7 @@ def examine_installation(settings: DaemonSettings) -> Iterator[Finding]:
     try:
         with Store.inspect(path) as view:
             yield Finding("daemon", "ok", "none runs")
-            yield from _state(view, view.info(), 0)
+            yield from _state(view, view.info(), 0, {})
             yield from _prices(view, settings)
     except NotFound:
         yield Finding(RECORDS, "ok", "there is no state yet")
@@ -85,7 +87,9 @@ def _owned(settings: DaemonSettings, owned: StateOwned) -> Iterator[Finding]:
         info = msgspec.msgpack.decode(answer, type=StoreInfo)
         rows = LineRows(line)
         records = Records(rows, epoch=welcome.epoch, quarantined=welcome.quarantined)
-        yield from _state(records, info, 1 if welcome.hosts else 0)
+        # In safe mode all are, and that is told already.
+        left = {} if welcome.safe_mode else _left(line, records)
+        yield from _state(records, info, 1 if welcome.hosts else 0, left)
         yield from _prices(records, settings)
 
 
@@ -97,8 +101,24 @@ def _line(state_dir: Path, socket: Path) -> Line:
         return Line(state_dir / SOCKET_NAME)
 
 
-def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]:
-    """Look at what is stored; `running` is how many daemons are not expected to have ended."""
+def _left(line: Line, records: Records) -> Mapping[str, str]:
+    """Ask the owner of a state with which sessions nobody goes on there, and why."""
+    names = tuple(record.session_id for record in under_way(records))
+    answer = line.ask(NEWS_ADDRESS, encode(WhoRests(sessions=names[:SESSIONS_MAX])))
+    return msgspec.msgpack.decode(answer, type=Resting).left
+
+
+def _state(
+    records: Records, info: StoreInfo, running: int, left: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Look at what is stored.
+
+    Args:
+        records: Where to look.
+        info: Its figures.
+        running: How many daemons are not expected to have ended.
+        left: Sessions that their owner does not go on with, and why.
+    """
     if records.quarantined:
         names = ", ".join(sorted(records.quarantined))
         yield Finding(RECORDS, "failed", f"damaged in session {names}")
@@ -114,12 +134,26 @@ def _state(records: Records, info: StoreInfo, running: int) -> Iterator[Finding]
     crashes = max(0, len(unclean(records, now_ms)) - running)
     detail = f"starts of the daemon within 10 minutes that ended in one: {crashes}"
     yield Finding("crashes", "warning" if crashes else "ok", detail)
-    registry = EngineRegistry(builtin_engines(info.state_id))
+    yield from _sessions(records, EngineRegistry(builtin_engines(info.state_id)), left)
+
+
+def _sessions(
+    records: Records, registry: EngineRegistry, left: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Look for sessions that do not go on by themselves; `left` as in `_state`."""
+    for record in records.sessions.scan():
+        if record.set_aside:
+            detail = f"{record.pause_reason}; {to_go_on(record.session_id)}"
+            yield Finding(f"session {record.session_id}", "warning", detail)
     sound = 0
     for record in under_way(records):
+        session_id = record.session_id
         why_not = _keeps_from_going_on(records, record, registry)
         if why_not:
-            yield Finding(f"session {record.session_id}", "warning", f"cannot go on: {why_not}")
+            yield Finding(f"session {session_id}", "warning", f"cannot go on: {why_not}")
+        elif session_id in left:
+            detail = f"nobody goes on with it: {left[session_id]}; {to_go_on(session_id)}"
+            yield Finding(f"session {session_id}", "warning", detail)
         else:
             sound += 1
     # A busy daemon has hundreds: only those are named that somebody has to look at.

@@ -3,7 +3,7 @@
 from maestro_runtime.cli._exit import ExitCode
 from maestro_runtime.cli._output import print_json, print_table, printable, say
 from maestro_runtime.cli._sessions import to_go_on, to_type
-from maestro_runtime.reports.session import SessionReport
+from maestro_runtime.reports.session import SessionReport, TicketReport
 
 
 def print_report(report: SessionReport, *, as_json: bool) -> None:
@@ -32,8 +32,7 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
             reason = "; ".join(task.evidence) or "no evidence"
             say(printable(f"{task.task_id}: {task.failure}: {reason}"))
         if task.ticket is not None:
-            where = task.ticket.reference or "pending; it is sent as soon as it can be"
-            say(printable(f"{task.task_id}: ticket {where}"))
+            say(printable(f"{task.task_id}: {_ticket(task.ticket)}"))
     kept = f" and {report.tokens_kept} kept" if report.tokens_kept else ""
     done = sum(task.state == "done" for task in report.tasks)
     skipped = sum(task.state == "skipped" for task in report.tasks)
@@ -49,9 +48,17 @@ def print_report(report: SessionReport, *, as_json: bool) -> None:
         say(f"it waits for other sessions to end, at place {report.queue_place}")
     if report.state == "paused":
         say(printable(f"paused: {report.pause_reason}"))
+        if report.set_aside:
+            say("what it has done is kept; the log of the process that ran it has the tracebacks")
+        if report.ticket is not None:
+            say(printable(_ticket(report.ticket)))
         say(to_go_on(report.session_id))
     if any(task.state == "help_needed" for task in report.tasks):
         say(f"to see what to answer: {to_type(f'help-needed list {report.session_id}')}")
+
+
+def _ticket(ticket: TicketReport) -> str:
+    return f"ticket {ticket.reference or 'pending; it is sent as soon as it can be'}"
 
 
 def exit_code(report: SessionReport) -> ExitCode:

@@ -13,6 +13,7 @@ from maestro_runtime.cli._options import (
     state_dir_option,
 )
 from maestro_runtime.cli._output import instant, print_json, print_table, say
+from maestro_runtime.cli._sessions import state_text
 
 if TYPE_CHECKING:
     from maestro_runtime.reports.listing import SessionPage
@@ -152,7 +153,7 @@ def _print(page: "SessionPage", quarantined: dict[str, tuple[str, ...]], *, as_j
         [
             (
                 row.session_id,
-                row.state,
+                state_text(row.state, set_aside=row.set_aside),
                 row.team,
                 f"{row.tasks_done}/{row.tasks}",
                 row.tokens_used,

@@ -60,6 +60,11 @@ def _instead(given: str, known: "Collection[str]") -> str:
     return f"{mean}to see all sessions: {to_type('session list')}"
 
 
+def state_text(state: str, *, set_aside: bool) -> str:
+    """Return the state of a session as tables show it."""
+    return f"{state}, set aside" if set_aside else state
+
+
 def to_go_on(session_id: str) -> str:
     """Return what to type for a session that rests."""
     return f"to go on: {to_type(f'session resume {session_id}')}"

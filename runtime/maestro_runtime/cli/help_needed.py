@@ -29,8 +29,13 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
     with open_records(state_dir) as store:
         named = None if session_id is None else find_session(store, session_id)
         requests = waiting_for_help(store, named)
+        aside = [
+            record.session_id
+            for record in store.sessions.scan()
+            if record.set_aside and named in (None, record.session_id)
+        ]
     if options["as_json"]:
-        print_json({"schema": "maestro.help/1", "requests": requests})
+        print_json({"schema": "maestro.help/1", "requests": requests, "set_aside": aside})
         return
     print_table(
         ("SESSION", "CONTRACT", "PERSONA", "FAILURE", "TOKENS", "SINCE", "TICKET"),
@@ -46,8 +51,10 @@ def list_requests(session_id: str | None, state_dir: str | None, **options: Any)
             )
             for request in requests
         ],
-        empty="nothing waits for a person",
+        empty="no task waits for a person" if aside else "nothing waits for a person",
     )
+    for name in aside:
+        say(f"session {name} is set aside; {to_go_on(name)}")
 
 
 @command.command("show", epilog="Example: maestro-runtime help-needed show @last backend")

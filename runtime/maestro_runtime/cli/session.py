@@ -16,7 +16,7 @@ from maestro_runtime.cli import (
     _session_verbs,
     _session_watch,
 )
-from maestro_runtime.cli._access import open_records
+from maestro_runtime.cli._access import open_records, open_state
 from maestro_runtime.cli._options import (
     accept_changes_option,
     json_option,
@@ -24,13 +24,14 @@ from maestro_runtime.cli._options import (
     stop_options,
     timeout_option,
 )
-from maestro_runtime.cli._output import instant, print_table, say
+from maestro_runtime.cli._output import instant, print_table, printable, say
+from maestro_runtime.cli._owner import Owner
 from maestro_runtime.cli._sessions import find_session, to_go_on
 
 if TYPE_CHECKING:
     from maestro_runtime.reports.session import SessionReport
     from maestro_runtime.wire.orders import ResumeSession
-    from maestro_storage import Records
+    from maestro_storage import Records, StateView
 
 _ALARMS: Final = frozenset(("session_stuck", "coordinator_failed"))
 
@@ -55,20 +56,18 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
     from maestro_runtime.cli._event_line import event_text
     from maestro_runtime.cli._report import print_report
     from maestro_runtime.reports.session import session_report
-    from maestro_storage import StateView
 
-    with open_records(state_dir) as store:
+    with open_state(state_dir) as state:
+        store = state.records if isinstance(state, Owner) else state
         report = session_report(store, find_session(store, session_id))
         history = store.events.scan(report.session_id)
         alarms = [event for event in history if event.kind in _ALARMS]
-        unowned = isinstance(store, StateView)
+        idle = "" if report.state not in ("queued", "running") else _idle(state, report)
     print_report(report, as_json=options["as_json"])
     if options["as_json"]:
         return
-    if report.state in ("queued", "running") and unowned:
-        # Looking took the ownership, so nobody else has it.
-        wish = "" if report.wish == "run" else f", and it is to {report.wish}"
-        say(f"no process runs it{wish}; {to_go_on(report.session_id)}")
+    if idle:
+        say(printable(f"{idle}; {to_go_on(report.session_id)}"))
     for alarm in alarms:
         say(f"{instant(alarm.at_ms)[:11]}{event_text(alarm)}")
     _print_attempts(report)
@@ -77,6 +76,16 @@ def show(session_id: str, state_dir: str | None, **options: Any) -> None:
         print_table(("LABEL", "VALUE"), list(report.labels.items()))
     if any(task.checks for task in report.tasks):
         _print_checks(report)
+
+
+def _idle(state: "StateView | Owner", report: "SessionReport") -> str:
+    """Say why a session that could go on does not; empty if it does."""
+    if isinstance(state, Owner):
+        left = None if state.in_safe_mode else state.why_left(report.session_id)
+        return "" if left is None else f"nobody goes on with it: {left}"
+    # Looking took the ownership, so nobody else has it.
+    wish = "" if report.wish == "run" else f", and it is to {report.wish}"
+    return f"no process runs it{wish}"
 
 
 def _print_attempts(report: "SessionReport") -> None:

@@ -10,6 +10,7 @@ import click
 from maestro_runtime.cli._access import open_owner, open_records
 from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._output import can_draw, instant, print_json, print_lines, table_lines
+from maestro_runtime.cli._sessions import state_text
 
 if TYPE_CHECKING:
     from maestro_runtime.reports.lookout import Lookout
@@ -100,7 +101,9 @@ def _sessions(found: "Overview") -> _Table:
     return headers, [
         (
             row.session_id,
-            row.state if row.wish == "run" else f"{row.state}, to {row.wish}",
+            f"{row.state}, to {row.wish}"
+            if row.wish != "run"
+            else state_text(row.state, set_aside=row.set_aside),
             _counts(row.tasks),
             row.tokens_used,
             row.tokens_per_minute,

@@ -58,7 +58,7 @@ class LiveMetrics:
 
     def _metrics(self) -> list[Metric]:
         """Return all metrics, as of now. One thread at a time."""
-        store = self._runtime.store
+        store, hosting = self._runtime.store, self._runtime.hosting
         return [
             Metric(
                 "maestro_build_info", "gauge", "Release.", (Sample(1, {"version": __version__}),)
@@ -68,7 +68,12 @@ class LiveMetrics:
             *_journal_metrics(store.journal),
             *self._work_metrics(),
             *self._traffic_metrics(),
-            gauge("maestro_safe_mode", "1 if nothing runs.", int(self._runtime.hosting.held)),
+            gauge("maestro_safe_mode", "1 if nothing runs.", int(hosting.held)),
+            gauge(
+                "maestro_sessions_left",
+                "Sessions with work left that nobody goes on with until they are resumed.",
+                hosting.left_count,
+            ),
             *process_metrics(),
         ]
 

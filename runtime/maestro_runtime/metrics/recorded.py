@@ -85,6 +85,8 @@ def _sessions(store: Records, tally: Tally) -> Iterator[Metric]:
     for session_id in tally.unended:
         tasks.update(task.state for task in store.tasks.scan(session_id))
     yield by_label("maestro_sessions", "gauge", "Sessions by state.", "state", sessions)
+    text = "Sessions that are paused because their coordinator has failed too often."
+    yield gauge("maestro_sessions_set_aside", text, tally.set_aside)
     yield by_label(
         "maestro_tasks", "gauge", "Tasks of sessions that have not ended.", "state", tasks
     )

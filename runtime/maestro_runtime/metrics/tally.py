@@ -39,6 +39,8 @@ class Tally:
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.sessions: Final = Counter[str]()
         """By state."""
+        self.set_aside = 0
+        """Sessions that are."""
         self.unended: Final = set[str]()
         """Sessions that have not ended."""
         self.postings: Final = Counter[tuple[str, str]]()
@@ -77,6 +79,7 @@ class Tally:
                 self._add_usage(record, sign)
             case SessionRecord():
                 self.sessions[record.state] += sign
+                self.set_aside += sign * record.set_aside
                 if sign < 0:
                     self.unended.discard(record.session_id)
                 elif record.state not in SESSION_FINAL:

@@ -69,6 +69,8 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of it and not done yet: "run" if that is nothing else."""
     pause_reason: str
     """Why it is paused; empty if it is not."""
+    set_aside: bool
+    """Whether that is because its coordinator has failed too often."""
     labels: dict[str, str]
     waits_for: tuple[Blocker, ...]
     """What its tasks wait for that have begun, sorted, each once."""
@@ -182,6 +184,7 @@ def _summary(store: Records, session: SessionRecord, tasks: Sequence[TaskRecord]
         error=session.error,
         wish=session.wish,
         pause_reason=session.pause_reason,
+        set_aside=session.set_aside,
         labels=session.labels,
         waits_for=tuple(sorted(blockers)),
         cost_nano_usd=sum(cost or 0 for cost in costs),

@@ -36,6 +36,8 @@ class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
     state: SessionState
     wish: Wish
     """What is asked of it and not done yet: "run" if that is nothing else."""
+    set_aside: bool
+    """Whether it is paused because its coordinator has failed too often."""
     created_ms: int
     tasks: dict[TaskState, int]
     """How many are in each state; states without a task are left out."""
@@ -154,6 +156,7 @@ def _session_line(session: SessionRecord, found: Sight) -> SessionLine:
         session_id=session.session_id,
         state=session.state,
         wish=session.wish,
+        set_aside=session.set_aside,
         created_ms=session.created_ms,
         tasks=dict(Counter(task.state for task in found.tasks)),
         tokens_used=sum(task.tokens_used for task in found.tasks),

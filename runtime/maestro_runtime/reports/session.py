@@ -7,7 +7,7 @@ import msgspec
 
 from maestro_actors.checks import Checked, CheckResult, decode_checked
 from maestro_actors.engine import Artifact
-from maestro_actors.help.posting import posting_id_of
+from maestro_actors.help.posting import posting_id_of, posting_id_of_session
 from maestro_actors.sessions.graph import SessionGraph
 from maestro_actors.sessions.plan import recorded_phases
 from maestro_actors.sessions.queue import in_order
@@ -59,7 +59,7 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TicketReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the ticket of a final failure is."""
+    """Where a ticket is."""
 
     posting_id: str
     state: OutboxState
@@ -138,6 +138,10 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     """Of its contracts, personas and engines; none for a session that has not run yet."""
     queue_place: int = 0
     """Which one it is of those that wait to run, 1-based; 0: it is not queued."""
+    set_aside: bool = False
+    """Whether it is paused because its coordinator has failed too often."""
+    ticket: TicketReport | None = None
+    """Of its being set aside; None if it is not."""
 
     @property
     def over_budget(self) -> bool:
@@ -200,6 +204,8 @@ def session_report(store: Records, session_id: str) -> SessionReport:
         rerun_from=session.rerun_from,
         versions=session_versions(store, session),
         queue_place=_queue_place(store, session),
+        set_aside=session.set_aside,
+        ticket=_session_ticket(store, session),
     )
 
 
@@ -269,7 +275,17 @@ def ticket_report(store: Records, record: TaskRecord) -> TicketReport | None:
     """Read where the ticket of a task's final failure is; None if it has not failed for good."""
     if record.state not in ("failed", "help_needed"):
         return None
-    row = store.outbox.get(record.session_id, posting_id_of(record))
+    return _ticket(store, record.session_id, posting_id_of(record))
+
+
+def _session_ticket(store: Records, session: SessionRecord) -> TicketReport | None:
+    if not session.set_aside:
+        return None
+    return _ticket(store, session.session_id, posting_id_of_session(session))
+
+
+def _ticket(store: Records, session_id: str, posting_id: str) -> TicketReport | None:
+    row = store.outbox.get(session_id, posting_id)
     if row is None:
         return None
     return TicketReport(

@@ -294,6 +294,11 @@ class RunningSessions:
         """Return why nobody goes on with a session; None if that was not said."""
         return self._left.get(session_id)
 
+    @property
+    def left_count(self) -> int:
+        """Sessions of which it was said that nobody goes on with them."""
+        return len(self._left)
+
     def _remember(self, session_id: str) -> None:
         """Keep a session that has ended in mind, and forget the one that did so longest ago."""
         with self._lock:

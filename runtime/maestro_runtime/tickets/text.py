@@ -16,6 +16,30 @@ def is_marked(text: str, posting: Posting) -> bool:
 def body_of(posting: Posting) -> str:
     """Return the text of a posting, in Markdown that reads well as plain text."""
     ticket = posting.ticket
+    lines = _about_task(ticket) if ticket.task_id else _about_session(ticket)
+    return "\n".join((*lines, "", mark_of(posting))) + "\n"
+
+
+def _about_session(ticket: Ticket) -> list[str]:
+    """Tell of a session that was set aside."""
+    return [
+        f"Session {ticket.session_id} is set aside: nobody goes on with it until it is resumed.",
+        "",
+        f"- failure: {ticket.failure}",
+        "",
+        "What was seen:",
+        *_bullets(ticket.evidence),
+        "",
+        f"What it has done is kept: {ticket.tokens_used} tokens in all.",
+        "The log of the process that ran it has the tracebacks.",
+        "",
+        f"To see where it stands: maestro-runtime session show {ticket.session_id}",
+        f"Once the cause is gone: maestro-runtime session resume {ticket.session_id}",
+    ]
+
+
+def _about_task(ticket: Ticket) -> list[str]:
+    """Tell of a task that has failed for good."""
     lines = [
         *_facts(ticket),
         "",
@@ -27,8 +51,7 @@ def body_of(posting: Posting) -> str:
     for attempt in ticket.attempts:
         lines += ["", _attempt(attempt), *_bullets(attempt.evidence)]
         lines += _bullets(tuple(f"healing: {what}" for what in attempt.healing))
-    lines += ["", *_answers(ticket), "", mark_of(posting)]
-    return "\n".join(lines) + "\n"
+    return [*lines, "", *_answers(ticket)]
 
 
 def _facts(ticket: Ticket) -> list[str]:

@@ -73,6 +73,11 @@ class Hosting:
         """Return why nobody goes on with a session; None if it goes on, or that was not said."""
         return self._base.running.why_left(session_id)
 
+    @property
+    def left_count(self) -> int:
+        """Sessions that nobody goes on with, as far as that was said."""
+        return self._base.running.left_count
+
     def retain(self, goes_on: Callable[[], bool] = lambda: True) -> list[str]:
         """Delete the sessions that have ended and that the retention policy does not keep.
 

@@ -74,6 +74,10 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """How often its coordinator has failed by a bug since a task has last ended."""
     failures_at: int = 0
     """How many tasks had ended by the last of these failures."""
+    set_aside: bool = False
+    """Whether it is paused because its coordinator has failed too often."""
+    tickets: int = 0
+    """Times it was set aside; each has a row in the outbox."""
 
     @property
     def key(self) -> bytes:

@@ -8,10 +8,14 @@ import pytest
 from held_work import BOUND_SECONDS, gated_team, kinds
 from invariants import Observed, check_sessions
 from maestro_actors.identity import coordinator_address
+from maestro_actors.sessions.plan import plan_of
 from maestro_actors.sessions.succession import Succession
 from maestro_actors.team import RetryPolicy
 from maestro_runtime import Runtime, RuntimeOptions, RuntimePolicy, SessionOrder, open_runtime
 from maestro_runtime.errors import ActorFailed, SessionLeftAlone
+from maestro_runtime.metrics.tally import tally_of
+from maestro_runtime.reports.listing import list_sessions
+from maestro_runtime.reports.overview import overview
 from maestro_runtime.testing import ScriptedEngine, Work
 from poisoned import REASON, cure, poison
 
@@ -49,7 +53,8 @@ def test_one_that_fails_each_time_is_set_aside_while_the_others_come_to_their_en
     report = poisoned.result(BOUND_SECONDS)
     assert report.state == "paused"
     assert report.pause_reason == REASON.format(session_id="poison")
-    assert kinds(runtime, "poison")[-4:] == [*["coordinator_failed"] * 3, "session_paused"]
+    told = [kind for kind in kinds(runtime, "poison") if kind != "ticket_filed"]
+    assert told[-4:] == [*["coordinator_failed"] * 3, "session_paused"]
     assert not runtime.lost.is_done
     # It is left alone until it is resumed by name, and fails as before as long as it is poison.
     assert runtime.run(order(tmp_path, "poison")).result(BOUND_SECONDS).state == "paused"
@@ -59,6 +64,54 @@ def test_one_that_fails_each_time_is_set_aside_while_the_others_come_to_their_en
     cure(runtime.store, "poison")
     assert runtime.resume("poison").result(BOUND_SECONDS).state == "done"
     assert kinds(runtime, "poison").count("coordinator_failed") == 6
+    check_sessions(runtime.store, Observed())
+
+
+def test_one_that_is_set_aside_is_seen_in_lists_reports_and_figures_until_it_is_resumed(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    def seen() -> tuple[list[bool], list[bool], int]:
+        rows = list_sessions(runtime.store).rows
+        lines = overview(runtime.store, 1).rows
+        set_aside = tally_of(runtime.store).set_aside
+        return [row.set_aside for row in rows], [line.set_aside for line in lines], set_aside
+
+    runtime.create(order(tmp_path, "poison"))
+    poison(runtime.store, "poison")
+    for count in (1, 2):
+        session = runtime.resume("poison")
+        session.result(BOUND_SECONDS)
+        assert runtime.settle_tickets("poison", BOUND_SECONDS)
+
+        report = session.report()
+        assert (report.state, report.set_aside) == ("paused", True)
+        assert report.ticket is not None
+        assert report.ticket.posting_id.endswith(f"-{count}")
+        ticket = Path(report.ticket.reference).read_text()
+        assert ticket.count("# poison: coordinator_failed: set aside: its coordinator") == count
+        assert seen() == ([True], [True], 1)
+    cure(runtime.store, "poison")
+
+    resumed = runtime.resume("poison").result(BOUND_SECONDS)
+
+    assert (resumed.state, resumed.set_aside, resumed.ticket) == ("done", False, None)
+    assert seen() == ([False], [], 0)
+
+
+def test_one_that_is_set_aside_can_be_cancelled_or_run_by_another_plan(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    for session_id in ("s-1", "s-2"):
+        runtime.create(order(tmp_path, session_id))
+        poison(runtime.store, session_id)
+        assert runtime.resume(session_id).result(BOUND_SECONDS).set_aside
+        cure(runtime.store, session_id)
+
+    cancelled = runtime.cancel("s-1").result(BOUND_SECONDS)
+    planned = runtime.resume("s-2", plan_of(("a",))).result(BOUND_SECONDS)
+
+    assert (cancelled.state, cancelled.set_aside) == ("cancelled", False)
+    assert (planned.state, planned.set_aside) == ("paused", False)
     check_sessions(runtime.store, Observed())
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from held_commits import HeldCommits
 from maestro_actors.engine import CallOrder, Estimate
+from maestro_actors.help.posting import posting_id_of_session
 from maestro_actors.identity import coordinator_address, persona_address
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.messages import Flushed, SuccessionRecorded
@@ -102,6 +103,7 @@ def test_a_session_whose_coordinator_fails_each_time_is_set_aside_and_can_be_res
 ) -> None:
     stage, wanted = supervised, changed_retry(WANTED, NO_WAIT)
     stage.create(wanted)
+    stage.open_help_desk()
     stage.run(wanted)
     for count in range(1, FAILURES_MAX + 1):
         stage.engines.wait_for_calls(count)
@@ -110,7 +112,10 @@ def test_a_session_whose_coordinator_fails_each_time_is_set_aside_and_can_be_res
     stage.wait_for("session_paused")
 
     session = stage.store.require_session(SESSION)
-    assert (session.state, session.failures) == ("paused", 0)
+    assert (session.state, session.failures, session.set_aside) == ("paused", 0, True)
+    (posting,) = stage.tickets.wait_for_postings(1)
+    assert posting.ticket.evidence == (session.pause_reason,)
+    assert posting.posting_id == posting_id_of_session(session)
     assert session.pause_reason.startswith(
         "set aside: its coordinator failed 3 times without progress: DecodeError: "
     )
@@ -122,6 +127,7 @@ def test_a_session_whose_coordinator_fails_each_time_is_set_aside_and_can_be_res
     stage.system.stop(ADDRESS).get(timeout=BOUND_SECONDS)
     stage.engines.held = False
     take_back_the_pause(stage)
+    assert not stage.store.require_session(SESSION).set_aside
     stage.coordinate(wanted)
     stage.advance_until("session_done")
     calls = [call.state for call in stage.store.calls.scan(SESSION)]
@@ -400,6 +406,8 @@ def test_one_that_is_to_be_cancelled_is_unless_a_call_is_open(
 
     kinds = [event.kind for event in draft.events]
     assert kinds[-1] == f"session_{state}"
+    written = [change.database for change in draft.changes]
+    assert ("outbox" in written) == (state == "paused")
 
 
 def test_a_reason_is_one_line_of_bounded_length() -> None:

@@ -5,10 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_actors.help.posting import decode_ticket, fingerprint_in, fingerprint_of, posting_id_of
+from maestro_actors.help.posting import (
+    decode_ticket,
+    fingerprint_in,
+    fingerprint_of,
+    posting_id_of,
+    posting_id_of_session,
+)
 from maestro_actors.help.ticket import ATTEMPTS_MAX, SENTENCE_CHARS_MAX, write_ticket
 from maestro_actors.tasks.task import Assignment, Task
-from maestro_storage.records import AttemptRecord, TaskRecord
+from maestro_storage.records import AttemptRecord, SessionRecord, TaskRecord
 from maestro_storage.transition import Transition
 from staging import contract, team
 
@@ -94,6 +100,28 @@ def test_each_final_failure_has_a_posting_of_its_own_under_the_same_fingerprint(
 
     assert posting_id_of(again) != posting_id_of(FAILED)
     assert fingerprint_in(posting_id_of(again)) == fingerprint_of(FAILED)
+
+
+def test_a_session_that_is_set_aside_again_for_the_same_repeats_its_ticket() -> None:
+    session = SessionRecord(
+        session_id="s-1",
+        state="paused",
+        team_name="t",
+        team=b"",
+        output_dir="",
+        input_dir=None,
+        created_ms=0,
+        updated_ms=0,
+        pause_reason="set aside: KeyError: 17",
+        tickets=1,
+    )
+    again = msgspec.structs.replace(session, tickets=2, pause_reason="set aside: KeyError: 18")
+    other = msgspec.structs.replace(session, pause_reason="set aside: TypeError: 17")
+
+    names = [posting_id_of_session(record) for record in (session, again, other)]
+
+    assert names[0] != names[1]
+    assert fingerprint_in(names[0]) == fingerprint_in(names[1]) != fingerprint_in(names[2])
 
 
 def test_a_ticket_tells_each_attempt_and_the_last_one_as_it_ended_the_task() -> None:

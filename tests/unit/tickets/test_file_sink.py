@@ -21,6 +21,22 @@ def test_a_ticket_is_a_file_that_says_what_failed_and_what_to_answer(
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
+def test_the_ticket_of_a_session_says_why_it_is_set_aside_and_how_to_go_on(
+    tmp_path: Path, first: Posting
+) -> None:
+    told = "set aside: its coordinator failed 3 times without progress: KeyError: 'c1'"
+    ticket = msgspec.structs.replace(
+        first.ticket, task_id="", failure="coordinator_failed", evidence=(told,), attempts=()
+    )
+
+    text = Path(FileSink(tmp_path).post(msgspec.structs.replace(first, ticket=ticket))).read_text()
+
+    assert text.startswith(f"# s-1: coordinator_failed: {told}\n")
+    assert "Session s-1 is set aside" in text
+    assert "help-needed" not in text
+    assert "maestro-runtime session resume s-1" in text
+
+
 def test_posting_again_changes_nothing(tmp_path: Path, first: Posting) -> None:
     sink = FileSink(tmp_path)
     path = Path(sink.post(first))
