@@ -4,14 +4,16 @@ In memory: `Ledger.reserve` and `Ledger.settle` against one budget. LiteLLM's `B
 check of cost against budget before a call, and `update_cost` with the response after it; its thread
 that writes a file after each update is left out, in its favour.
 
-Durable: callers that send `OpenCall` and `CloseCall` to the accountant, each step once the one
-before is durable, with call, budget and hour of usage: two transitions for each pair. The limit: a
-bare loop that writes the same values in the same batches.
+Durable: one actor that keeps as many pairs of `OpenCall` and `CloseCall` open at the accountant, each
+step once the one before is durable, with call, budget and hour of usage: two transitions for each
+pair. It holds messages, accountant and journal, not callers with a persona's life of their own: those
+are in `bench_attempts`. The limit: a bare loop that writes the same values in the same batches.
 """
 
+import itertools
 import os
-import threading
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -123,56 +125,57 @@ def _litellm(options: Options) -> _LiteLlm | None:
 _ATTEMPT_CLOSED = encoded(AttemptClosed())
 
 
-class _Caller(MessageActor):
-    """Opens and closes one call after the other, each when the step before is durable."""
+class _Callers(MessageActor):
+    """Opens and closes calls, many at a time, each step when the one before is durable.
+
+    One actor for all of them: what the turns of a thousand would cost is no part of the question.
+    """
 
     INBOX: ClassVar = msgspec.msgpack.Decoder(PersonaMessage)
 
-    def __init__(self, accountant: AccountantProxy, name: str, count: int, done: "_Tally") -> None:
+    def __init__(
+        self, accountant: AccountantProxy, at_once: int, count: int, seconds: Future[float]
+    ) -> None:
         super().__init__()
         self._accountant = accountant
-        self._name = name
-        self._left = count
-        self._done = done
+        self._seconds = seconds
+        self._at_once = at_once
+        tasks = itertools.cycle([f"c{place:05d}" for place in range(at_once)])
+        self._waiting = [
+            (task_id, call_id_of("s", task_id, 1, number))
+            for number, task_id in zip(range(count), tasks, strict=False)
+        ]
+        """Calls that are not open yet, last one first."""
+        self._left = len(self._waiting)
+        self._begun_seconds = 0.0
 
     def on_start(self) -> None:
-        """Open the first call."""
-        self._open()
+        """Open the first calls."""
+        self._begun_seconds = time.perf_counter()
+        for _ in range(self._at_once):
+            self._open()
 
     def handle(self, message: PersonaMessage) -> None:
-        """Go on with the next step."""
+        """Go on with the next step of a pair."""
         match message:
             case CallOpened():
-                draft = Transition()
-                draft.then(self.actor_urn, _ATTEMPT_CLOSED)
-                self._accountant.close_call(
-                    CloseCall(
-                        session_id="s",
-                        persona_id="dev",
-                        answered=True,
-                        call_id=message.call_id,
-                        state="settled",
-                        usage=USAGE,
-                        at_ms=1_000_000,
-                        draft=draft,
-                        outcome="ok",
-                    )
-                )
+                self._close(message.call_id)
             case AttemptClosed():
                 self._left -= 1
-                if self._left:
+                if self._waiting:
                     self._open()
-                else:
-                    self._done.end()
+                elif not self._left:
+                    self._seconds.set_result(time.perf_counter() - self._begun_seconds)
 
     def _open(self) -> None:
+        task_id, call_id = self._waiting.pop()
         self._accountant.open_call(
             OpenCall(
                 session_id="s",
-                task_id=self._name,
+                task_id=task_id,
                 persona_id="dev",
                 engine="python",
-                call_id=call_id_of("s", self._name, 1, self._left),
+                call_id=call_id,
                 round=1,
                 attempt=1,
                 need_tokens=100,
@@ -183,35 +186,37 @@ class _Caller(MessageActor):
             )
         )
 
-
-class _Tally:
-    """Tells when all callers have come to their end."""
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self.all_ended = threading.Event()
-
-    def end(self) -> None:
-        """Count one; all callers run on one lane."""
-        self._left -= 1
-        if not self._left:
-            self.all_ended.set()
+    def _close(self, call_id: bytes) -> None:
+        draft = Transition()
+        draft.then(self.actor_urn, _ATTEMPT_CLOSED)
+        self._accountant.close_call(
+            CloseCall(
+                session_id="s",
+                persona_id="dev",
+                answered=True,
+                call_id=call_id,
+                state="settled",
+                usage=USAGE,
+                at_ms=1_000_000,
+                draft=draft,
+                outcome="ok",
+            )
+        )
 
 
 def _durable(options: Options, at_once: int, count: int) -> Row:
-    each = count // at_once
     recording = Recording()
     batches: list[list[Put]] = []
 
     def ours() -> float:
         with options.scratch() as directory, recording.listening():
-            seconds = _drive(directory, at_once, each)
+            seconds = _drive(directory, at_once, count)
         batches[:] = recording.batches()
-        return at_once * each / seconds
+        return count / seconds
 
     def bare() -> float:
         with options.scratch() as fresh:
-            return at_once * each / sum(replay(fresh, batches))
+            return count / sum(replay(fresh, batches))
 
     samples = interleaved(options.rounds, {"ours": ours, "bare": bare})
     return Row(
@@ -224,8 +229,8 @@ def _durable(options: Options, at_once: int, count: int) -> Row:
     )
 
 
-def _drive(directory: Path, at_once: int, each: int) -> float:
-    """Let callers make `each` calls, one after the other; return the seconds it took."""
+def _drive(directory: Path, at_once: int, count: int) -> float:
+    """Have `count` calls opened and closed, `at_once` of them at a time; return the seconds."""
     lane = AsyncLane("bench")
     system = ActorSystem(lane, SystemClock(lane))
     with Store.open(directory / "state", ports=StorePorts(deliver=system.deliver)) as store:
@@ -234,13 +239,9 @@ def _drive(directory: Path, at_once: int, each: int) -> float:
         ports = Ports(system, journal, StoreMemory(store), None, store.epoch)  # type: ignore[arg-type]
         system.spawn(TokenAccountant, ports, address=ACCOUNTANT_ADDRESS)
         proxy = AccountantProxy(LocalChannel(system))
-        tally = _Tally(at_once)
-        before = time.perf_counter()
-        for place in range(at_once):
-            name = f"c{place:05d}"
-            system.spawn(_Caller, proxy, name, each, tally, address=f"urn:bench:{name}")
-        tally.all_ended.wait()
-        seconds = time.perf_counter() - before
+        seconds: Future[float] = Future()
+        system.spawn(_Callers, proxy, at_once, count, seconds, address="urn:bench:callers")
+        seconds.result()
         system.stop_all()
     lane.close()
-    return seconds
+    return seconds.result()
