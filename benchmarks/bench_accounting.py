@@ -4,9 +4,9 @@ In memory: `Ledger.reserve` and `Ledger.settle` against one budget. LiteLLM's `B
 check of cost against budget before a call, and `update_cost` with the response after it; its thread
 that writes a file after each update is left out, in its favour.
 
-Durable: one actor that keeps as many pairs of `OpenCall` and `CloseCall` open at the accountant, each
-step once the one before is durable, with call, budget and hour of usage: two transitions for each
-pair. It holds messages, accountant and journal, not callers with a persona's life of their own: those
+Durable: one actor that keeps as many pairs of `OpenCall` and `CloseCall` open at the accountant,
+each step once the one before is durable, with call, budget and hour of usage: two transitions for
+each pair. It holds messages, accountant and journal, but no callers with a life of their own: those
 are in `bench_attempts`. The limit: a bare loop that writes the same values in the same batches.
 """
 

@@ -7,12 +7,13 @@ than the one before it.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar, assert_never
+from typing import ClassVar, Final, TypeVar, assert_never
 
 import msgspec
 
 from maestro_actors.accounting.adjustment import correct, topped_up
 from maestro_actors.accounting.attendant import Attendant
+from maestro_actors.accounting.daybook import Daybook
 from maestro_actors.accounting.opening import cut_down, row_of_opening
 from maestro_actors.accounting.parking import ParkingLot, Place
 from maestro_actors.accounting.turnstile import Turnstile
@@ -34,7 +35,6 @@ from maestro_actors.ledger.rows import (
     outdated,
     persona_budget,
     persona_of,
-    row_of,
     runtime_budget,
     settled,
     usage_of,
@@ -55,6 +55,7 @@ from maestro_actors.messages import (
     ForgetSession,
     GetUsage,
     GovernCalls,
+    HandIn,
     OpenCall,
     PersonaUsage,
     RaiseBudget,
@@ -73,6 +74,10 @@ from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Transition
 
+AnswerT = TypeVar("AnswerT")
+
+_HAND_IN: Final = HandIn()
+
 
 class TokenAccountant(MessageActor):
     """Reserves before a call, books after it; one for the whole runtime.
@@ -88,6 +93,7 @@ class TokenAccountant(MessageActor):
         self._ports = ports
         self._ledger = Ledger(loader(ports.memory.counter), ports.memory.counted_until_ms())
         self._history = History()
+        self._daybook = Daybook(ports)
         self._open: dict[bytes, CallRecord] = {}
         self._parked = ParkingLot(lambda address: ports.system.ref(address) is not None)
         self._attendant = Attendant(ports, self._parked, self._ledger.standing)
@@ -110,15 +116,17 @@ class TokenAccountant(MessageActor):
             case RecordProcess():
                 self._record_process(message)
             case AppendDraft():
-                self._ports.journal.append(message.draft)
+                self._enter(message.draft)
+            case HandIn():
+                self._daybook.hand_in()
             case RaiseBudget():
                 self._raise_budget(message)
             case ForgetSession():
                 self._ledger.forget_session(message.session_id)
             case TopUp():
-                return self._top_up(message)
+                return self._handed_in(self._top_up(message))
             case CorrectCall():
-                return self._correct(message)
+                return self._handed_in(self._correct(message))
             case CorrectionRecorded():
                 self._forget_correction(message)
             case ReturnRoom():
@@ -126,15 +134,37 @@ class TokenAccountant(MessageActor):
             case BudgetLapsed():
                 self._attendant.lapse()
             case GovernCalls():
-                return self._govern(message)
+                return self._handed_in(self._govern(message))
             case ThrottleDue():
                 if self._turnstile is not None:
                     self._turnstile.due()
             case GetUsage():
-                return self._usage(message.session_id)
+                return self._handed_in(self._usage(message.session_id))
             case _:
                 assert_never(message)
         return None
+
+    def on_stop(self) -> None:
+        """Hand in what would still have waited for others."""
+        self._daybook.hand_in()
+
+    def _enter(self, draft: Transition, counters: Iterable[Counter] = (), at_ms: int = 0) -> None:
+        """Have a draft handed in, with the rows of the counters it has moved.
+
+        At once, if no message waits here; else with the drafts of those that do.
+        """
+        daybook = self._daybook
+        daybook.enter(draft, counters, at_ms)
+        if daybook.is_full or self.actor_inbox.empty():
+            daybook.hand_in()
+        elif len(daybook) == 1:
+            # It comes behind all that waits.
+            self._ports.system.deliver(self.actor_urn, _HAND_IN)
+
+    def _handed_in(self, answer: AnswerT) -> AnswerT:
+        """Return an answer; who has it may count on that everything before it is handed in."""
+        self._daybook.hand_in()
+        return answer
 
     def _open_call(self, order: OpenCall) -> None:
         woken = self._parked.leave(order.reply_to)
@@ -191,12 +221,11 @@ class TokenAccountant(MessageActor):
         call = self._open[order.call_id] = row_of_opening(order, granted, card, self._ports.epoch)
         draft = order.draft
         draft.put(call)
-        self._put(draft, granted.counters, order.at_ms)
         if isinstance(granted, Clamp):
             draft.event(cut_down(order, granted))
         opened = CallOpened(call_id=order.call_id, reserved_tokens=granted.tokens)
         draft.then(order.reply_to, encoded(opened))
-        self._ports.journal.append(draft)
+        self._enter(draft, granted.counters, order.at_ms)
 
     def _refuse(self, order: OpenCall, denied: Deny, woken: Place | None) -> None:
         """Deny a call, or park it until its budget begins anew, if it ever does."""
@@ -248,10 +277,9 @@ class TokenAccountant(MessageActor):
 
     def _book(self, draft: Transition, change: Change, call: CallRecord, at_ms: int) -> None:
         """Complete a draft with what the ledger has changed for a call, and hand it on."""
-        self._put(draft, change.counters, at_ms)
         for alert in change.alerts:
             write_alert(draft, alert, call, at_ms, self._ports.epoch)
-        self._ports.journal.append(draft)
+        self._enter(draft, change.counters, at_ms)
         self._attendant.wake(counter.key for counter in change.counters)
 
     def _correct(self, order: CorrectCall) -> CallCorrected:
@@ -277,8 +305,7 @@ class TokenAccountant(MessageActor):
     def _top_up(self, order: TopUp) -> ToppedUp:
         change, done = topped_up(self._ledger, order)
         put_receipt(order.draft, order.receipt, self._ports.epoch, done)
-        self._put(order.draft, change.counters, order.at_ms)
-        self._ports.journal.append(order.draft)
+        self._enter(order.draft, change.counters, order.at_ms)
         self._attendant.wake(counter.key for counter in change.counters)
         return done
 
@@ -296,9 +323,7 @@ class TokenAccountant(MessageActor):
             self._turnstile.govern(order.limits, self._open.values())
         self._budgets = tuple(map(runtime_budget, order.budgets))
         changed = self._ledger.govern(self._budgets)
-        draft = Transition()
-        self._put(draft, changed, self._ports.now_ms())
-        self._ports.journal.append(draft)
+        self._enter(Transition(), changed, self._ports.now_ms())
         self._attendant.dismiss(outdated(self._budgets))
         self._attendant.wake(counter.key for counter in changed)
         return CallsGoverned()
@@ -312,11 +337,7 @@ class TokenAccountant(MessageActor):
         )
         self._open[order.call_id] = call
         order.draft.put(call)
-        self._ports.journal.append(order.draft)
-
-    def _put(self, draft: Transition, counters: Iterable[Counter], at_ms: int) -> None:
-        for counter in counters:
-            draft.put(row_of(counter, at_ms, self._ports.epoch))
+        self._enter(order.draft)
 
     def _raise_budget(self, order: RaiseBudget) -> None:
         task = order.task
@@ -324,8 +345,7 @@ class TokenAccountant(MessageActor):
         caller = Caller(task.session_id, task.persona_id)
         at_ms = self._ports.now_ms()
         change = self._ledger.top_up(budget, caller, order.answer.add_tokens, at_ms)
-        self._put(order.draft, change.counters, at_ms)
-        self._ports.journal.append(order.draft)
+        self._enter(order.draft, change.counters, at_ms)
         self._attendant.wake(counter.key for counter in change.counters)
 
     def _call(self, session_id: str, call_id: bytes) -> CallRecord:

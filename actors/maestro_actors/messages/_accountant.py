@@ -143,6 +143,10 @@ class CallsGoverned(msgspec.Struct, frozen=True, kw_only=True):
     """Limits and budgets are in force."""
 
 
+class HandIn(Message, frozen=True, kw_only=True):
+    """Hand in what was entered of calls; the accountant tells itself, behind all that waits."""
+
+
 class ThrottleDue(Message, frozen=True, kw_only=True):
     """A limit may let somebody through by now, or room has been kept for long enough."""
 
@@ -234,6 +238,7 @@ AccountantMessage = (
     | ReturnRoom
     | BudgetLapsed
     | GovernCalls
+    | HandIn
     | ThrottleDue
     | GetUsage
     | AppendDraft
