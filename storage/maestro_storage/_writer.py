@@ -124,15 +124,16 @@ class Writer:
                 if noted is not None:
                     watch.note(txn, noted, name, changes)
             database, seal = self._environment.databases[name], sealer(name)
-            ordered = sorted(changes.items())
+            # By keys alone: pairs are compared by both of their parts.
+            ordered = sorted(changes)
             sealed = [
                 (key, seal(key, change.version, change.body))
-                for key, change in ordered
-                if change.body is not None
+                for key in ordered
+                if (change := changes[key]).body is not None
             ]
             if len(sealed) < len(ordered):
-                for key, change in ordered:
-                    if change.body is None:
+                for key in ordered:
+                    if changes[key].body is None:
                         txn.delete(key, db=database)
             if sealed:
                 txn.cursor(db=database).putmulti(sealed)
