@@ -30,20 +30,22 @@ class SessionConflict(RuntimeFault, ValueError):
 class TeamChanged(SessionConflict):
     """A session was started with another team, and the change has not been accepted."""
 
-    def __init__(self, session_id: str, differences: tuple[str, ...]) -> None:
+    def __init__(self, session_id: str, differences: tuple[str, ...], ended_as: str = "") -> None:
         # The base has other fields, which would be passed to this class when it is unpickled.
-        RuntimeFault.__init__(self, session_id, differences)
+        RuntimeFault.__init__(self, session_id, differences, ended_as)
         self.session_id = session_id
         self.differences = differences
         """One for each phase, contract or persona that was added or removed, and for each field
         that has another value, in words."""
+        self.ended_as = ended_as
+        """The state of a session that has ended: its team can be changed no more."""
 
     def __str__(self) -> str:
         listed = "\n".join(f"  {line}" for line in self.differences)
-        return (
-            f"session {self.session_id!r} was started with another team, "
-            f"and what differs must be accepted:\n{listed}"
-        )
+        rule = "what differs must be accepted"
+        if self.ended_as:
+            rule = f"is {self.ended_as}, so its team cannot be changed"
+        return f"session {self.session_id!r} was started with another team, and {rule}:\n{listed}"
 
 
 class SessionBusy(RuntimeFault):

@@ -169,8 +169,9 @@ def _interruptible() -> Iterator[_Reached]:
     reached = _Reached()
     try:
         yield reached
-    except TeamChanged:
-        say("nothing was run; to go on with a changed team, accept it: --accept-changes")
+    except TeamChanged as changed:
+        how = "to go on with a changed team, accept it: --accept-changes"
+        say(f"nothing was run; {'run --session NAME starts another' if changed.ended_as else how}")
         raise
     except SafeMode:
         say(to_leave_safe_mode())

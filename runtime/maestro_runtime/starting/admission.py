@@ -21,7 +21,7 @@ from maestro_runtime.labels import checked_labels
 from maestro_runtime.recorded import recorded_team
 from maestro_runtime.session import SessionOrder
 from maestro_storage import Records
-from maestro_storage.records import SessionRecord
+from maestro_storage.records import SESSION_FINAL, SessionRecord
 
 KEY: Final = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,128}")
 """Form of an idempotency key."""
@@ -165,7 +165,9 @@ def require_team(record: SessionRecord, stored: Team, given: Team) -> None:
         TeamChanged: It is another one.
     """
     if stored != given:
-        raise TeamChanged(record.session_id, tuple(map(str, differences(stored, given))))
+        ended_as = record.state if record.state in SESSION_FINAL else ""
+        listed = tuple(map(str, differences(stored, given)))
+        raise TeamChanged(record.session_id, listed, ended_as)
 
 
 def _require_same(record: SessionRecord, order: SessionOrder) -> None:

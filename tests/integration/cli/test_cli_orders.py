@@ -132,6 +132,10 @@ def test_a_changed_team_file_is_shown_and_runs_once_it_is_accepted(cli: CommandL
 
     assert done.returncode == 0
     assert "goes on with a changed team: persona 'writer': script changed" in done.stderr
+    other = cli("run", cli.team(BAD_TEAM), "--session", "s1")
+    assert other.returncode == 6
+    assert "nothing was run; run --session NAME starts another\n" in other.stderr
+    assert "another team, and is done, so its team cannot be changed:" in other.stderr
     late = cli("run", cli.team(BAD_TEAM), "--session", "s1", "--accept-changes")
     assert late.returncode == 6
     assert "team of session 's1' cannot be changed: it is done" in late.stderr

@@ -31,6 +31,13 @@ from maestro_runtime import errors
             ),
         ),
         (
+            errors.TeamChanged("s1", ("contract 'a' added",), "done"),
+            (
+                "session 's1' was started with another team, and is done, so its team cannot be "
+                "changed:\n  contract 'a' added"
+            ),
+        ),
+        (
             errors.SessionBusy("s1", "its team changes"),
             "session 's1' must be paused before its team changes, it is running",
         ),
