@@ -38,6 +38,25 @@ def test_the_page_names_every_command() -> None:
     assert {name for name, _ in commands(_root) if name not in named} == set()
 
 
+def test_each_option_of_a_row_is_one_of_its_commands_with_the_values_it_takes() -> None:
+    known = dict(commands(_root))
+    rows = re.findall(r"^\| `.+$", PAGE[: PAGE.index("## Exit codes")], re.MULTILINE)
+
+    for row in rows:
+        named = [name for name in known if re.search(rf"`{name}\b", row)]
+        options = {
+            word: parameter
+            for name in named
+            for parameter in known[name].params
+            for word in parameter.opts
+        }
+        for word, values in re.findall(r"(--[a-z-]+)(?: ([a-z]+(?:\\\|[a-z]+)+))?", row):
+            assert word in options, row
+            kind = options[word].type
+            choices = set(kind.choices) if isinstance(kind, click.Choice) else set()
+            assert not values or set(values.split(r"\|")) == choices, row
+
+
 def test_the_page_says_which_commands_have_no_json() -> None:
     (sentence,) = re.findall(r"Only (.+?) have no `--json`", PAGE, re.DOTALL)
 
