@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from maestro_actors.ledger.history import History
 from maestro_actors.sessions.session import NewSession, opening_transition
 from maestro_actors.team import Team
 from maestro_storage import Store
-from maestro_storage.records import CallRecord, CallState, Record
+from maestro_storage.records import CallRecord, CallState, Record, UsageRecord
 from maestro_storage.transition import Transition
 
 
@@ -37,6 +39,22 @@ def call(
         closed_ms=closed_ms,
         **fields,  # type: ignore[arg-type]
     )
+
+
+def usage_cell(hour_ms: int, **fields: object) -> UsageRecord:
+    """Return a cell of the history of usage, without figures."""
+    blank = UsageRecord(
+        part=1,
+        hour_ms=hour_ms,
+        session_id="s",
+        phase="build",
+        task_id="c1",
+        persona_id="dev",
+        engine="chat",
+        model="",
+        outcome="ok",
+    )
+    return msgspec.structs.replace(blank, **fields)
 
 
 def write(store: Store, *records: Record) -> None:

@@ -66,6 +66,22 @@ def a_truth() -> TextRule:
     return TextRule("true or false", read)
 
 
+def one_of(words: tuple[str, ...]) -> TextRule:
+    """Return the rule of a word from a list."""
+    return TextRule(f"one of {', '.join(words)}", unless(lambda text: text not in words))
+
+
+def unless(is_wrong: Callable[[str], bool]) -> Callable[[str], str]:
+    """Return what reads a text as it stands."""
+
+    def read(text: str) -> str:
+        if is_wrong(text):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
 def _number(text: str) -> float:
     # float() alone would take "nan", "infinity", "1e9" and spaces.
     if not re.fullmatch(r"[0-9][0-9_]{0,19}(\.[0-9]{1,19})?", text):

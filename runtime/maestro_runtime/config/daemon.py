@@ -1,13 +1,13 @@
 """What a daemon works with: each value from a flag, the environment, its file, or built in."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from maestro_runtime.config._explain import ConfigValue
-from maestro_runtime.config._texts import TextRule, seconds
+from maestro_runtime.config._texts import TextRule, one_of, seconds, unless
 from maestro_runtime.config.daemon_file import (
     FILE_DEFAULT,
     FORMATS,
@@ -18,8 +18,15 @@ from maestro_runtime.config.daemon_file import (
     names_socket,
     read_daemon_file,
 )
-from maestro_runtime.config.errors import SettingInvalid
-from maestro_runtime.config.settings import BUILT_IN, SECONDS_MAX, Flags, Setting, resolve_settings
+from maestro_runtime.config.settings import (
+    BUILT_IN,
+    SECONDS_MAX,
+    Flags,
+    Setting,
+    given,
+    resolve_settings,
+    ruled,
+)
 from maestro_runtime.policy import RuntimePolicy
 from maestro_runtime.wire.line import SOCKET_NAME
 
@@ -81,12 +88,10 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
         loaded, in_file = read_daemon_file(path), f"configuration file {path}"
 
     def setting(key: str, flag: str | None, rule: TextRule, built_in: Any) -> Setting[Any]:
-        given = _given(key.removesuffix("_seconds"), flag, environ)
-        if given is not None:
-            return _ruled(given, rule)
+        otherwise = Setting(built_in, BUILT_IN)
         if key in loaded.values:
-            return Setting(loaded.values[key], in_file)
-        return Setting(built_in, BUILT_IN)
+            otherwise = Setting(loaded.values[key], in_file)
+        return ruled(given(key.removesuffix("_seconds"), flag, environ), rule, otherwise)
 
     state_dir = resolve_settings(Flags(state_dir=flags.state_dir), environ).state_dir
     socket = setting("socket", flags.socket, _SOCKET, state_dir.value / SOCKET_NAME)
@@ -97,8 +102,8 @@ def resolve_daemon(flags: DaemonFlags, environ: Mapping[str, str]) -> DaemonSett
         drain_timeout_seconds=setting(
             "drain_timeout_seconds", flags.drain_timeout, timeout, DRAIN_SECONDS
         ),
-        log_level=setting("log_level", None, _one_of(LEVELS), "info"),
-        log_format=setting("log_format", None, _one_of(FORMATS), "text"),
+        log_level=setting("log_level", None, one_of(LEVELS), "info"),
+        log_format=setting("log_format", None, one_of(FORMATS), "text"),
         log_file=setting("log_file", None, _FILE, ""),
         access=Setting(loaded.access, BUILT_IN if loaded.access == Access() else in_file),
         policy=Setting(loaded.policy, BUILT_IN if loaded.policy == RuntimePolicy() else in_file),
@@ -143,36 +148,7 @@ def _plain(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=str)
 
 
-def _given(name: str, flag: str | None, environ: Mapping[str, str]) -> Setting[str] | None:
-    if flag is not None:
-        return Setting(flag, f"flag --{name.replace('_', '-')}")
-    variable = f"MAESTRO_{name.upper()}"
-    if variable in environ:
-        return Setting(environ[variable], f"environment {variable}")
-    return None
-
-
-def _ruled(given: Setting[str], rule: TextRule) -> Setting[Any]:
-    try:
-        return Setting(rule.read(given.value), given.source)
-    except ValueError as error:
-        raise SettingInvalid(given.source, rule.text, given.value) from error
-
-
-def _one_of(words: tuple[str, ...]) -> TextRule:
-    return TextRule(f"one of {', '.join(words)}", _unless(lambda text: text not in words))
-
-
-def _unless(is_wrong: Callable[[str], bool]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if is_wrong(text):
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-_SOCKET: Final = TextRule(SOCKET_RULE, _unless(lambda text: not names_socket(text)))
+_SOCKET: Final = TextRule(SOCKET_RULE, unless(lambda text: not names_socket(text)))
 _FILE: Final = TextRule(
-    "the absolute path of a file", _unless(lambda text: text[:1] != "/" or "\0" in text)
+    "the absolute path of a file", unless(lambda text: text[:1] != "/" or "\0" in text)
 )

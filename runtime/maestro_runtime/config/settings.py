@@ -14,6 +14,7 @@ from maestro_runtime.config._texts import (
     a_factor,
     a_share,
     a_truth,
+    one_of,
     pauses,
     seconds,
 )
@@ -105,22 +106,31 @@ def resolve_settings(flags: Flags, environ: Mapping[str, str]) -> Settings:
     of_persona = msgspec.structs.asdict(persona) | msgspec.structs.asdict(persona.retry)
     of_breaker = msgspec.structs.asdict(BreakerPolicy())
     return Settings(
-        state_dir=_directory(_given("state_dir", flags, environ)),
+        state_dir=_directory(given("state_dir", flags.state_dir, environ)),
         persona={
-            key: _ruled(_given(key, flags, environ), rule, of_persona[key])
+            key: ruled(
+                given(key, getattr(flags, key, None), environ),
+                rule,
+                Setting(of_persona[key], BUILT_IN),
+            )
             for key, rule in _PERSONA_RULES.items()
         },
         breaker={
-            key: _ruled(_given(f"breaker_{key}", flags, environ), rule, of_breaker[key])
+            key: ruled(
+                given(f"breaker_{key}", None, environ), rule, Setting(of_breaker[key], BUILT_IN)
+            )
             for key, rule in _BREAKER_RULES.items()
         },
-        lost_policy=_lost_policy(environ),
+        lost_policy=ruled(
+            given("lost_policy", None, environ),
+            one_of(LOST_POLICIES),
+            Setting(LOST_POLICIES[0], BUILT_IN),
+        ),
     )
 
 
-def _given(name: str, flags: Flags, environ: Mapping[str, str]) -> Setting[str] | None:
-    """Return the raw text of a setting, or None when only the built-in value is left."""
-    flag: str | None = getattr(flags, name, None)
+def given(name: str, flag: str | None, environ: Mapping[str, str]) -> Setting[str] | None:
+    """Return the text that a flag or the environment gives a setting; None if neither does."""
     if flag is not None:
         return Setting(flag, f"flag --{name.replace('_', '-')}")
     variable = f"MAESTRO_{name.upper()}"
@@ -129,32 +139,24 @@ def _given(name: str, flags: Flags, environ: Mapping[str, str]) -> Setting[str] 
     return None
 
 
-def _directory(given: Setting[str] | None) -> Setting[Path]:
-    """Make the text an absolute path."""
-    if given is None:
-        return Setting(Path(STATE_DIR_DEFAULT), BUILT_IN)
-    if not given.value or "\0" in given.value:
-        raise SettingInvalid(given.source, "the path of a directory", given.value)
-    return Setting(Path(given.value).absolute(), given.source)
+def ruled(text: Setting[str] | None, rule: TextRule, otherwise: Setting[Any]) -> Setting[Any]:
+    """Return what a text says, or `otherwise` if there is none.
 
-
-def _lost_policy(environ: Mapping[str, str]) -> Setting[LostPolicy]:
-    """Make the text one of the policies."""
-    given = environ.get("MAESTRO_LOST_POLICY")
-    if given is None:
-        return Setting(LOST_POLICIES[0], BUILT_IN)
-    source = "environment MAESTRO_LOST_POLICY"
-    for policy in LOST_POLICIES:
-        if given == policy:
-            return Setting(policy, source)
-    raise SettingInvalid(source, f"one of {', '.join(LOST_POLICIES)}", given)
-
-
-def _ruled(given: Setting[str] | None, rule: TextRule, built_in: Any) -> Setting[Any]:
-    """Read the text by its rule."""
-    if given is None:
-        return Setting(built_in, BUILT_IN)
+    Raises:
+        SettingInvalid: The text breaks the rule.
+    """
+    if text is None:
+        return otherwise
     try:
-        return Setting(rule.read(given.value), given.source)
+        return Setting(rule.read(text.value), text.source)
     except ValueError as error:
-        raise SettingInvalid(given.source, rule.text, given.value) from error
+        raise SettingInvalid(text.source, rule.text, text.value) from error
+
+
+def _directory(text: Setting[str] | None) -> Setting[Path]:
+    """Make the text an absolute path."""
+    if text is None:
+        return Setting(Path(STATE_DIR_DEFAULT), BUILT_IN)
+    if not text.value or "\0" in text.value:
+        raise SettingInvalid(text.source, "the path of a directory", text.value)
+    return Setting(Path(text.value).absolute(), text.source)

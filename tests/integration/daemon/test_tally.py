@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ledger_rows
 from held_commits import HeldCommits
 from maestro_runtime.metrics.exposition import LABEL_VALUES_MAX, OTHER, exposition
 from maestro_runtime.metrics.recorded import recorded_metrics
@@ -38,20 +38,8 @@ def session(session_id: str, state: Any) -> SessionRecord:
     )
 
 
-def cell(hour_ms: int = NOW_MS - NOW_MS % HOUR_MS, **changes: Any) -> UsageRecord:
-    blank = UsageRecord(
-        part=1,
-        hour_ms=hour_ms,
-        session_id="s",
-        phase="build",
-        task_id="c1",
-        persona_id="dev",
-        engine="chat",
-        model="",
-        outcome="ok",
-        calls=1,
-    )
-    return msgspec.structs.replace(blank, **changes)
+def cell(hour_ms: int = NOW_MS - NOW_MS % HOUR_MS, **fields: object) -> UsageRecord:
+    return ledger_rows.usage_cell(hour_ms, **{"calls": 1} | fields)
 
 
 def posting(session_id: str, number: int, state: Any) -> OutboxRecord:

@@ -3,15 +3,14 @@
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from daemon_team import TEAM
 from maestro_actors.messages import BreakerChanged
 from maestro_actors.team import (
     BreakerPolicy,
-    Contract,
-    Deliverable,
     Persona,
-    Phase,
     RetryPolicy,
     Team,
 )
@@ -33,22 +32,8 @@ def order(
 ) -> SessionOrder:
     """Return a session of one contract, whose persona rehearses."""
     dev = Persona(persona_id="dev", retry=QUICK, **persona)  # type: ignore[arg-type] # named below
-    team = Team(
-        name="t",
-        requirement="r",
-        personas={"dev": dev},
-        phases=(Phase(name="build"),),
-        contracts=(
-            Contract(
-                id="c1",
-                name="c1",
-                phase="build",
-                provider_persona_id="dev",
-                deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-            ),
-        ),
-        breakers={} if policy is None else {"rehearsal": policy},
-    )
+    breakers = {} if policy is None else {"rehearsal": policy}
+    team = msgspec.structs.replace(TEAM, personas={"dev": dev}, breakers=breakers)
     return SessionOrder(team, session_id, tmp_path / session_id)
 
 

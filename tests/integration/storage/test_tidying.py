@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger_rows import usage_cell
 from maestro_storage import Store, StoreOptions, verify
 from maestro_storage._tidying import ROWS_MAX
 from maestro_storage.bookings import CounterKey
@@ -92,25 +92,10 @@ def test_adding_up_hours_changes_no_sum_whenever_cells_come(
     assert verify(state).intact
 
 
-def cell(hour_ms: int, **changes: object) -> UsageRecord:
-    blank = UsageRecord(
-        part=1,
-        hour_ms=hour_ms,
-        session_id="s",
-        phase="build",
-        task_id="c1",
-        persona_id="dev",
-        engine="chat",
-        model="",
-        outcome="ok",
-    )
-    return msgspec.structs.replace(blank, **changes)
-
-
 def test_usage_is_forgotten_after_four_hundred_days(open_store: Callable[..., Store]) -> None:
     store = open_store(OPTIONS, now_ms=lambda: NOW_MS - HOUR_MS)
     ages = (399, 401, 500)
-    put(store, *(cell((NOW_MS // DAY_MS - age) * DAY_MS, calls=age) for age in ages))
+    put(store, *(usage_cell((NOW_MS // DAY_MS - age) * DAY_MS, calls=age) for age in ages))
 
     store.tidy_all(NOW_MS)
 
@@ -122,7 +107,7 @@ def test_hours_that_are_forgotten_are_not_added_up_before(
 ) -> None:
     old_ms = (NOW_MS // DAY_MS - 500) * DAY_MS
     with open_store(OPTIONS, now_ms=lambda: old_ms) as store:
-        put(store, cell(old_ms, calls=1), cell(old_ms + HOUR_MS, calls=1))
+        put(store, usage_cell(old_ms, calls=1), usage_cell(old_ms + HOUR_MS, calls=1))
 
     store = open_store(OPTIONS, now_ms=lambda: NOW_MS)
 
@@ -132,7 +117,10 @@ def test_hours_that_are_forgotten_are_not_added_up_before(
 def test_a_step_is_bounded_and_the_next_one_goes_on(open_store: Callable[..., Store]) -> None:
     store = open_store(OPTIONS, now_ms=lambda: NOW_MS - HOUR_MS)
     day_ms = (NOW_MS // DAY_MS - 7) * DAY_MS
-    put(store, *(cell(day_ms, task_id=f"c{number}", calls=1) for number in range(ROWS_MAX + 9)))
+    put(
+        store,
+        *(usage_cell(day_ms, task_id=f"c{number}", calls=1) for number in range(ROWS_MAX + 9)),
+    )
 
     step = store.tidy(NOW_MS + DAY_MS)
     assert step is not None
@@ -150,7 +138,7 @@ def test_in_an_hour_there_is_one_pass_and_none_where_nothing_is_old(
     open_store: Callable[..., Store],
 ) -> None:
     store = open_store(OPTIONS, now_ms=lambda: NOW_MS)
-    put(store, cell((NOW_MS // DAY_MS - 7) * DAY_MS))
+    put(store, usage_cell((NOW_MS // DAY_MS - 7) * DAY_MS))
 
     assert store.tidy(NOW_MS + HOUR_MS - 1) is None
     assert store.tidy(NOW_MS + HOUR_MS) is None

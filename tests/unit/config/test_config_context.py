@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+import daemon_team
 from maestro_actors.team import (
-    Contract,
-    Deliverable,
     Persona,
-    Phase,
     RetryPolicy,
-    Team,
     decode_team,
 )
 from maestro_runtime import Runtime, SessionOrder, open_runtime
@@ -27,25 +25,9 @@ CONTEXT: Mapping[str, Any] = {
     "give_up_on_failure": False,
     "retry": {"max_rounds": 1, "round_backoff_seconds": (0.5,)},
 }
-TEAM = Team(
-    name="t",
-    requirement="r",
-    personas={
-        "dev": Persona(
-            persona_id="dev", script=("transient",), retry=RetryPolicy(backoff_seconds=0.25)
-        )
-    },
-    phases=(Phase(name="build"),),
-    contracts=(
-        Contract(
-            id="c1",
-            name="c1",
-            phase="build",
-            provider_persona_id="dev",
-            deliverables=(Deliverable(name="note", artifacts=("note.md",)),),
-        ),
-    ),
-)
+RETRY = RetryPolicy(backoff_seconds=0.25)
+DEV = Persona(persona_id="dev", script=("transient",), retry=RETRY)
+TEAM = msgspec.structs.replace(daemon_team.TEAM, personas={"dev": DEV})
 
 
 def test_a_context_replaces_what_it_names_and_nothing_else() -> None:
