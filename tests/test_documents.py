@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("*.md", "docs/*.md", "benchmarks/*.md", "examples/*/README.md")
+PLACES = ("*.md", "docs/**/*.md", "benchmarks/*.md", "examples/*/README.md")
+FOLDERS = ("actors", "benchmarks", "compat", "examples", "runtime", "storage", "tests")
 DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 
 
@@ -23,6 +24,20 @@ def test_each_link_leads_to_a_file_and_a_heading(path: Path) -> None:
         for target, heading in targets
         if heading and heading not in headings(target)
     ] == []
+
+
+def test_each_module_that_is_named_is_there() -> None:
+    there = [str(path) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+
+    missing = {
+        (path.name, name)
+        for path in DOCUMENTS
+        if path.name != "CHANGELOG.md"
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text())
+        if not any(module.endswith(f"/{name}") for module in there)
+    }
+
+    assert missing == set()
 
 
 def test_the_readme_leads_to_every_page() -> None:
