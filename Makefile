@@ -29,7 +29,7 @@ types: $(DEV_STAMP) ## mypy, strict
 	$(BIN)/mypy
 
 unit: $(DEV_STAMP) ## The test-suite alone
-	$(BIN)/python -P -m pytest -q
+	$(BIN)/python -P -m pytest -q -n 2 --dist loadfile
 
 bench: $(RUN_STAMP) ## Measure, and write a report: make bench ARGS="--fast attempts"
 	$(if $(wildcard $(BENCH_STAMP)),.venv-bench/bin,$(BIN))/python -P benchmarks $(ARGS)

@@ -15,5 +15,8 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+# Of thousands of interpreters that the tests start, each would compile all modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell has its background jobs ignore it, and they would hand that on to the programs they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
