@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -195,42 +196,62 @@ def _brought_to_end(
     *,
     as_json: bool,
 ) -> SessionReport:
-    try:
-        return _carried_out(state_dir, order_of, reached, deadline, as_json=as_json)
-    except StateOwned:
-        if reached.session_id:
-            raise
-        # By somebody who came in between: whoever that is answers, or leaves, soon.
-        return _carried_out(state_dir, order_of, reached, deadline, as_json=as_json)
+    attended = partial(_attended, state_dir, order_of, reached, deadline, as_json=as_json)
+    alone = partial(_run_alone, state_path(state_dir), order_of, reached, deadline, as_json=as_json)
+    report = attended()
+    if report is None:
+        try:
+            return alone()
+        except StateOwned:
+            if reached.session_id:
+                raise
+            # By somebody who came in between: whoever that is answers, or leaves, soon.
+            report = attended() or alone()
+    return report
 
 
-def _carried_out(
+def _attended(
     state_dir: str | None,
     order_of: OrderOf | StartSession,
     reached: _Reached,
     deadline: Deadline,
     *,
     as_json: bool,
-) -> SessionReport:
-    path = state_path(state_dir)
+) -> SessionReport | None:
+    """Have the owner of the state carry out the order; None: it has none."""
     with open_owner(state_dir) as owner:
-        if owner is not None:
-            order = order_of if isinstance(order_of, StartSession) else order_of(owner.records)
-            known = _known_events(owner, order)
-            accepted = owner.carry_out(_for_owner(owner, order))
-            reached.session_id, reached.owner_pid = accepted.session_id, owner.pid
-            if accepted.session_id != order.session_id:
-                # Another one was looked at: that of a fork, and one that a key names, begin there.
-                known = 0
-            attendance = Attendance(path, owner, accepted)
-            opening = _opening(order, is_new=not known)
-            return attendance.to_the_end(opening, known=known, as_json=as_json, deadline=deadline)
+        if owner is None:
+            return None
+        order = order_of if isinstance(order_of, StartSession) else order_of(owner.records)
+        known = _known_events(owner, order)
+        accepted = owner.carry_out(_for_owner(owner, order))
+        reached.session_id, reached.owner_pid = accepted.session_id, owner.pid
+        if accepted.session_id != order.session_id:
+            # Another one was looked at: that of a fork, and one that a key names, begin there.
+            known = 0
+        attendance = Attendance(state_path(state_dir), owner, accepted)
+        opening = _opening(order, is_new=not known)
+        return attendance.to_the_end(opening, known=known, as_json=as_json, deadline=deadline)
+
+
+def _run_alone(
+    path: Path,
+    order_of: OrderOf | StartSession,
+    reached: _Reached,
+    deadline: Deadline,
+    *,
+    as_json: bool,
+) -> SessionReport:
+    """Carry out the order in a state that nobody owns.
+
+    Raises:
+        StateOwned: Somebody does by now.
+    """
     if isinstance(order_of, StartSession):
-        order = order_of
-    else:
-        # Looked at first: a directory without a state is not made one.
-        with AtRest(path) as desk:
-            order = order_of(desk.records)
+        return _run_here(path, order_of, reached, deadline, as_json=as_json)
+    # Looked at first: a directory without a state is not made one.
+    with AtRest(path) as desk:
+        order = order_of(desk.records)
     return _run_here(path, order, reached, deadline, as_json=as_json)
 
 

@@ -30,20 +30,17 @@ def first_contact(
         DaemonUnreachable: Nobody is awaited, or has come in time.
         WireError: What else `connect` raises.
     """
-    try:
-        return connect()
-    except DaemonUnreachable as error:
-        gone = error
     never = threading.Event()
-    for pause_seconds in patience.pauses(patience.coming_seconds):
-        if not is_awaited(gone):
-            break
-        patience.wait(never, pause_seconds)
+    # They are over after their time, of which a try takes seconds where a process stands still.
+    pauses = patience.pauses(patience.coming_seconds)
+    while True:
         try:
             return connect()
-        except DaemonUnreachable as error:
-            gone = error
-    raise gone
+        except DaemonUnreachable as gone:
+            pause_seconds = next(pauses, None)
+            if pause_seconds is None or not is_awaited(gone):
+                raise
+        patience.wait(never, pause_seconds)
 
 
 def is_coming(path: Path, gone: DaemonUnreachable) -> bool:

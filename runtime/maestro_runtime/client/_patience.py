@@ -33,9 +33,14 @@ class Patience:
     """Waits so many seconds, or until the event; returns whether it is set."""
 
     def pauses(self, seconds: float | None = None) -> Iterator[float]:
-        """Yield the pause before each further try, until patience, or so long a time, is over."""
-        lasting_seconds = self.seconds if seconds is None else seconds
-        until, pause_seconds = self.now() + lasting_seconds, self.first_seconds
+        """Yield the pause before each further try, until patience, or so long a time, is over.
+
+        The time begins with the call.
+        """
+        return self._pauses(self.now() + (self.seconds if seconds is None else seconds))
+
+    def _pauses(self, until: float) -> Iterator[float]:
+        pause_seconds = self.first_seconds
         while (left_seconds := until - self.now()) > 0:
             yield min(pause_seconds * (1 - self.fraction() / 2), left_seconds)
             pause_seconds = min(pause_seconds * 2, self.most_seconds)

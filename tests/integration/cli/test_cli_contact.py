@@ -10,8 +10,11 @@ from command_line import CommandLine
 from maestro_runtime import Runtime, RuntimeOptions, open_runtime
 from maestro_runtime.cli import _contact
 from maestro_runtime.cli._access import open_desk, open_owner, open_state
+from maestro_runtime.cli._session_run import bring_to_end
 from maestro_runtime.client import Patience
 from maestro_runtime.daemon import reachable
+from maestro_runtime.wire.line import Line
+from maestro_runtime.wire.orders import ResumeSession
 from maestro_storage import Store
 from maestro_storage.errors import StateOwned
 from running import killed_at_the_end, wait_for_line
@@ -114,6 +117,26 @@ def test_an_owner_that_hangs_on_its_way_is_named_after_a_while(
             pass
 
     assert capsys.readouterr().err == ""
+
+
+def test_who_wants_to_run_something_waits_once_for_an_owner_that_hangs(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str | None] = []
+
+    def reached(state_dir: str | None) -> Line:
+        looked.append(state_dir)
+        return reached_in_time(state_dir)
+
+    reached_in_time = _contact.reached
+    monkeypatch.delenv("MAESTRO_SOCKET", raising=False)
+    monkeypatch.setattr(_contact, "PATIENCE", Patience(coming_seconds=0.01))
+    monkeypatch.setattr(_contact, "reached", reached)
+
+    with Store.open(cli.state_dir), pytest.raises(StateOwned):
+        bring_to_end(str(cli.state_dir), ResumeSession(session_id="s"))
+
+    assert looked == [str(cli.state_dir)]
 
 
 @pytest.mark.parametrize("look", [open_owner, open_state, open_desk])

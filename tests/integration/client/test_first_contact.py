@@ -14,6 +14,7 @@ import pytest
 from hosted import Hosted
 from maestro_runtime import Runtime, RuntimeOptions, connect, connect_async, open_runtime
 from maestro_runtime.client import ClientOptions, Patience
+from maestro_runtime.client._first_contact import first_contact
 from maestro_runtime.daemon import reachable
 from maestro_runtime.daemon._gate import RuntimeGate
 from maestro_runtime.daemon._server import SocketServer
@@ -122,6 +123,21 @@ def test_an_owner_that_hangs_on_its_way_is_waited_for_in_vain_and_not_for_ever(
 
     # One look at the clock to begin with, and one before each pause but the last.
     assert next(seconds) == 8
+
+
+def test_what_a_try_takes_beside_a_process_that_stands_still_counts_as_waiting() -> None:
+    seconds = 0.0
+
+    def connect_slowly() -> None:
+        nonlocal seconds
+        seconds += 5
+        raise DaemonUnreachable("here", "timed out") from TimeoutError()
+
+    patience = Patience(coming_seconds=10.0, now=lambda: seconds, wait=lambda *_: False)
+    with pytest.raises(DaemonUnreachable, match="timed out"):
+        first_contact(connect_slowly, lambda _: True, patience)
+
+    assert seconds == 10
 
 
 def test_whoever_finds_no_place_for_his_socket_says_that_he_does_not_listen(
