@@ -26,9 +26,10 @@ class Signals:
         self._mouth.settimeout(0)
 
     def __enter__(self) -> Self:
+        # First: what is noticed without it is lost.
+        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         # Not blocked by a mask, which engines would inherit; a handler is gone after an exec.
         self._before = {number: signal.signal(number, _noticed) for number in HEARD}
-        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *_: object) -> None:
