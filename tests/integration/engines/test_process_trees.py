@@ -4,6 +4,7 @@ Each process holds the writing end of a named pipe, so the reading end shows whe
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -297,12 +298,18 @@ def test_a_survivor_on_record_that_works_for_another_state_is_left_alone(
 
 
 def _kill_guard_of(runtime_pid: int) -> None:
-    """Kill the child of the runtime that runs the guard's file."""
+    """Kill the child of the runtime that runs the guard's file; it is dead on return."""
     children = Path(f"/proc/{runtime_pid}/task")
     for task in children.iterdir():
         for pid in map(int, (task / "children").read_text().split()):
             if guard.__file__.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+                guard_fd = os.pidfd_open(pid)
+                try:
+                    signal.pidfd_send_signal(guard_fd, signal.SIGKILL)
+                    # On a busy machine its pipe takes lines for a while yet.
+                    assert select.select([guard_fd], [], [], KILL_SECONDS_MAX)[0]
+                finally:
+                    os.close(guard_fd)
                 return
     pytest.fail("the runtime has no guard")
 
