@@ -36,7 +36,7 @@ class Breaker:
         self.failed_total = 0
         """Calls that failed by the engine's fault, whatever the state, since there are records."""
         self.refused_total = 0
-        """Calls that were refused; those after the last record are lost with the process."""
+        """Calls that were refused, since there are records."""
         self.changed_by = ""
         """Who opened or closed it by hand; empty once a call has changed it."""
         self.retry_at_ms = 0

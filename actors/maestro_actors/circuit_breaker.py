@@ -31,6 +31,7 @@ from maestro_actors.messages import (
 from maestro_actors.ports import Ports
 from maestro_actors.proxy import Channel, Proxy, asks, encoded
 from maestro_actors.team import BreakerPolicy
+from maestro_storage.records import BreakerRecord
 from maestro_storage.transition import Transition
 
 WAITERS_MIN: Final = 64
@@ -54,12 +55,15 @@ class CircuitBreaker(MessageActor):
         """Addresses of refused calls, in the order they asked."""
         self._waiters_max = WAITERS_MIN
         """After so many, those that are gone are forgotten."""
+        self._refused_recorded = 0
+        """Refusals that are on record, or on their way there."""
 
     def on_start(self) -> None:
         """Take up the recorded state; on record, too, it is open no longer than it can be."""
         record = self._ports.memory.breaker(self._name)
         if record is not None:
             self._breaker.restore(record)
+            self._refused_recorded = record.refused_total
             if self._breaker.bring_back(self._ports.now_ms()):
                 self._record_alone()
 
@@ -76,7 +80,7 @@ class CircuitBreaker(MessageActor):
                 if self._breaker.return_probe(message.call_id):
                     self._wake()
             case AppendDraft():
-                self._accountant.append(message.draft)
+                self._append(message.draft)
             case TripBreaker():
                 self._breaker.trip(self._ports.now_ms(), message.by)
                 self._record_alone()
@@ -120,8 +124,16 @@ class CircuitBreaker(MessageActor):
             if breaker.state == "closed":
                 self._wake()
         elif before != (breaker.state, breaker.failures, breaker.failed_total):
-            order.draft.put(breaker.record(self._ports.epoch))
+            order.draft.put(self._recorded())
         self._accountant.close_call(order)
+
+    def _append(self, draft: Transition) -> None:
+        """Pass a draft on; if calls were refused since the record was written, with another one."""
+        breaker = self._breaker
+        # Whether a probe really leaves is the accountant's to say; its end will have the record.
+        if breaker.refused_total != self._refused_recorded and breaker.state != "half_open":
+            draft.put(self._recorded())
+        self._accountant.append(draft)
 
     def _record_alone(self) -> None:
         draft = Transition()
@@ -143,7 +155,7 @@ class CircuitBreaker(MessageActor):
     def _record(self, draft: Transition, at_ms: int) -> None:
         """Make a change of the state durable with a draft, and have listeners told after it."""
         breaker = self._breaker
-        draft.put(breaker.record(self._ports.epoch))
+        draft.put(self._recorded())
         changed = BreakerChanged(
             name=self._name,
             state=breaker.state,
@@ -153,6 +165,13 @@ class CircuitBreaker(MessageActor):
             by=breaker.changed_by,
         )
         draft.then(breaker_address(self._name), encoded(changed))
+
+    def _recorded(self) -> BreakerRecord:
+        """Return what goes into a draft that is passed on now."""
+        # The accountant drops the draft of a probe that has to wait for its budget.
+        if self._breaker.state != "half_open":
+            self._refused_recorded = self._breaker.refused_total
+        return self._breaker.record(self._ports.epoch)
 
     def _status(self) -> BreakerStatus:
         breaker = self._breaker

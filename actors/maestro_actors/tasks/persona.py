@@ -316,7 +316,11 @@ class Persona(MessageActor):
             waits_on=waits_on,
         )
         self._step = "recording"
-        self._ports.journal.append(draft)
+        if waits_for == "breaker":
+            # By way of the breaker, which adds that it has refused.
+            self._breaker.append(draft)
+        else:
+            self._ports.journal.append(draft)
 
     def _park(self, parked: CallParked) -> None:
         self._breaker.return_probe(parked.call_id)

@@ -30,7 +30,7 @@ class BreakerReport(msgspec.Struct, frozen=True, kw_only=True):
     failed_total: int
     """Calls that failed by the engine's fault."""
     refused_total: int
-    """Calls refused before the breaker's last change."""
+    """Calls refused; while a probe is out, those before it."""
     calls: int
     """Calls that have ended, in the sessions that are kept."""
     outcomes: dict[str, int]

@@ -26,7 +26,8 @@ class BreakerRecord(Record, frozen=True, kw_only=True):
     failed_total: int = 0
     """Calls that failed by the engine's fault, whatever the state was; exact."""
     refused_total: int = 0
-    """Calls refused before this record was written: a refusal alone writes none."""
+    """Calls refused before this record was written: with the wait of each, or, while a probe is
+    out, when that has ended."""
     changed_by: str = ""
     """Who opened or closed it by hand; empty once a call has changed it."""
 

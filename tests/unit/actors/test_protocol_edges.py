@@ -242,6 +242,32 @@ def test_a_task_that_waited_for_the_breaker_asks_again_after_a_restart(
     check(stage)
 
 
+def test_each_refusal_is_on_record_with_the_wait_it_leads_to(restart: Callable[[], Stage]) -> None:
+    wanted = team(*(contract(f"c{number}") for number in range(1, 6)))
+    stage = restart()
+    stage.engines.outcomes.extend([TRANSIENT, TRANSIENT])
+    stage.create(wanted)
+    stage.run(wanted, FRAGILE)
+    stage.wait_for("task_waiting", 3)
+    settle(stage)
+    # The two that have failed, when their pause is over.
+    stage.clock.advance(2.0)
+    stage.wait_for("task_waiting", 5)
+    record = stage.store.breakers.get("scripted")
+    assert record is not None
+    assert (record.state, record.refused_total) == ("open", 5)
+    stage = restart()
+
+    stage.run(wanted, FRAGILE)
+    stage.wait_for("task_waiting", 5)
+
+    record = stage.store.breakers.get("scripted")
+    assert record is not None
+    assert record.refused_total == 10
+    stage.advance_until("session_done")
+    check(stage)
+
+
 def test_a_waiting_task_says_whether_it_waits_for_breaker_budget_or_deadline(
     restart: Callable[[], Stage],
 ) -> None:
