@@ -72,10 +72,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             UsageInvalid: A figure is not an integer of at least 0, or beyond belief, or a part
                 exceeds its whole.
         """
-        figures = _figures_of(self)
-        # All at once, as each call is looked at; which one it was is asked of those that are wrong.
-        if set(map(type, figures)) != _INTEGERS or min(figures) < 0 or max(figures) > FIGURE_MAX:
-            raise _figure_fault(self)
+        for figure in _figures_of(self):
+            if type(figure) is not int or not 0 <= figure <= FIGURE_MAX:
+                raise _figure_fault(self)
         cached = self.cache_read_tokens + self.cache_write_tokens
         if cached > self.input_tokens:
             rule = f"must have the cached {cached} tokens in it"
@@ -92,7 +91,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 _FIGURES: Final = tuple(name for name in Usage.__struct_fields__ if name != "basis")
 _figures_of: Final = attrgetter(*_FIGURES)
-_INTEGERS: Final = {int}
 
 
 def _figure_fault(usage: Usage) -> UsageInvalid:

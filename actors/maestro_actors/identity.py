@@ -7,6 +7,10 @@ ACCOUNTANT_ADDRESS: Final = "urn:maestro:accountant"
 HELP_DESK_ADDRESS: Final = "urn:maestro:help-desk"
 
 
+_CALL: Final = blake2b(digest_size=16, person=b"maestro.call")
+"""Copied for each call, at half of what it takes to make one."""
+
+
 def breaker_address(engine: str) -> str:
     """Return the address of the circuit breaker of `engine`."""
     return f"urn:maestro:breaker/{engine}"
@@ -29,7 +33,9 @@ def call_id_of(session_id: str, task_id: str, round_: int, attempt: int) -> byte
     has another id, because it is another bill. Names contain no zero byte.
     """
     place = f"{session_id}\0{task_id}\0{round_}\0{attempt}".encode()
-    return blake2b(place, digest_size=16, person=b"maestro.call").digest()
+    digest = _CALL.copy()
+    digest.update(place)
+    return digest.digest()
 
 
 def fraction_of(place: str) -> float:

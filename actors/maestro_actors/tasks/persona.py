@@ -188,9 +188,7 @@ class Persona(MessageActor):
         """Ask for a call: the breaker first, then the budget, then the journal."""
         now_ms = self._ports.now_ms()
         running = self._begun = steps.begun(self._task, self._record, now_ms)
-        self._order = self._task.order(
-            running, known_checks=self._ports.memory.known_checks(running)
-        )
+        self._order = self._task.order(running)
         estimate = self._ports.engines.estimate(self._order)
         need_tokens = max(1, estimate.need_tokens)
         self._started_ms = now_ms
@@ -225,7 +223,11 @@ class Persona(MessageActor):
         self._record = self._begun
         self._step = "running"
         if self._order is not None:
-            self._order = msgspec.structs.replace(self._order, token_budget=reserved_tokens)
+            self._order = msgspec.structs.replace(
+                self._order,
+                token_budget=reserved_tokens,
+                known_checks=self._ports.memory.known_checks(self._record),
+            )
             self._ports.engines.start(self._order, self.actor_urn)
             if self._told_to_stop is not None:
                 self._stop_attempt(self._told_to_stop)

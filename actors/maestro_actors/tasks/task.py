@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from maestro_actors.checks import Checked, CheckResult
+from maestro_actors.checks import Checked
 from maestro_actors.engine import CallOrder, FailureClass, Outcome
 from maestro_actors.errors import TokenBudgetExceeded
 from maestro_actors.healing import BUILT_IN, Strategy, case_of, healed, known_of
@@ -81,8 +81,9 @@ class Task(msgspec.Struct, frozen=True, gc=False):
         """Where the coordinator of its session lives."""
         return coordinator_address(self.assignment.session_id)
 
-    def order(self, record: TaskRecord, *, known_checks: tuple[CheckResult, ...] = ()) -> CallOrder:
-        """Return the order of the attempt that `record` says is running."""
+    def order(self, record: TaskRecord) -> CallOrder:
+        """Return the order of the attempt that `record` says is running, as far as that does."""
+        # At most 15 fields: with more, CPython makes a dictionary of them first.
         return CallOrder(
             session_id=record.session_id,
             task_id=record.task_id,
@@ -97,7 +98,6 @@ class Task(msgspec.Struct, frozen=True, gc=False):
             input_dir=self.assignment.input_dir,
             feedback=(*record.advice, *record.evidence, *record.notes),
             seed=self.assignment.seed,
-            known_checks=known_checks,
             scope=record.scope,
             inputs=self.assignment.inputs,
         )

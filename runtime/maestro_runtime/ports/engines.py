@@ -63,7 +63,7 @@ class EngineDesk:
             found = self.registry.get(order.persona.engine).estimate(order)
             need, floor = found if isinstance(found, Estimate) else (found, 0)
             need_tokens = min(max(1, int(need)), FIGURE_MAX)
-            return Estimate(need_tokens, min(max(0, int(floor)), need_tokens))
+            return Estimate(need_tokens, min(max(0, int(floor)), need_tokens) if floor else 0)
         except Exception:  # noqa: BLE001 - foreign code; the call will show what is wrong with it
             _log.exception("engine %r cannot estimate a call", order.persona.engine)
             return Estimate(1)
