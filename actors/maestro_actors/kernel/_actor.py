@@ -78,8 +78,9 @@ class LaneActor(pykka.Actor):
         actor = cls.__new__(cls, *args, **kwargs)
         actor._identify(mailbox)  # noqa: SLF001 - our class
         cls.__init__(actor, *args, **kwargs)
-        # Only now: a constructor that raised has not replaced anything.
-        actor.actor_ref._actor_weakref = weakref.ref(actor)  # noqa: SLF001 - the ref stays
+        if mailbox.actor is not None:
+            # Only now: a constructor that raised has not replaced anything.
+            actor._actor_ref._actor_weakref = weakref.ref(actor)  # noqa: SLF001 - the ref stays
         return actor
 
     def _identify(self, mailbox: Mailbox) -> None:

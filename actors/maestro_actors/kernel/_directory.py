@@ -65,9 +65,8 @@ class Directory:
         with self._lock:
             watched = self._mailboxes.get(address)
             if watched is not None:
-                watched.watchers = tuple(
-                    pair for pair in watched.watchers if pair[0].address != watcher
-                )
+                others = [pair for pair in watched.watchers if pair[0].address != watcher]
+                watched.watchers = tuple(others)
 
     def remove(self, address: str) -> list[tuple[str, object]]:
         """Forget `address`; return who has to be sent which message now."""

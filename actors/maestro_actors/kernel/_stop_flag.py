@@ -24,18 +24,15 @@ class StopFlag(msgspec.Struct, gc=False):
 
     def set(self) -> None:
         """Stop; whoever waits goes on."""
-        with _lock:
-            self.stopped = True
-            event = self._event
-        if event is not None:
-            event.set()
+        # No lock, as with a mailbox: say it first and look second; `wait` does it the other way
+        # round, so at least one of the two sees the other.
+        self.stopped = True
+        if self._event is not None:
+            self._event.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is set, at most `timeout` seconds; tell whether it is set."""
         with _lock:
-            if self.stopped:
-                return True
             if self._event is None:
                 self._event = threading.Event()
-            event = self._event
-        return event.wait(timeout)
+        return self.stopped or self._event.wait(timeout)

@@ -30,6 +30,7 @@ class Personas:
     ) -> None:
         self._ports = ports
         self._session_id = session.session_id
+        self._coordinator = coordinator_address(session.session_id)
         self._team = team
         self._entries = entries
         self._contracts = {contract.id: contract for contract in team.contracts}
@@ -94,7 +95,7 @@ class Personas:
             supervision=_SUPERVISION,
         )
         stopped = TaskStopped(task_id=task_id)
-        self._ports.system.watch(address, coordinator_address(self._session_id), stopped)
+        self._ports.system.watch(address, self._coordinator, stopped)
 
 
 def send_away(ports: Ports, address: str) -> None:
