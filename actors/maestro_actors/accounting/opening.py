@@ -1,5 +1,7 @@
 """What is written of a call when it is opened."""
 
+import msgspec
+
 from maestro_actors.ledger.amounts import METRICS
 from maestro_actors.ledger.decision import Clamp, Grant
 from maestro_actors.ledger.prices import RateCard, cost_at_most
@@ -14,9 +16,8 @@ def row_of_opening(
 ) -> CallRecord:
     """Return the row of a call that the ledger has granted."""
     worst = 0 if card is None else cost_at_most(granted.tokens, card)
-    # That of the persona comes first, and the row says it already.
-    others = granted.holds[1:]
-    return CallRecord(
+    # At most 15 fields: with more, CPython makes a dictionary of them first.
+    row = CallRecord(
         session_id=order.session_id,
         call_id=order.call_id,
         task_id=order.task_id,
@@ -30,10 +31,16 @@ def row_of_opening(
         epoch=epoch,
         phase=order.phase,
         model=order.model,
-        cost_nano_usd=next((hold.amount for hold in others if _is_money(hold)), worst)
-        if others
-        else worst,
+        cost_nano_usd=worst,
         cost_basis="unpriced" if card is None else card.basis,
+    )
+    # That of the persona comes first, and the row says it already.
+    others = granted.holds[1:]
+    if not others and not order.floor_tokens:
+        return row
+    return msgspec.structs.replace(
+        row,
+        cost_nano_usd=next((hold.amount for hold in others if _is_money(hold)), worst),
         holds=others,
         floor_tokens=min(order.floor_tokens, granted.tokens),
     )
