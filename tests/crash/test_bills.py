@@ -10,7 +10,7 @@ import pytest
 import doomed
 import forked
 from billing_server import BillingServer, Moment, billing
-from maestro_runtime.reports.session import persona_tokens
+from maestro_runtime.statements.personas import persona_tokens
 from maestro_storage import Store, verify
 from maestro_storage.records import CallRecord
 

@@ -59,7 +59,7 @@ def report(
     What is the limit, spent, left, reserved by open calls, and lost in crashes. With --by, --since
     or --until: what was used, also by sessions that are dropped, in whole hours.
     """
-    from maestro_runtime.reports.session import persona_tokens
+    from maestro_runtime.statements.personas import persona_tokens
 
     if by or since_ms is not None or until_ms is not None:
         by = by or ("session", "persona")
