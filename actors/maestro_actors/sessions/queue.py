@@ -25,6 +25,16 @@ def in_order(sessions: Iterable[SessionRecord]) -> list[SessionRecord]:
     )
 
 
+def come_by(session: SessionRecord, now_ms: int) -> SessionRecord:
+    """Return a session that came into the queue now, if it did so at an instant to come.
+
+    The wall clock was set back since: all that come until then would go before it.
+    """
+    if session.queued_ms is None or session.queued_ms <= now_ms:
+        return session
+    return msgspec.structs.replace(session, queued_ms=now_ms)
+
+
 def queued(session: SessionRecord, now_ms: int, epoch: int) -> Transition:
     """Return the transition by which a session comes into the queue."""
     draft = Transition()

@@ -15,7 +15,7 @@ from maestro_actors.ports import Ports
 from maestro_actors.proxy import LocalChannel
 from maestro_actors.sessions.coordinator import SUPERVISION, Coordinator
 from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
-from maestro_actors.sessions.queue import admitted, queued
+from maestro_actors.sessions.queue import admitted, come_by, queued
 from maestro_actors.sessions.succession import Tenure
 from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
@@ -201,7 +201,7 @@ class RunningSessions:
             # Its end is durable, and about to be told: that must not be taken for the next one. It
             # may be its removal as well.
             self._settle_journal(ORDER_SECONDS)
-        session = ports.memory.session(session_id)
+        recorded = ports.memory.session(session_id)
         with self._lock:
             self._require_open(session_id)
             ended = self._ended.get(session_id)
@@ -212,8 +212,9 @@ class RunningSessions:
             self._settle(ended, self._failure)
             return ended
         now_ms = ports.now_ms()
+        session = come_by(recorded, now_ms)
         if not self.queue.lets_in(session, now_ms, claimed):
-            if session.state != "queued":
+            if session.state != "queued" or session is not recorded:
                 self._commit(ports, queued(session, now_ms, ports.epoch))
             return ended
         claimed = self.queue.claim(session_id, claimed)

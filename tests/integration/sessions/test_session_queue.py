@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from held_work import BOUND_SECONDS
+from maestro_actors.kernel import VirtualClock
 from maestro_runtime import (
     Runtime,
     RuntimeOptions,
@@ -19,6 +20,7 @@ from maestro_runtime.daemon._taking_up import take_up
 from maestro_runtime.errors import AdmissionRefused, PriorityInvalid
 from maestro_runtime.reports.session import session_report
 from maestro_runtime.testing import ScriptedEngine, Work, simple_team
+from maestro_runtime.testing.trial import START_MS
 from maestro_storage.records import EventRecord
 
 Start = Callable[..., SessionOrder]
@@ -131,6 +133,32 @@ def test_the_queue_is_the_same_after_a_restart(
         for name in taken.resumed:
             runtime.resume(name).result(BOUND_SECONDS)
         assert admissions.names == ["a-early", "late", "m"]
+
+
+def test_who_has_waited_goes_first_after_the_wall_clock_was_set_back(
+    tmp_path: Path, options: RuntimeOptions, gate: ScriptedEngine, order: Start
+) -> None:
+    later = replace(options, clock=VirtualClock(START_MS))
+    with open_runtime(tmp_path / "state", later) as runtime:
+        for name in ("first", "waiting"):
+            runtime.run(order(name))
+        gate.wait_for_calls(1)
+
+    now_ms = START_MS - 3_600_000
+    sooner = replace(options, clock=VirtualClock(now_ms))
+    with open_runtime(tmp_path / "state", sooner) as runtime:
+        admissions = Admissions(runtime)
+        for name in ("first", "waiting"):
+            runtime.resume(name)
+        newcomer = runtime.run(order("a-newcomer", priority=-1))
+        assert places(runtime, "waiting", "a-newcomer") == [1, 2]
+        assert runtime.store.require_session("waiting").queued_ms == now_ms
+        gate.wait_for_calls(2)
+        gate.otherwise = Work()
+        gate.release()
+
+        assert newcomer.result(BOUND_SECONDS).state == "done"
+        assert admissions.names == ["waiting", "a-newcomer"]
 
 
 def test_a_session_in_the_queue_can_be_paused_resumed_and_cancelled(
