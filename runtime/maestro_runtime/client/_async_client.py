@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from maestro_actors.help.answer import Answer
-from maestro_actors.messages import Request, ToppedUp
+from maestro_actors.messages import CorrectCall, Request, ToppedUp
 from maestro_actors.proxy import ReplyT
 from maestro_actors.team import Team
 from maestro_actors.verbs.rework import Rerun
-from maestro_runtime.checkpoints import ForkOrder
+from maestro_runtime.checkpoints import ForkOrder, Imported, ImportOrder, Pruned
 from maestro_runtime.client._client import Client, ClientOptions, connect
 from maestro_runtime.phases import PhaseRun
 from maestro_runtime.proxies import Proxies
@@ -29,17 +29,19 @@ from maestro_runtime.wire.orders import (
     BeginPhases,
     CancelSession,
     CloseBreaker,
+    CorrectBooking,
     KeepValues,
     NameCheckpoint,
     OpenBreaker,
     PauseSession,
+    PruneCheckpoints,
     RemoveSession,
     RerunPhase,
     ResumeSession,
     RetryFailed,
     TopUpBudget,
 )
-from maestro_runtime.wire.session_order import fork_of, start_of
+from maestro_runtime.wire.session_order import fork_of, import_of, start_of
 from maestro_storage.plan import Plan
 
 
@@ -176,6 +178,18 @@ class AsyncClient(Proxies):
     async def top_up(self, order: TopUpOrder) -> ToppedUp:
         """See `Runtime.top_up`."""
         return await self._once(TopUpBudget(order=order))
+
+    async def correct(self, order: CorrectCall) -> None:
+        """See `Runtime.correct`."""
+        await self._done(CorrectBooking(order=order))
+
+    async def prune(self, session_id: str) -> Pruned:
+        """See `Runtime.prune`."""
+        return await self._done(PruneCheckpoints(session_id=session_id))
+
+    async def import_bundle(self, order: ImportOrder) -> Imported:
+        """See `Runtime.import_bundle`. Paths are those of this process."""
+        return await self._once(import_of(order))
 
     async def run_phases(self, session_id: str, phases: Sequence[str]) -> PhaseRun:
         """See `Runtime.run_phases`; await what this returns for the result."""

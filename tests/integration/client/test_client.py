@@ -12,10 +12,11 @@ import pytest
 
 from daemon_team import TEAM
 from hosted import BOUND_SECONDS, Hosted
+from maestro_actors.engine import Usage
 from maestro_actors.errors import VerbRefused
 from maestro_actors.help.answer import Answer
 from maestro_actors.ledger.budget import Budget
-from maestro_actors.messages import GetBreaker, encode
+from maestro_actors.messages import CorrectCall, GetBreaker, encode
 from maestro_actors.team import Persona, Phase, Team
 from maestro_runtime import (
     AsyncClient,
@@ -26,7 +27,7 @@ from maestro_runtime import (
     connect,
     connect_async,
 )
-from maestro_runtime.checkpoints import export, find_checkpoint
+from maestro_runtime.checkpoints import ImportOrder, export, find_checkpoint
 from maestro_runtime.client import _link
 from maestro_runtime.client._client import socket_path
 from maestro_runtime.errors import HelpNeeded
@@ -102,6 +103,11 @@ def test_the_verbs_of_a_client_are_those_of_a_runtime() -> None:
 
 
 def test_the_verbs_of_an_async_client_are_those_of_a_client_that_draws_its_own_ids() -> None:
+    # What a loop has no use for, because it would wait, or has no need of.
+    assert public(Client) - public(AsyncClient) == {
+        *("accepted", "channel", "close", "ended", "leave", "looked", "next_events", "phase_run"),
+        *("settle_tickets", "store", "welcome"),
+    }
     assert public(AsyncClient) <= public(Client)
     for name in public(AsyncClient):
         theirs = parameters(getattr(Client, name))
@@ -306,6 +312,17 @@ def test_the_verbs_can_be_awaited(hosted: Hosted, tmp_path: Path) -> None:
             assert (await client.open_breaker("rehearsal")).state == "open"
             assert (await client.close_breaker("rehearsal")).state == "closed"
             await client.keep_values({"name": b"1"})
+            assert (await client.prune("s-1")).kept
+            correction = CorrectCall(
+                session_id="s-1",
+                call_id=bytes(16),
+                correction_id="n1",
+                usage=Usage(),
+                reason="",
+                at_ms=0,
+            )
+            with pytest.raises(NotFound):
+                await client.correct(correction)
             status = await client.breaker("rehearsal").status()
             assert status.state == "closed"
             slow = await client.run(SessionOrder(slow_team(dev=600.0), "slow", tmp_path / "slow"))
@@ -315,6 +332,13 @@ def test_the_verbs_can_be_awaited(hosted: Hosted, tmp_path: Path) -> None:
             assert (await phases).state == "done"
             await slow.cancel(deadline_seconds=0.0)
             assert (await slow).state == "cancelled"
+            store = hosted.runtime.store
+            bundle, _ = export(
+                store, find_checkpoint(store, "s-1", None), tmp_path / "bundle"
+            ).paths
+            await client.remove("s-1")
+            imported = await client.import_bundle(ImportOrder(Path(bundle), tmp_path / "again"))
+            assert imported.session_id == "s-1"
 
     asyncio.run(asyncio.wait_for(program(), BOUND_SECONDS))
 
