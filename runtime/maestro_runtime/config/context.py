@@ -46,8 +46,16 @@ def read_context(context: Mapping[str, Any]) -> RunContext:
         ContextInvalid: A key is unknown or given twice, or a value breaks its rule; it has all.
     """
     problems = Problems()
-    table = decode_table(plain(context), ContextTable, (), problems)
-    flat = given(table)
+    run = run_context(decode_table(plain(context), ContextTable, (), problems), problems)
+    if found := problems.listed():
+        raise ContextInvalid(found)
+    return run
+
+
+def run_context(table: ContextTable, problems: Problems) -> RunContext:
+    """Return what a table says of a run, whatever else it has; what is wrong goes to `problems`."""
+    said = given(table)
+    flat = {key: said[key] for key in ContextTable.__struct_fields__ if key in said}
     retry: RetryTable = flat.pop("retry", RetryTable())
     sources = {key: f"context {key}" for key in flat}
     for key, value in given(retry).items():
@@ -57,8 +65,6 @@ def read_context(context: Mapping[str, Any]) -> RunContext:
         sources[key] = f"context retry.{key}"
     if flat.get("round_backoff_seconds") == ():
         problems.add(("retry", "round_backoff_seconds"), "must have at least one number")
-    if found := problems.listed():
-        raise ContextInvalid(found)
     return RunContext(values=flat, sources=sources)
 
 

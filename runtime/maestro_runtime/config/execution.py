@@ -3,27 +3,25 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from maestro_runtime.config._decode import decode_table, plain
 from maestro_runtime.config._problems import Problems
-from maestro_runtime.config.context import RunContext, read_context
+from maestro_runtime.config._tables import ContextTable
+from maestro_runtime.config.context import RunContext, run_context
 from maestro_runtime.config.errors import ContextInvalid
 
 
-class _Table(msgspec.Struct, frozen=True):
-    """What a context of an execution has beyond that of a run."""
+class _Table(ContextTable, frozen=True):
+    """What a context of an execution has: that of a run, and more."""
 
     session_id: str | UnsetType = UNSET
     engine: str | UnsetType = UNSET
     input_dir: str | UnsetType = UNSET
     persona_config: dict[str, Any] | UnsetType = UNSET
-
-
-_KEYS: Final = _Table.__struct_fields__
 
 
 class ExecutionContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,18 +44,18 @@ def read_execution_context(context: Mapping[str, Any] | None) -> ExecutionContex
         ContextInvalid: As `read_context`; or one of the four is of the wrong type.
     """
     given = {} if context is None else dict(context)
-    own = {key: given.pop(key) for key in _KEYS if key in given}
-    if isinstance(own.get("input_dir"), Path):
-        own["input_dir"] = os.fspath(own["input_dir"])
+    if isinstance(given.get("input_dir"), Path):
+        given["input_dir"] = os.fspath(given["input_dir"])
     problems = Problems()
-    table = decode_table(plain(own), _Table, (), problems)
+    table = decode_table(plain(given), _Table, (), problems)
+    run = run_context(table, problems)
     if found := problems.listed():
         raise ContextInvalid(found)
     persona = {} if table.persona_config is UNSET else dict(table.persona_config)
     if table.engine is not UNSET:
         persona["engine"] = table.engine
     return ExecutionContext(
-        run=read_context(given),
+        run=run,
         session_id=None if table.session_id is UNSET else table.session_id,
         input_dir=None if table.input_dir is UNSET else Path(table.input_dir),
         persona=persona,

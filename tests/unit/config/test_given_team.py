@@ -98,6 +98,21 @@ def test_the_context_of_an_execution_names_session_engine_source_and_persona() -
         ({"session_id": 7}, "context session_id: must be a string, got 7"),
         ({"persona_config": 3}, "context persona_config: must be a table, got 3"),
         ({"max_attempt": 3}, "context max_attempt: 'max_attempt' is not a known key"),
+        (
+            {"sesion_id": "s-1"},
+            (
+                "context sesion_id: 'sesion_id' is not a known key, did you mean 'session_id'? (known: "
+                "engine, give_up_on_failure, input_dir, max_attempts, persona_config, retry, "
+                "session_id, token_budget)"
+            ),
+        ),
+        (
+            {"session_id": 7, "retry": {"round_backoff_seconds": []}},
+            (
+                "context session_id: must be a string, got 7\n"
+                "context retry.round_backoff_seconds: must have at least one number"
+            ),
+        ),
     ],
 )
 def test_a_wrong_context_of_an_execution_is_refused(context: dict[str, Any], text: str) -> None:
