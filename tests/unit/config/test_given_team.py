@@ -101,9 +101,9 @@ def test_the_context_of_an_execution_names_session_engine_source_and_persona() -
         (
             {"sesion_id": "s-1"},
             (
-                "context sesion_id: 'sesion_id' is not a known key, did you mean 'session_id'? (known: "
-                "engine, give_up_on_failure, input_dir, max_attempts, persona_config, retry, "
-                "session_id, token_budget)"
+                "context sesion_id: 'sesion_id' is not a known key, did you mean 'session_id'? "
+                "(known: engine, give_up_on_failure, input_dir, max_attempts, persona_config, "
+                "retry, session_id, token_budget)"
             ),
         ),
         (
