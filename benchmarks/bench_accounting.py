@@ -171,11 +171,8 @@ class _Callers(MessageActor):
         task_id, call_id = self._waiting.pop()
         self._accountant.open_call(
             OpenCall(
-                session_id="s",
-                task_id=task_id,
-                persona_id="dev",
-                engine="python",
                 call_id=call_id,
+                caller=Caller("s", "dev", contract_id=task_id, engine="python"),
                 round=1,
                 attempt=1,
                 need_tokens=100,

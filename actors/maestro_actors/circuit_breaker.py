@@ -111,7 +111,7 @@ class CircuitBreaker(MessageActor):
         self._waiters.pop(order.reply_to, None)
         if self._breaker.state != "closed":
             self._record(order.draft, order.at_ms)
-            order.draft.event(self._breaker.event(order.session_id, order.at_ms))
+            order.draft.event(self._breaker.event(order.caller.session_id, order.at_ms))
         self._accountant.open_call(order)
 
     def _report(self, order: CloseCall) -> None:

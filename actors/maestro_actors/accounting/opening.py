@@ -15,22 +15,23 @@ def row_of_opening(
     order: OpenCall, granted: Grant | Clamp, card: RateCard | None, epoch: int
 ) -> CallRecord:
     """Return the row of a call that the ledger has granted."""
+    caller = order.caller
     worst = 0 if card is None else cost_at_most(granted.tokens, card)
     # At most 15 fields: with more, CPython makes a dictionary of them first.
     row = CallRecord(
-        session_id=order.session_id,
+        session_id=caller.session_id,
         call_id=order.call_id,
-        task_id=order.task_id,
-        persona_id=order.persona_id,
-        engine=order.engine,
+        task_id=caller.contract_id,
+        persona_id=caller.persona_id,
+        engine=caller.engine,
         round=order.round,
         attempt=order.attempt,
         state="open",
         reserved_tokens=granted.tokens,
         opened_ms=order.at_ms,
         epoch=epoch,
-        phase=order.phase,
-        model=order.model,
+        phase=caller.phase,
+        model=caller.model,
         cost_nano_usd=worst,
         cost_basis="unpriced" if card is None else card.basis,
     )
@@ -49,12 +50,12 @@ def row_of_opening(
 def cut_down(order: OpenCall, granted: Clamp) -> Event:
     """Return what the history says of a call that was granted less than it needs."""
     return Event(
-        order.session_id,
+        order.caller.session_id,
         "call_cut",
         order.at_ms,
-        order.task_id,
+        order.caller.contract_id,
         {
-            "persona_id": order.persona_id,
+            "persona_id": order.caller.persona_id,
             "needed_tokens": order.need_tokens,
             "reserved_tokens": granted.tokens,
         },

@@ -181,23 +181,16 @@ class TokenAccountant(MessageActor):
 
     def _answer(self, order: OpenCall, woken: Place | None) -> int:
         """Open a call, park it or deny it; return what is reserved for it, 0 if it is not open."""
-        card = self._ports.prices.card(order.model or order.engine, order.at_ms)
+        caller = order.caller
+        card = self._ports.prices.card(caller.model or caller.engine, order.at_ms)
         need = floor = _amounts(order.need_tokens, card)
         if 0 < order.floor_tokens < order.need_tokens:
             floor = _amounts(order.floor_tokens, card)
         answer = self._ledger.reserve(
             order.call_id,
-            Caller(
-                order.session_id,
-                order.persona_id,
-                order.phase,
-                order.task_id,
-                order.engine,
-                order.model,
-                order.tags,
-            ),
+            caller,
             (
-                persona_budget(order.persona_id, order.limit_tokens),
+                persona_budget(caller.persona_id, order.limit_tokens),
                 *order.budgets,
                 *self._budgets,
             ),

@@ -38,7 +38,9 @@ class Turnstile:
 
         One that may has to `begin`, or `wake` has to be called.
         """
-        caller = Caller(order.reply_to, order.engine, order.persona_id, order.need_tokens)
+        caller = Caller(
+            order.reply_to, order.caller.engine, order.caller.persona_id, order.need_tokens
+        )
         blocked = self._throttle.admit(caller, order.at_ms, order.priority)
         if blocked is None:
             return True
@@ -52,7 +54,11 @@ class Turnstile:
     def begin(self, order: OpenCall, tokens: int) -> None:
         """Count a call that begins, with what is reserved for it."""
         self._throttle.begin(
-            order.call_id, order.engine, order.persona_id, tokens=tokens, at_ms=order.at_ms
+            order.call_id,
+            order.caller.engine,
+            order.caller.persona_id,
+            tokens=tokens,
+            at_ms=order.at_ms,
         )
 
     def end(self, call: CallRecord) -> None:

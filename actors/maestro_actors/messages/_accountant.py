@@ -49,12 +49,10 @@ class OpenCall(Message, frozen=True, kw_only=True):
     """
 
     call_id: bytes
-    session_id: str
+    caller: Caller
+    """Whose call it is: all that budgets and limits look at."""
     at_ms: int
     reply_to: str
-    task_id: str
-    persona_id: str
-    engine: str
     round: int
     attempt: int
     need_tokens: int
@@ -65,9 +63,6 @@ class OpenCall(Message, frozen=True, kw_only=True):
     """The records of task and attempt; the accountant adds call and budget."""
     floor_tokens: int = 0
     """Fewest tokens the call can do with, so that it may be cut down; 0: all it needs."""
-    phase: str = ""
-    model: str = ""
-    tags: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """Of the team; those that do not count this call are passed over."""
     priority: int = 0

@@ -197,11 +197,8 @@ class Persona(MessageActor):
         self._step = "opening"
         self._breaker.acquire(
             OpenCall(
-                session_id=running.session_id,
-                task_id=running.task_id,
-                persona_id=running.persona_id,
-                engine=running.engine,
                 call_id=running.call_id or b"",
+                caller=self._task.caller(running),
                 round=running.round,
                 attempt=running.attempt,
                 need_tokens=need_tokens,
@@ -209,9 +206,6 @@ class Persona(MessageActor):
                 at_ms=now_ms,
                 reply_to=self.actor_urn,
                 draft=steps.opening(self._task, running, need_tokens, now_ms),
-                phase=running.phase,
-                model=self._task.persona.model,
-                tags=self._task.persona.tags,
                 floor_tokens=estimate.floor_tokens,
                 budgets=self._task.assignment.budgets,
                 priority=self._task.assignment.priority,

@@ -19,7 +19,7 @@ from maestro_actors.identity import (
     persona_address,
 )
 from maestro_actors.ledger.amounts import LostPolicy
-from maestro_actors.ledger.budget import Budget
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.messages import (
     AttemptClosed,
     CallDenied,
@@ -100,6 +100,18 @@ class Task(msgspec.Struct, frozen=True, gc=False):
             seed=self.assignment.seed,
             scope=record.scope,
             inputs=self.assignment.inputs,
+        )
+
+    def caller(self, record: TaskRecord) -> Caller:
+        """Return what budgets and limits can look at in a call of the task."""
+        return Caller(
+            record.session_id,
+            record.persona_id,
+            record.phase,
+            record.task_id,
+            record.engine,
+            self.persona.model,
+            self.persona.tags,
         )
 
     def event(

@@ -18,7 +18,7 @@ from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.kernel import VirtualClock
 from maestro_actors.ledger.amounts import LOST_POLICIES, LostPolicy
-from maestro_actors.ledger.budget import DAY_MS, Budget
+from maestro_actors.ledger.budget import DAY_MS, Budget, Caller
 from maestro_actors.messages import CloseCall, CorrectCall, OpenCall
 from maestro_storage.transition import Transition
 from staging import BOUND_SECONDS, SESSION, open_stage, team
@@ -83,11 +83,8 @@ class BooksMachine(RuleBasedStateMachine):
         self.calls[call_id] = Booked(need, need * share // 4 or need)
         self.stage.accountant.open_call(
             OpenCall(
-                session_id=SESSION,
-                task_id="c1",
-                persona_id="dev",
-                engine="scripted",
                 call_id=call_id,
+                caller=Caller(SESSION, "dev", "", "c1", "scripted", "m-1"),
                 round=1,
                 attempt=1,
                 need_tokens=need,
@@ -96,7 +93,6 @@ class BooksMachine(RuleBasedStateMachine):
                 at_ms=self.clock.now_ms(),
                 reply_to="urn:nobody",
                 draft=Transition(),
-                model="m-1",
                 budgets=BUDGETS,
             )
         )

@@ -14,7 +14,7 @@ from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.kernel import VirtualClock
-from maestro_actors.ledger.budget import Budget
+from maestro_actors.ledger.budget import Budget, Caller
 from maestro_actors.messages import CloseCall, CorrectCall, OpenCall
 from maestro_storage.errors import NotFound
 from maestro_storage.transition import Transition, payload_digest
@@ -85,11 +85,8 @@ def name(number: int) -> bytes:
 def open_call(stage: Stage, number: int, draft: Transition | None = None) -> None:
     stage.accountant.open_call(
         OpenCall(
-            session_id=SESSION,
-            task_id="c1",
-            persona_id="dev",
-            engine="scripted",
             call_id=name(number),
+            caller=Caller(SESSION, "dev", contract_id="c1", engine="scripted"),
             round=1,
             attempt=1,
             need_tokens=NEED,

@@ -9,6 +9,7 @@ import pytest
 from maestro_actors.circuit_breaker import WAITERS_MIN, CircuitBreaker
 from maestro_actors.identity import breaker_address
 from maestro_actors.kernel import VirtualClock
+from maestro_actors.ledger.budget import Caller
 from maestro_actors.messages import OpenCall
 from maestro_actors.sessions.queue import turn_of
 from maestro_actors.team import BreakerPolicy
@@ -169,12 +170,9 @@ def test_refused_calls_of_those_that_are_gone_are_not_kept_until_the_breaker_clo
 def refused(stage: Stage, reply_to: str) -> OpenCall:
     return OpenCall(
         call_id=reply_to.encode(),
-        session_id="s-2",
+        caller=Caller("s-2", "dev", contract_id="c1", engine="scripted"),
         at_ms=stage.clock.now_ms(),
         reply_to=reply_to,
-        task_id="c1",
-        persona_id="dev",
-        engine="scripted",
         round=1,
         attempt=1,
         need_tokens=1,

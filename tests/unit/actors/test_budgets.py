@@ -214,11 +214,8 @@ def test_usage_is_kept_by_the_hour_for_all_that_tells_calls_apart(stage: Stage) 
 
 def order_for(number: int, reply_to: str, **changes: object) -> OpenCall:
     wanted = OpenCall(
-        session_id=SESSION,
-        task_id=f"t{number}",
-        persona_id="dev",
-        engine="scripted",
         call_id=call_id_of(SESSION, f"t{number}", 1, 1),
+        caller=Caller(SESSION, "dev", contract_id=f"t{number}", engine="scripted"),
         round=1,
         attempt=1,
         need_tokens=100,
