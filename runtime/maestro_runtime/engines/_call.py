@@ -22,9 +22,9 @@ from maestro_runtime.edits import (
     has_journal,
     roll_forward,
 )
-from maestro_runtime.engines._claims import claimed_missing
 from maestro_runtime.engines._deadlines import Deadlines
 from maestro_runtime.engines._mending import faults_of, is_better, withdraw
+from maestro_runtime.engines._observation import held_against, observe
 from maestro_runtime.engines._outcomes import (
     EVIDENCE_CHARACTERS_MAX,
     StopReason,
@@ -54,11 +54,9 @@ from maestro_runtime.engines.registry import EngineRegistry
 from maestro_runtime.workspace import (
     Fingerprint,
     GlobEscapes,
-    Manifest,
     PathEscapes,
     Workspace,
     WorkspaceTooLarge,
-    diff,
 )
 
 MESSAGE_CHARACTERS_MAX: Final = 16_384
@@ -228,8 +226,8 @@ class Call:
     async def _examined(self, outcome: Outcome, before: Mapping[str, Fingerprint]) -> Outcome:
         """Add what is on disk, and if the engine ended well, what the checks say to it."""
         workspace = Workspace(self._order.workspace)
-        after = await asyncio.to_thread(_observe, workspace, self._order, before)
-        held = self._held_against(outcome, before, after)
+        after = await asyncio.to_thread(observe, workspace, self._order, before)
+        held = held_against(self._order, outcome, before, after)
         return held if outcome.failure is not None else await self._checked(held, before)
 
     async def _mended(
@@ -296,32 +294,6 @@ class Call:
 
     def _cut_short(self, usage: Usage) -> Outcome:
         return interrupted(self._reason or "cancelled", usage)
-
-    def _held_against(
-        self, outcome: Outcome, before: Mapping[str, Fingerprint], after: Manifest
-    ) -> Outcome:
-        """Add what is on disk to what the engine came to."""
-        missing = tuple(
-            f"deliverable {item.name!r}: no file matches {glob!r}"
-            for item in self._order.contract.deliverables
-            for glob in item.artifacts
-            if glob in after.missing
-        )
-        failure = outcome.failure
-        if failure is None and missing:
-            failure = "missing_deliverable"
-        claimed = claimed_missing(
-            outcome.message, self._order.workspace, self._order.contract.globs, after.files
-        )
-        unfounded = tuple(f"engine names {path!r}, and there is no such file" for path in claimed)
-        return msgspec.structs.replace(
-            outcome,
-            failure=failure,
-            evidence=(*outcome.evidence, *missing, *unfounded, *after.refused),
-            artifacts=diff(before, after),
-            missing=after.missing,
-            claimed_missing=claimed,
-        )
 
     async def _worked(self) -> Outcome:
         """Run the engine under the call's time limit."""
@@ -415,14 +387,6 @@ async def _run(engine: Engine, order: CallOrder, context: EngineContext) -> Engi
     except (msgspec.MsgspecError, TypeError) as error:
         raise MalformedOutput(f"edits returned by engine: {error}", result.usage) from error
     return msgspec.structs.replace(result, edits=edits)
-
-
-def _observe(workspace: Workspace, order: CallOrder, before: Mapping[str, Fingerprint]) -> Manifest:
-    """Take the manifest after a call and make what changed survive a power cut."""
-    after = workspace.manifest(order.contract.globs)
-    # A finished task never runs again, so its files must be as durable as its record.
-    workspace.sync(path for path, found in after.files.items() if before.get(path) != found)
-    return after
 
 
 def _limit_seconds(persona: Persona) -> float:
