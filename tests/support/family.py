@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from lineage import Lineage, Passed
-from maestro_actors.sessions.session import decode_summary
+from maestro_actors.sessions.summary import decode_summary
 from maestro_actors.team import Team, decode_team
 from maestro_storage import StateView
 from maestro_storage.records import CheckpointRecord, SessionRecord, TaskState

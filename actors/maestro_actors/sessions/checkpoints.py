@@ -3,7 +3,7 @@
 from maestro_actors.messages import CheckpointTaken
 from maestro_actors.ports import Ports
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.sessions.session import record_checkpoint
+from maestro_actors.sessions.summary import record_checkpoint
 from maestro_storage.records import CheckpointRecord
 from maestro_storage.transition import Transition
 

@@ -13,7 +13,8 @@ import msgspec
 from maestro_actors.errors import PhaseNotReady, PlanInvalid, TeamChangeRefused
 from maestro_actors.messages import encode
 from maestro_actors.sessions.plan import Standing, require_plan
-from maestro_actors.sessions.session import INIT_PHASE, queued_task
+from maestro_actors.sessions.session import queued_task
+from maestro_actors.sessions.summary import INIT_PHASE
 from maestro_actors.team import Contract, Team
 from maestro_storage.plan import Plan
 from maestro_storage.records import (

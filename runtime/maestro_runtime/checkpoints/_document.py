@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.sessions.session import INIT_PHASE, KeptTask, Origin
+from maestro_actors.sessions.session import KeptTask, Origin
+from maestro_actors.sessions.summary import INIT_PHASE
 from maestro_actors.team import Team
 from maestro_runtime.checkpoints._report import CheckpointReport
 from maestro_runtime.checkpoints._rules import (

@@ -4,7 +4,7 @@ import re
 
 from maestro_actors.messages import CheckpointTaken
 from maestro_actors.receipt import Receipt, put_receipt
-from maestro_actors.sessions.session import INIT_PHASE, record_checkpoint
+from maestro_actors.sessions.summary import INIT_PHASE, record_checkpoint
 from maestro_actors.team import Team
 from maestro_runtime.config import NAME_PATTERN
 from maestro_runtime.errors import CheckpointNameInvalid

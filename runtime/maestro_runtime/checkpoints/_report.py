@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from maestro_actors.engine import Artifact
-from maestro_actors.sessions.session import (
+from maestro_actors.sessions.session import KeptTask
+from maestro_actors.sessions.summary import (
     FinishedTask,
-    KeptTask,
     decode_decisions,
     decode_summary,
     finished_task,

@@ -7,7 +7,7 @@ import msgspec
 
 from maestro_actors.engine import CallOrder, FailureClass, Outcome, Usage
 from maestro_actors.errors import TokenBudgetExceeded
-from maestro_actors.sessions.session import encode_decisions
+from maestro_actors.sessions.summary import encode_decisions
 from maestro_actors.text import storable
 from maestro_runtime.engines.errors import EngineError, MalformedOutput
 from maestro_runtime.redaction import Redactor

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from maestro_actors.engine import Artifact
-from maestro_actors.sessions.session import FinishedTask, decode_summary
+from maestro_actors.sessions.summary import FinishedTask, decode_summary
 from maestro_runtime import Runtime, open_runtime
 from maestro_runtime.checkpoints import (
     ArtifactMismatch,
