@@ -1,5 +1,6 @@
 """The process of a command: what a signal does to it, and its exit code."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -21,14 +22,26 @@ def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
+def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Handle what stops a daemon until it hears signals itself: nothing is open yet.
+
+    Not by an exception: Python drops one in a callback, as imports have, and the daemon would go on
+    for ever.
+    """
+    os._exit(0)
+
+
 def main() -> NoReturn:
     """Run the command line and exit with the code that tells what happened.
 
     From its first line on a signal has a defined end, also while modules are loaded: 130 or 143,
     and 0 for `serve`, which is stopped by them.
     """
+    is_daemon = sys.argv[1:2] == ["serve"]
     try:
-        signal.signal(signal.SIGTERM, terminate)
+        if is_daemon:
+            signal.signal(signal.SIGINT, leave)
+        signal.signal(signal.SIGTERM, leave if is_daemon else terminate)
         from maestro_runtime.cli._main import run_command
 
         code = run_command()
@@ -36,6 +49,4 @@ def main() -> NoReturn:
         code = TERMINATED
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code in (INTERRUPTED, TERMINATED) and sys.argv[1:2] == ["serve"]:
-        code = 0
     sys.exit(code)
