@@ -41,6 +41,7 @@ SCRIPT: Final = (
     "breaker show rehearsal --json",
     "help-needed list --json",
     "help-needed show waits note",
+    "help-needed show waits note --json",
     "state verify --json",
     "state backup copy --json",
     "config show --json",
