@@ -25,12 +25,19 @@ def checked_labels(labels: Mapping[str, str]) -> dict[str, str]:
     if len(labels) > LABELS_MAX:
         raise LabelInvalid(f"must be at most {LABELS_MAX}", str(len(labels)))
     for key, value in labels.items():
-        if not KEY.fullmatch(key):
-            raise LabelInvalid(f"must have a key that matches {KEY.pattern}", key)
-        if len(value) > VALUE_CHARACTERS_MAX or not value.isprintable():
-            rule = f"must have a printable value of at most {VALUE_CHARACTERS_MAX} characters"
-            raise LabelInvalid(rule, f"{key}={value}")
+        _require_label(key, value)
     return dict(sorted(labels.items()))
+
+
+def read_wanted_label(text: str) -> tuple[str, str | None]:
+    """Return key and value of a label that sessions are to have; no value: any.
+
+    Raises:
+        LabelInvalid: No session can have it.
+    """
+    key, equals, value = text.partition("=")
+    _require_label(key, value)
+    return key, value if equals else None
 
 
 def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
@@ -48,3 +55,11 @@ def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
             raise LabelInvalid("must have a key of its own", text)
         labels[key] = value
     return checked_labels(labels)
+
+
+def _require_label(key: str, value: str) -> None:
+    if not KEY.fullmatch(key):
+        raise LabelInvalid(f"must have a key that matches {KEY.pattern}", key)
+    if len(value) > VALUE_CHARACTERS_MAX or not value.isprintable():
+        rule = f"must have a printable value of at most {VALUE_CHARACTERS_MAX} characters"
+        raise LabelInvalid(rule, f"{key}={value}")

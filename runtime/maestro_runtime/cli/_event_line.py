@@ -227,3 +227,31 @@ _TEXTS: Final[dict[str, Callable[[EventRecord | EventLine], str]]] = {
     "breaker_probed": _breaker,
 }
 """What each kind of event says."""
+
+KINDS: Final = frozenset(_TEXTS) | {
+    "alert_sent",
+    "budget_topped_up",
+    "call_corrected",
+    "call_cut",
+    "cancel_asked",
+    "pause_asked",
+    "session_admitted",
+    "session_cancelled",
+    "session_done",
+    "session_failed",
+    "session_help_needed",
+    "session_paused",
+    "session_queued",
+    "session_resumed",
+    "task_cancelled",
+    "task_retried",
+}
+"""All kinds of events; those without a text say what they are called."""
+
+FAMILIES: Final = frozenset(kind.partition("_")[0] for kind in KINDS)
+"""What kinds begin with."""
+
+
+def is_of(kind: str, family: str) -> bool:
+    """Whether a kind is another one, or begins with its words."""
+    return f"{kind}_".startswith(f"{family}_")

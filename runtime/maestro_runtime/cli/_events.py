@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._event_line import event_line, event_text
-from maestro_runtime.cli._output import json_text, print_live
+from maestro_runtime.cli._event_line import event_line, event_text, is_of
+from maestro_runtime.cli._output import json_text, print_live, say
 from maestro_runtime.cli._since import Since
 from maestro_storage import Records
 from maestro_storage.records import EventRecord
@@ -32,12 +32,8 @@ class Wanted(NamedTuple):
             self.session_id in (None, event.session_id)
             and self.task_id in (None, event.task_id)
             and (self.since.at_ms is None or event.at_ms >= self.since.at_ms)
-            and (not self.kinds or any(_is_of(event.kind, kind) for kind in self.kinds))
+            and (not self.kinds or any(is_of(event.kind, kind) for kind in self.kinds))
         )
-
-
-def _is_of(kind: str, family: str) -> bool:
-    return f"{kind}_".startswith(f"{family}_")
 
 
 def recorded(store: Records, wanted: Wanted, seen: Seen) -> Iterator[EventRecord]:
@@ -74,13 +70,17 @@ def print_events(
 ) -> None:
     """Print events on stdout, one line each, and go on with those to come if that is wanted."""
     seen: Seen | None = None
+    found = False
     if not from_now:
         with open_records(state_dir) as store:
             seen = {} if wanted.since.sequence is None else passed_over(store, wanted)
             for event in recorded(store, wanted, seen):
+                found = True
                 if not _print(event, wanted, as_json=as_json):
                     return
     if not follow:
+        if not (found or as_json):
+            say("no events")
         return
     # Only who follows pays for what a connection needs.
     from maestro_runtime.cli._events_live import followed

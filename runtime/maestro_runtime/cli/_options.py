@@ -107,6 +107,12 @@ def period_options(function: FunctionT) -> FunctionT:
     return since(until(function))
 
 
+def require_period(since_ms: int | None, until_ms: int | None) -> None:
+    """Refuse a period in which nothing can lie."""
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise click.UsageError("--until must be later than --since")
+
+
 def state_path(state_dir: str | None) -> Path:
     """Return the state directory in force.
 

@@ -10,6 +10,7 @@ from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import (
     InstantType,
     json_option,
+    require_period,
     state_dir_option,
 )
 from maestro_runtime.cli._output import instant, print_json, print_table, say
@@ -112,10 +113,12 @@ def command(
 
     Persona, contract, phase and what it waits for are those of one task.
     """
+    from maestro_runtime.labels import read_wanted_label
     from maestro_runtime.reports.listing import SessionFilter, SessionPage, list_sessions
     from maestro_storage.errors import NotFound
 
-    wanted = SessionFilter(labels=tuple(_label(text) for text in labels), **conditions)
+    require_period(conditions["since_ms"], conditions["until_ms"])
+    wanted = SessionFilter(labels=tuple(map(read_wanted_label, labels)), **conditions)
     try:
         with open_records(state_dir) as store:
             page = list_sessions(store, wanted, limit=limit, cursor=cursor)
@@ -124,11 +127,6 @@ def command(
         # No state yet is an empty list: scripts must not have to tell the two apart.
         page, quarantined = SessionPage(rows=(), next_cursor=None), {}
     _print(page, quarantined, as_json=as_json)
-
-
-def _label(text: str) -> tuple[str, str | None]:
-    key, equals, value = text.partition("=")
-    return key, value if equals else None
 
 
 def _print(page: "SessionPage", quarantined: dict[str, tuple[str, ...]], *, as_json: bool) -> None:

@@ -1,11 +1,39 @@
 """`maestro-runtime events`."""
 
+from typing import Any
+
 import click
+from click.shell_completion import CompletionItem
 
 from maestro_runtime.cli._access import open_records
 from maestro_runtime.cli._options import json_option, state_dir_option
 from maestro_runtime.cli._sessions import find_session
 from maestro_runtime.cli._since import Since, follow_option, since_option
+
+
+class KindType(click.ParamType[str]):
+    """A kind of events, or a family of them."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the kind; no other one is ever on record."""
+        from maestro_runtime.cli._event_line import FAMILIES, KINDS, is_of
+
+        if not any(is_of(kind, value) for kind in KINDS):
+            known = f"{', '.join(sorted(FAMILIES))}, or one of {', '.join(sorted(KINDS))}"
+            self.fail(f"must be one of {known}, got {value!r}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[str]]:
+        """Return the kinds and families that begin like this."""
+        from maestro_runtime.cli._event_line import FAMILIES, KINDS
+
+        return [
+            CompletionItem(kind) for kind in sorted(KINDS | FAMILIES) if kind.startswith(incomplete)
+        ]
 
 
 @click.command("events", epilog="Example: maestro-runtime events -f --kind task_help_needed")
@@ -15,6 +43,7 @@ from maestro_runtime.cli._since import Since, follow_option, since_option
     "--kind",
     "kinds",
     metavar="KIND",
+    type=KindType(),
     multiple=True,
     help="Of this kind, or family of kinds (attempt, task ...); repeatable.",
 )

@@ -6,7 +6,12 @@ import click
 
 from maestro_runtime.cli import _token_budgets, _token_calls, _token_correction
 from maestro_runtime.cli._access import open_records
-from maestro_runtime.cli._options import json_option, period_options, state_dir_option
+from maestro_runtime.cli._options import (
+    json_option,
+    period_options,
+    require_period,
+    state_dir_option,
+)
 from maestro_runtime.cli._output import print_json, print_table, say
 from maestro_runtime.cli._sessions import find_session
 
@@ -162,8 +167,7 @@ def _print_usage(
     from maestro_runtime.statements.money import cost_text
     from maestro_runtime.statements.usage import UsageQuery, total, usage
 
-    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
-        raise click.UsageError("--until must be later than --since")
+    require_period(since_ms, until_ms)
     with open_records(state_dir) as store:
         session_id = None if given is None else _session_with_usage(store, given)
         query = UsageQuery(by=by, session_id=session_id, since_ms=since_ms, until_ms=until_ms)

@@ -225,3 +225,25 @@ def test_a_value_without_end_is_not_repeated_in_full(cli: CommandLine, line: str
     assert result.code in {2, 5}
     assert "x... (3" in result.err
     assert len(result.err) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("session", "list", "--label", "="), "labels must have a key that matches"),
+        (("session", "list", "--state", "typo"), "must be one of queued, running"),
+        (
+            ("session", "list", "--since", "1h", "--until", "2h"),
+            "--until must be later than --since",
+        ),
+        (("tokens", "report", "--since", "1h", "--until", "2h"), "--until must be later"),
+        (("events", "--kind", "typo"), "must be one of alert, attempt"),
+    ],
+)
+def test_a_condition_that_nothing_can_meet_exits_with_2(
+    cli: CommandLine, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = cli(*arguments)
+
+    assert refused.returncode == 2
+    assert message in " ".join(refused.stderr.split())

@@ -46,6 +46,25 @@ def test_events_are_those_of_all_sessions_in_the_order_of_time(two: CommandLine)
         assert sequences == list(range(1, len(sequences) + 1))
 
 
+@pytest.mark.parametrize("kind", ["typo", "attempts", "", "attempt_", "Task"])
+def test_a_kind_of_events_that_there_is_not_exits_with_2_and_names_the_known(
+    two: CommandLine, kind: str
+) -> None:
+    refused = two("events", "-f", "--kind", kind)
+
+    assert refused.returncode == 2
+    message = " ".join(refused.stderr.split())
+    assert "must be one of alert, attempt, breaker, budget" in message
+    assert "session_done, session_failed" in message
+    assert f"got {kind!r}" in message
+
+
+def test_events_of_which_none_is_on_record_are_said_to_be_none(two: CommandLine) -> None:
+    none = two("events", "--kind", "breaker_opened")
+
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "no events\n")
+
+
 def test_events_can_be_chosen_by_session_kind_and_beginning(two: CommandLine) -> None:
     everything = lines(two("events", "--json"))
     by_kind = lines(two("events", "--kind", "attempt", "--kind", "session_done", "--json"))

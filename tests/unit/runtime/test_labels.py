@@ -3,7 +3,7 @@
 import pytest
 
 from maestro_runtime.errors import LabelInvalid
-from maestro_runtime.labels import LABELS_MAX, checked_labels, read_labels
+from maestro_runtime.labels import LABELS_MAX, checked_labels, read_labels, read_wanted_label
 
 
 def test_labels_are_read_from_texts_and_sorted_by_key() -> None:
@@ -41,3 +41,15 @@ def test_a_text_that_is_no_label_is_refused(text: str, rule: str) -> None:
 def test_a_key_that_is_given_twice_is_refused() -> None:
     with pytest.raises(LabelInvalid, match="must have a key of its own, got 'a=2'"):
         read_labels(("a=1", "a=2"))
+
+
+def test_a_label_that_is_looked_for_may_have_any_value() -> None:
+    assert read_wanted_label("team") == ("team", None)
+    assert read_wanted_label("team=") == ("team", "")
+    assert read_wanted_label("a/b=x=y") == ("a/b", "x=y")
+
+
+@pytest.mark.parametrize("text", ["", "=", "=x", "a b", "a=\n", "a=" + "x" * 129])
+def test_a_label_that_no_session_can_have_is_not_looked_for(text: str) -> None:
+    with pytest.raises(LabelInvalid, match="labels must have a"):
+        read_wanted_label(text)
