@@ -1,5 +1,6 @@
 """Exit codes: stable, documented in `docs/command-line.md`, one test each."""
 
+import errno
 import traceback
 from enum import IntEnum
 from typing import Final
@@ -38,7 +39,10 @@ class ExitCode(IntEnum):
     STORAGE_FAILED = 74
     """The disk is full or failed; what was acknowledged is safe."""
     TRY_LATER = 75
-    """The runtime has no room for another session now; the text says when to try again."""
+    """The runtime has no room for another session now; the text says when to try again.
+
+    Or the machine has too few descriptors or threads.
+    """
     TIMED_OUT = 124
     """`--timeout` has passed. The session goes on if another process runs it."""
     INTERRUPTED = _process.INTERRUPTED
@@ -137,9 +141,25 @@ _ERRORS: Final[dict[ExitCode, tuple[str, ...]]] = {
 _CODES: Final = {name: code for code, names in _ERRORS.items() for name in names}
 
 
+_MACHINE: Final[dict[int, ExitCode]] = {
+    errno.ENOSPC: ExitCode.STORAGE_FAILED,
+    errno.EDQUOT: ExitCode.STORAGE_FAILED,
+    errno.EROFS: ExitCode.STORAGE_FAILED,
+    errno.EIO: ExitCode.STORAGE_FAILED,
+    errno.EMFILE: ExitCode.TRY_LATER,
+    errno.ENFILE: ExitCode.TRY_LATER,
+    errno.ENOMEM: ExitCode.TRY_LATER,
+    errno.EAGAIN: ExitCode.TRY_LATER,
+}
+"""Of what no code is to blame for, wherever it comes up."""
+
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says, in an error that has no class of its own."""
+
+
 def explain_error(error: Exception) -> tuple[ExitCode, str]:
     """Return the exit code of an error and what to print for it."""
-    code = _code_of(error)
+    code = _code_of(error) or _code_of_machine(error)
     if code is None:
         lines = "".join(traceback.format_exception(error))
         return ExitCode.NOT_FULFILLED, f"{lines}internal error: please report the lines above"
@@ -149,3 +169,12 @@ def explain_error(error: Exception) -> tuple[ExitCode, str]:
 def _code_of(error: Exception) -> ExitCode | None:
     names = (kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(_OURS))
     return next((_CODES[name] for name in names if name in _CODES), None)
+
+
+def _code_of_machine(error: Exception) -> ExitCode | None:
+    """Return the code of an error that says that the machine has run out of something."""
+    if isinstance(error, OSError):
+        return _MACHINE.get(error.errno or 0)
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return ExitCode.TRY_LATER
+    return None

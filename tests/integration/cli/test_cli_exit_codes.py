@@ -1,5 +1,6 @@
 """Every exit code is reached by a real command, and every error class has one."""
 
+import errno
 import pickle
 import subprocess
 from collections.abc import Iterator
@@ -199,7 +200,7 @@ def test_each_problem_of_a_team_file_has_a_line_of_its_own() -> None:
     assert text.splitlines() == ["error: t.toml: team.name: is required", "error: t.toml: is odd"]
 
 
-@pytest.mark.parametrize("error", [InternalError("odd"), ZeroDivisionError("odd"), OSError(5, "x")])
+@pytest.mark.parametrize("error", [InternalError("odd"), ZeroDivisionError("odd"), OSError(2, "x")])
 def test_an_error_nobody_expected_exits_with_1_and_shows_where_it_came_from(
     error: Exception,
 ) -> None:
@@ -212,6 +213,64 @@ def test_an_error_nobody_expected_exits_with_1_and_shows_where_it_came_from(
     assert text.startswith("Traceback (most recent call last):")
     assert type(error).__name__ in text
     assert text.endswith("internal error: please report the lines above")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            74,
+            "[Errno 28] No space left on device",
+        ),
+        (OSError(errno.EIO, "Input/output error"), 74, "[Errno 5] Input/output error"),
+        (OSError(errno.EMFILE, "Too many open files"), 75, "[Errno 24] Too many open files"),
+        (RuntimeError("can't start new thread"), 75, "can't start new thread"),
+    ],
+)
+def test_what_the_machine_has_run_out_of_is_told_without_a_traceback(
+    error: Exception, code: int, text: str
+) -> None:
+    assert explain_error(error) == (code, f"error: {text}")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("session", "list", "--help")])
+def test_help_that_cannot_be_written_exits_with_74(
+    cli: CommandLine, arguments: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            cli.argv(*arguments),
+            env=cli.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    assert result.returncode == ExitCode.STORAGE_FAILED
+    assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_a_run_for_which_there_are_too_few_descriptors_is_told_so(cli: CommandLine) -> None:
+    argv = cli.argv("run", cli.team())
+
+    # Enough for the state, but not for what runs in it.
+    result = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n 12; exec "$@"', "sh", *argv],
+        cwd=cli.directory,
+        env=cli.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert result.returncode == ExitCode.TRY_LATER
+    assert result.stderr.endswith("error: [Errno 24] Too many open files\n")
+    assert "Traceback" not in result.stderr
 
 
 def test_an_output_error_survives_pickling() -> None:
