@@ -166,7 +166,9 @@ class ScriptedEngines:
             self.finish(call_id.hex(), Outcome(failure="interrupted"))
 
     def kill(self, call_id: bytes) -> None:
-        self.finish(call_id.hex(), Outcome(failure="interrupted"))
+        # One that is recovered may be of an earlier start.
+        if call_id.hex() in self._in_flight:
+            self.finish(call_id.hex(), Outcome(failure="interrupted"))
 
     def wait_for_calls(self, count: int) -> list[CallOrder]:
         """Wait until `count` calls have been started in all."""
