@@ -31,6 +31,12 @@ class Course:
         """Those of them whose slot is free already."""
         self.to_recover = deque(record.task_id for record in tasks if record.state == "running")
         self.recovering: set[str] = set()
+        self.taken_over = {
+            record.task_id
+            for record in tasks
+            if record.state == "running" and record.epoch == ports.epoch
+        }
+        """Tasks with a call that a coordinator before this has begun here: it may still run."""
         self.recording: set[str] = set()
         """Phases whose checkpoint is not durable yet."""
         self.retrying: set[str] = set()
@@ -71,6 +77,7 @@ class Course:
         self.in_flight.discard(task_id)
         self.vacated.discard(task_id)
         self.recovering.discard(task_id)
+        self.taken_over.discard(task_id)
 
     def vacate(self, task_id: str) -> None:
         """Let another task have the slot of one whose end is handed in."""
@@ -80,7 +87,7 @@ class Course:
     @property
     def slots_taken(self) -> int:
         """How many slots nobody else can have."""
-        return len(self.in_flight) - len(self.vacated)
+        return len(self.in_flight) - len(self.vacated) + len(self.taken_over)
 
     @property
     def takes_orders(self) -> bool:

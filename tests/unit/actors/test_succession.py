@@ -277,6 +277,26 @@ def test_a_call_that_is_taken_over_ends_by_the_deadline_of_the_cancel(supervised
     stage.wait_for("session_cancelled")
 
 
+def test_a_call_that_is_taken_over_keeps_its_slot_until_it_has_stopped(supervised: Stage) -> None:
+    stage, wanted = supervised, team(contract("c1"), contract("c2"))
+    wanted = msgspec.structs.replace(wanted, max_parallel_workers=1)
+    stage.engines.stubborn = True
+    stage.create(wanted)
+    stage.run(wanted)
+    (call,) = stage.engines.wait_for_calls(1)
+    fail(stage)
+    stage.wait_for("coordinator_failed")
+    settle(stage)
+    stage.store.journal.settle(BOUND_SECONDS)
+
+    assert stage.coordinator.status().get(timeout=BOUND_SECONDS).in_flight == 1
+    assert [order.task_id for order in stage.engines.started] == ["c1"]
+
+    stage.engines.finish(call.call_id)
+    _, after = stage.engines.wait_for_calls(2)
+    assert after.task_id == "c2"
+
+
 def settle(stage: Stage) -> None:
     """Wait until all that coordinator and persona have been told is done."""
     stage.coordinator.status().get(timeout=BOUND_SECONDS)
