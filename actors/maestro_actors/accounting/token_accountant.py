@@ -198,6 +198,9 @@ class TokenAccountant(MessageActor):
             floor=floor,
             at_ms=order.at_ms,
         )
+        if isinstance(answer, Wait | Deny):
+            # Who may not begin writes that himself, behind what it was decided by.
+            self._daybook.hand_in()
         match answer:
             case Wait():
                 self._attendant.park(

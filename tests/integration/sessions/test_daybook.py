@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,9 +14,9 @@ from maestro_actors.accounting.daybook import DRAFTS_MAX, PAYLOAD_BYTES_MAX
 from maestro_actors.accounting.token_accountant import TokenAccountant
 from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
-from maestro_actors.kernel import VirtualClock
+from maestro_actors.kernel import LaneActor, VirtualClock
 from maestro_actors.ledger.budget import Budget, Caller
-from maestro_actors.messages import CloseCall, CorrectCall, OpenCall
+from maestro_actors.messages import CallDenied, CallParked, CloseCall, CorrectCall, OpenCall
 from maestro_storage.errors import NotFound
 from maestro_storage.transition import Transition, payload_digest
 from staging import BOUND_SECONDS, SESSION, Stage, open_stage, team
@@ -82,7 +83,9 @@ def name(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
-def open_call(stage: Stage, number: int, draft: Transition | None = None) -> None:
+def open_call(
+    stage: Stage, number: int, draft: Transition | None = None, *, limit_tokens: int = 10**9
+) -> None:
     stage.accountant.open_call(
         OpenCall(
             call_id=name(number),
@@ -90,7 +93,7 @@ def open_call(stage: Stage, number: int, draft: Transition | None = None) -> Non
             round=1,
             attempt=1,
             need_tokens=NEED,
-            limit_tokens=10**9,
+            limit_tokens=limit_tokens,
             at_ms=stage.clock.now_ms(),
             reply_to=f"urn:caller-{number}",
             draft=Transition() if draft is None else draft,
@@ -165,6 +168,28 @@ def test_openings_and_closings_that_wait_together_leave_counters_as_their_calls_
         *("settled", "open", "settled", "open")
     ]
     assert_books_agree(stage)
+
+
+@pytest.mark.parametrize("limit_tokens", [NEED - 1, NEED], ids=["denied", "parked"])
+def test_a_call_is_refused_behind_what_that_was_decided_by(
+    stage: Stage, journal: NotedJournal, limit_tokens: int
+) -> None:
+    heard: queue.SimpleQueue[tuple[type, int]] = queue.SimpleQueue()
+
+    class Refused(LaneActor):
+        def on_receive(self, message: object) -> None:
+            heard.put((type(message), len(journal.transitions)))
+
+    stage.system.spawn(Refused, address="urn:caller-2")
+    with held(stage):
+        open_call(stage, 1, limit_tokens=NEED)
+        open_call(stage, 2, limit_tokens=limit_tokens)
+        open_call(stage, 3)
+
+    answer, handed_in = heard.get(timeout=BOUND_SECONDS)
+
+    assert answer is (CallDenied if limit_tokens < NEED else CallParked)
+    assert handed_in == 1
 
 
 def test_a_call_is_handed_in_at_once_when_nothing_else_waits(
