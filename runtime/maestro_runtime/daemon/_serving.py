@@ -20,8 +20,9 @@ def reachable(runtime: Runtime, *, hosts: bool = False) -> Iterator[None]:
     """Let other processes of this user look at a runtime and change what it runs.
 
     They reach it through the socket in its state; with `hosts` they may also have sessions started
-    in it. Where no socket can be made, the runtime works without: that is logged, and others are
-    told that it does not listen.
+    in it. Who comes before it listens waits if the runtime is a `Runtime(...)`, and not if it is of
+    `open_runtime`. Where no socket can be made, the runtime works without: that is logged, and
+    others are told that it does not listen.
 
     Raises:
         StateNotWritable: They cannot be told.
