@@ -58,7 +58,7 @@ def test_another_team_under_the_same_name_is_a_conflict_and_changes_nothing(
     assert result.returncode == 6
     assert "session 's1' was started with another team" in result.stderr
     assert "persona 'writer': token_budget changed from 100000 to 5" in result.stderr
-    assert "--accept-changes" in result.stderr
+    assert "and is done, so its team cannot be changed" in result.stderr
     assert cli("session", "result", "s1", "--json").stdout == before.stdout
 
 
