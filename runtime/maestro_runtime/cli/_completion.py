@@ -1,6 +1,5 @@
 """What a shell completes beside commands and options: names of what is on record now."""
 
-import importlib
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,14 +49,20 @@ class NameType(click.ParamType[str]):
             ):
                 found.extend(self._look(store, ctx))
 
-        # Loaded before the clock runs, as the time is meant for the disk and the owner.
-        importlib.import_module("maestro_storage")
-        importlib.import_module("maestro_runtime.wire.records")
+        _load()
         # A daemon: what takes longer ends with the process.
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
         thread.join(PATIENCE_SECONDS)
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+def _load() -> None:
+    """Load what a look needs before the clock runs: the time is meant for disk and owner."""
+    import maestro_runtime.cli._contact
+    import maestro_runtime.wire.records  # noqa: F401 - of an owner
+    from maestro_runtime.config import Flags, resolve_settings  # noqa: F401 - where the state is
+    from maestro_storage import Store  # noqa: F401 - of a state that nobody owns
 
 
 def completable(command: click.Command) -> click.Command:

@@ -18,6 +18,19 @@ DEAF: Final = "from maestro_runtime.wire import line as it; it.WELCOME_SECONDS =
 """An owner that says nothing would be waited for beyond the end of any test."""
 
 
+LOADED: Final = f"""{PATIENT}
+import atexit, sys, threading
+class Thread(threading.Thread):
+    def start(self):
+        before = set(sys.modules)
+        atexit.register(lambda: [
+            print("loaded," + name) for name in set(sys.modules) - before if "maestro" in name
+        ])
+        super().start()
+threading.Thread = Thread"""
+"""What is loaded while the clock runs is offered, too."""
+
+
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """A state with two sessions."""
@@ -82,6 +95,11 @@ def test_names_are_offered_beside_a_process_that_owns_the_state(cli: CommandLine
         wait_for_line(process, "note: attempt 1 of round 1 started")
 
         assert offered(cli, "session", "show", "h") == ["hello"]
+        assert offered(cli, "session", "show", "h", given=LOADED) == ["hello"]
+
+
+def test_nothing_is_loaded_in_the_time_that_is_meant_for_the_disk(past: CommandLine) -> None:
+    assert offered(past, "session", "show", "f", given=LOADED) == ["first"]
 
 
 def test_whoever_presses_a_key_does_not_wait_for_an_owner_that_stands_still(
