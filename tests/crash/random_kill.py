@@ -141,9 +141,14 @@ class Victim:
         raise TimeoutError(f"the sessions did not end within {RUNS_MAX} runs each")
 
     def answer(self) -> None:
-        """Answer all tasks that wait for a person."""
+        """Answer all tasks that wait for a person, but for what is only left to be cancelled."""
         with Store.inspect(self._cli.state_dir) as store:
-            waiting = [row for row in store.tasks.scan() if row.state == "help_needed"]
+            waiting = [
+                row
+                for row in store.tasks.scan()
+                if row.state == "help_needed"
+                and store.require_session(row.session_id).wish != "cancel"
+            ]
         for row in waiting:
             how = {"skip": "--skip", "give_up": "--give-up"}[self._program.answers[row.task_id]]
             answered = self._cli("help-needed", "answer", row.session_id, row.task_id, how)
