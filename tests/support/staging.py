@@ -113,6 +113,8 @@ class ScriptedEngines:
         """Calls stay in flight until `finish`."""
         self.stubborn = False
         """Calls that are cancelled go on until they are killed."""
+        self.clinging = False
+        """Calls that are taken over go on until they are killed."""
         self.cancelled: list[tuple[str, int | None]] = []
         """Calls that were told to stop, and by when."""
         self._asked: dict[str, str] = {}
@@ -150,7 +152,7 @@ class ScriptedEngines:
 
     def recover(self, order: CallOrder, reply_to: str, deadline_ms: int | None = None) -> None:
         self.recovered.append(order)
-        if self.stubborn and order.call_id in self._in_flight:
+        if self.clinging and order.call_id in self._in_flight:
             self._asked[order.call_id] = reply_to
             self.cancelled.append((order.call_id, deadline_ms))
         else:

@@ -238,6 +238,8 @@ PROBE_PARKED = Plan(
 @example(Plan(work=SIX[:2]), [Rerun(0), Crash(None, 0.0), Finish(0, "ok", 50)])
 @example(Plan(work=SIX[:2]), [Pause(interrupt=False), Rerun(0), Finish(0, "ok", 50), Resume()])
 @example(Plan(work=SIX[:2]), [Rerun(0), Cancel(3.0), Crash(None, 0.0)])
+# A persona that cannot be kept alive while its engine heeds nobody.
+@example(Plan(work=SIX[:1]), [Deaf(), Doom(0)])
 # Somebody is still ending a task when the session could be cancelled.
 @example(Plan(work=SIX[:1]), [Finish(0, "transient", 50), Doom(0), Cancel(0.0)])
 # Tasks that wait for tokens are sent away, and ask again after the pause.

@@ -252,7 +252,7 @@ def test_a_probe_whose_answer_finds_nobody_is_given_back(
 
 def test_a_call_that_is_taken_over_ends_by_the_deadline_of_the_cancel(supervised: Stage) -> None:
     stage = supervised
-    stage.engines.stubborn = True
+    stage.engines.clinging = True
     stage.create(WANTED)
     stage.run(WANTED)
     (call,) = stage.engines.wait_for_calls(1)
@@ -280,7 +280,7 @@ def test_a_call_that_is_taken_over_ends_by_the_deadline_of_the_cancel(supervised
 def test_a_call_that_is_taken_over_keeps_its_slot_until_it_has_stopped(supervised: Stage) -> None:
     stage, wanted = supervised, team(contract("c1"), contract("c2"))
     wanted = msgspec.structs.replace(wanted, max_parallel_workers=1)
-    stage.engines.stubborn = True
+    stage.engines.clinging = True
     stage.create(wanted)
     stage.run(wanted)
     (call,) = stage.engines.wait_for_calls(1)
