@@ -100,6 +100,8 @@ class Call:
         self._context = context
         self._workshop = workshop
         self._reason: StopReason | None = None
+        self.task: asyncio.Task[Any] | None = None
+        """Its own, from the moment at which its host has begun it."""
         self._task: asyncio.Task[Any] | None = None
         """What a stop cancels: the call's own task, while engine or checks run in it."""
         self._patience = ""
@@ -280,7 +282,7 @@ class Call:
 
     async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work that a stop cancels, in the task of this call: another one costs as much."""
-        task = self._task = asyncio.current_task()
+        task = self._task = self.task
         try:
             return await work
         finally:

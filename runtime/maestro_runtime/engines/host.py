@@ -246,7 +246,8 @@ class EngineHost:
 
     def _begin(self, call: Call) -> None:
         """Serve one call. No task fails in it that somebody would have to watch."""
-        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(call)))
+        call.task = asyncio.get_running_loop().create_task(self._serve(call))
+        self._tasks.add(call.task)
 
     async def _serve(self, call: Call) -> None:
         """Run one call to its end, and have it answered with the others of this pass, if any."""
@@ -260,7 +261,7 @@ class EngineHost:
             elif len(self._ended) == 1:
                 asyncio.get_running_loop().call_soon(self._answer_ended)
         finally:
-            self._tasks.discard(asyncio.current_task())
+            self._tasks.discard(call.task)
 
     def _answer_ended(self) -> None:
         """Answer the calls that have ended in one pass of the loop."""
