@@ -31,8 +31,13 @@ class MessageActor(LaneActor):
             return reply
         return encode(reply)
 
-    def end(self) -> None:
-        """Stop after the message in hand; what still waits becomes dead letters."""
+    def end(self, *, unheard: bool = False) -> None:
+        """Stop after the message in hand; what still waits becomes dead letters.
+
+        If it is `unheard`, nobody who watches is told: those who care hear of it in another way.
+        """
+        if unheard:
+            self.actor_inbox.watchers = ()
         self._stop()
 
     def handle(self, message: Any) -> msgspec.Struct | Later | None:

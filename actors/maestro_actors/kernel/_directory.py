@@ -60,14 +60,6 @@ class Directory:
                 watched.watchers = (*others, (by, message))
             return True
 
-    def unwatch(self, address: str, watcher: str) -> None:
-        """Forget what `watcher` is to be sent at the end of `address`."""
-        with self._lock:
-            watched = self._mailboxes.get(address)
-            if watched is not None:
-                others = [pair for pair in watched.watchers if pair[0].address != watcher]
-                watched.watchers = tuple(others)
-
     def remove(self, address: str) -> list[tuple[str, object]]:
         """Forget `address`; return who has to be sent which message now."""
         with self._lock:

@@ -100,7 +100,8 @@ class Mailbox:
         self.task: asyncio.Task[None] | None = None
         self.waiting_on: Mailbox | None = None
         self.watchers: tuple[tuple[Mailbox, object], ...] = ()
-        """Who is to be sent which message at the end; belongs to the directory."""
+        """Who is to be sent which message at the end; kept by the directory, and dropped by an
+        actor that ends unheard."""
         self._lock = threading.Lock()
         self._incoming: list[Letter] = []
         """Never replaced, as a sender may be about to append to it; 56 bytes while empty."""

@@ -180,14 +180,10 @@ class ActorSystem:
         """Deliver `message` to `watcher_address` when the actor at `address` terminates.
 
         At once if nobody lives at `address`. A restart in place is no termination. Nothing is
-        delivered if the watcher terminates first.
+        delivered if the watcher terminates first, or if the actor ends unheard.
         """
         if not self._directory.watch(address, watcher_address, message):
             self.deliver(watcher_address, message)
-
-    def unwatch(self, address: str, watcher_address: str) -> None:
-        """Deliver nothing to `watcher_address` when the actor at `address` terminates."""
-        self._directory.unwatch(address, watcher_address)
 
     @property
     def queue_length(self) -> int:

@@ -363,8 +363,7 @@ class Persona(MessageActor):
 
     def _leave(self) -> None:
         """End: the transition on its way ends the task, and tells the coordinator so itself."""
-        self._ports.system.unwatch(self.actor_urn, self._task.coordinator)
-        self.end()
+        self.end(unheard=True)
 
     @property
     def _has_ended(self) -> bool:

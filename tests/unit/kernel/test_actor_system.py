@@ -312,21 +312,6 @@ def test_watchers_that_are_gone_do_not_gather_at_an_actor_that_stays(system: Act
     assert len(mailbox.watchers) == 1
 
 
-def test_only_who_unwatches_is_not_told_of_the_end(system: ActorSystem) -> None:
-    watcher = system.spawn(Inbox, address=A)
-    system.spawn(Inbox, address=B)
-    other = system.spawn(Inbox, address=C)
-    system.watch(B, A, b"to a")
-    system.watch(B, C, b"to c")
-    system.unwatch(B, A)
-    system.unwatch("urn:maestro:nobody", A)
-
-    system.stop(B).get(timeout=20)
-
-    assert watcher.ask("?", timeout=20) == []
-    assert other.ask("?", timeout=20) == [b"to c"]
-
-
 def test_each_watch_is_told_and_an_actor_may_watch_itself_in_vain(system: ActorSystem) -> None:
     watcher = system.spawn(Inbox, address=A)
     system.spawn(Inbox, address=B)
