@@ -10,6 +10,7 @@ from typing import Final
 from maestro_actors.deadline import in_reach
 from maestro_actors.identity import fraction_of
 from maestro_actors.team import BreakerPolicy
+from maestro_actors.text import WHO_CHARACTERS_MAX, storable
 from maestro_storage.records import BreakerRecord, BreakerState
 from maestro_storage.transition import Event
 
@@ -140,12 +141,12 @@ class Breaker:
         """Open it by hand, for one reset delay."""
         self.probe = None
         self._open(now_ms)
-        self.changed_by = by
+        self.changed_by = storable(by, WHO_CHARACTERS_MAX)
 
     def reset(self, by: str = "") -> None:
         """Close it by hand and forget its failures; the totals stay."""
         self._close()
-        self.changed_by = by
+        self.changed_by = storable(by, WHO_CHARACTERS_MAX)
 
     def _close(self) -> None:
         self.changed_by = ""

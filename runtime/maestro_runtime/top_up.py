@@ -13,6 +13,7 @@ from maestro_actors.ledger.errors import BudgetInvalid
 from maestro_actors.ledger.money import NANO_PER_USD
 from maestro_actors.messages import HelpAnswered, TopUp, encode
 from maestro_actors.receipt import Receipt
+from maestro_actors.text import WHO_CHARACTERS_MAX, storable
 from maestro_runtime.errors import BudgetAmbiguous
 from maestro_runtime.statements.counters import (
     Counted,
@@ -51,7 +52,7 @@ class TopUpOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """For the history; 1 to 500 characters."""
     by: str = ""
-    """Who tops up; empty if unknown."""
+    """Who tops up, as far as the history keeps it: 200 characters. Empty if unknown."""
     session_id: str | None = None
     """Tells the counters of a budget apart, like the next one; None: there is only one."""
     subject: str | None = None
@@ -175,8 +176,8 @@ def _entry(session_id: str, order: TopUpOrder, amount: int, now_ms: int) -> Even
     data: dict[str, str | int | float | bool | None] = {
         "budget_id": order.budget_id,
         "amount": amount,
-        "reason": order.reason,
-        "by": order.by,
+        "reason": storable(order.reason, REASON_CHARS_MAX),
+        "by": storable(order.by, WHO_CHARACTERS_MAX),
     }
     return Event(session_id, "budget_topped_up", now_ms, data=data)
 

@@ -5,7 +5,7 @@ booked is rewritten: the call's row gains the correction, the counters of its wi
 difference, and the history a cell with the difference, in the hour of the call.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,9 +17,19 @@ from maestro_actors.ledger.ledger import Change, Ledger
 from maestro_actors.ledger.prices import RateCard, cost_of
 from maestro_actors.ledger.rows import booked, figures_of, holds_of, usage_of
 from maestro_actors.messages import CorrectCall, ToppedUp, TopUp
+from maestro_actors.text import storable
 from maestro_storage.bookings import Correction
 from maestro_storage.records import CallRecord
 from maestro_storage.transition import Event, Transition
+
+CORRECTIONS_MAX: Final = 100
+"""Most corrections of one call: its row has them all."""
+
+ID_CHARS_MAX: Final = 100
+"""Longest id of a correction."""
+
+REASON_CHARS_MAX: Final = 500
+"""Longest reason of a correction."""
 
 
 class Corrected(NamedTuple):
@@ -45,12 +55,13 @@ def correct(
 
     Raises:
         UsageInvalid: The figures cannot be.
-        LedgerConflict: The call is open, or was never made; or another correction has this id.
+        LedgerConflict: The call is open, or was never made, or has 100 corrections; or another one
+            has this id; or id or reason break their rule.
     """
     order.usage.check()
     what = f"call {call.call_id.hex()}"
-    if not order.correction_id:
-        raise LedgerConflict(what, "needs an id for its correction")
+    # Nothing may be moved for a correction that cannot be stored.
+    _check_words(what, order)
     if call.state not in ("settled", "lost"):
         raise LedgerConflict(what, f"is {call.state}, only a settled or lost one is corrected")
     for known in call.corrections:
@@ -59,6 +70,8 @@ def correct(
                 return None
             rule = f"has a correction {order.correction_id!r} with other figures"
             raise LedgerConflict(what, rule)
+    if len(call.corrections) >= CORRECTIONS_MAX:
+        raise LedgerConflict(what, f"has {CORRECTIONS_MAX} corrections, which is the most")
     corrected = msgspec.structs.replace(
         call,
         state="settled",
@@ -75,6 +88,16 @@ def correct(
     draft.put(adjustment(call, corrected, epoch))
     draft.event(_event(call, corrected, order))
     return Corrected(corrected, change, draft)
+
+
+def _check_words(what: str, order: CorrectCall) -> None:
+    name, reason = order.correction_id, order.reason
+    if not name or name != storable(name, ID_CHARS_MAX):
+        rule = f"needs an id for its correction, 1 to {ID_CHARS_MAX} characters"
+        raise LedgerConflict(what, f"{rule}, got {name[: ID_CHARS_MAX + 1]!r}")
+    if reason != storable(reason, REASON_CHARS_MAX):
+        rule = f"needs a reason for its correction of at most {REASON_CHARS_MAX} characters"
+        raise LedgerConflict(what, f"{rule}, got {reason[:80]!r}")
 
 
 def _correction(call: CallRecord, order: CorrectCall, card: RateCard | None) -> Correction:

@@ -9,6 +9,7 @@ from maestro_actors.checks import Checked, decode_checked, encode_checked
 from maestro_actors.errors import AnswerInvalid, HelpNotAwaited
 from maestro_actors.tasks.contracts import accepted
 from maestro_actors.team import Contract, Team
+from maestro_actors.text import WHO_CHARACTERS_MAX, storable
 from maestro_actors.verbs.rework import next_round
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 from maestro_storage.transition import Event, Transition
@@ -38,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     add_tokens: int = 0
     """Added to the persona's budget in this session; only with "retry"."""
     by: str = ""
-    """Who answers, for the history."""
+    """Who answers, for the history, which keeps 200 characters."""
 
     @property
     def words(self) -> str:
@@ -171,7 +172,7 @@ def _told(task: TaskRecord, answer: Answer, now_ms: int) -> Event:
             "answer": answer.decision,
             "note": answer.note[:_EVENT_NOTE_CHARS],
             "add_tokens": answer.add_tokens,
-            "by": answer.by,
+            "by": storable(answer.by, WHO_CHARACTERS_MAX),
         },
     )
 

@@ -102,10 +102,11 @@ class CorrectCall(Message, frozen=True, kw_only=True):
     session_id: str
     call_id: bytes
     correction_id: str
-    """Names it within the call; not empty."""
+    """Names it within the call; 1 to 100 characters."""
     usage: Usage
     """All of it, not the difference."""
     reason: str
+    """For the history; at most 500 characters."""
     at_ms: int
 
 

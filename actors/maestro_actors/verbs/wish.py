@@ -11,6 +11,7 @@ import msgspec
 
 from maestro_actors.errors import VerbRefused
 from maestro_actors.receipt import Receipt, put_receipt
+from maestro_actors.text import storable
 from maestro_storage.records import (
     SESSION_FINAL,
     TASK_FINAL,
@@ -86,7 +87,7 @@ def wished(
     stands(session, asked.wish)
     state, pause_reason = session.state, session.pause_reason
     deadline_ms = asked.deadline_ms
-    reason = asked.reason[:REASON_CHARS_MAX]
+    reason = storable(asked.reason, REASON_CHARS_MAX)
     if asked.wish == "run":
         state, pause_reason = ("running" if state == "paused" else state), ""
     elif asked.wish == "pause":

@@ -32,7 +32,7 @@ def correct(store: Store, order: CorrectCall) -> CallRecord:
         NotFound: There is no such session or call.
         SessionQuarantined: A record of the session is damaged.
         UsageInvalid: The figures cannot be.
-        LedgerConflict: The call is open, or another correction has this id.
+        LedgerConflict: See `maestro_actors.accounting.adjustment.correct`.
         PriceTableInvalid: The price table of the state directory is not one.
         StorageError: The correction could not be written.
     """

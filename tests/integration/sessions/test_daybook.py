@@ -16,6 +16,7 @@ from maestro_actors.engine import Usage
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.kernel import LaneActor, VirtualClock
 from maestro_actors.ledger.budget import Budget, Caller
+from maestro_actors.ledger.errors import LedgerConflict
 from maestro_actors.messages import CallDenied, CallParked, CloseCall, CorrectCall, OpenCall
 from maestro_storage.errors import NotFound
 from maestro_storage.transition import Transition, payload_digest
@@ -288,6 +289,33 @@ def test_an_order_that_is_refused_keeps_nothing_back_that_waited_with_it(
         refused.get(timeout=BOUND_SECONDS)
     with journal.handed_in:
         assert journal.handed_in.wait_for(lambda: journal.transitions, BOUND_SECONDS)
+
+
+def test_a_correction_that_cannot_be_stored_takes_no_call_with_it(
+    stage: Stage, journal: NotedJournal
+) -> None:
+    open_call(stage, 0)
+    close_call(stage, 0)
+    settle_down(stage)
+    too_long = CorrectCall(
+        session_id=SESSION,
+        call_id=name(0),
+        correction_id="k",
+        usage=Usage(input_tokens=7),
+        reason="x" * (1 << 21),
+        at_ms=stage.clock.now_ms(),
+    )
+
+    with held(stage):
+        open_call(stage, 1)
+        refused = stage.accountant.correct(too_long)
+        open_call(stage, 2)
+    with pytest.raises(LedgerConflict):
+        refused.get(timeout=BOUND_SECONDS)
+    settle_down(stage)
+
+    assert [call.state for call in stage.store.calls.scan(SESSION)] == ["settled", "open", "open"]
+    assert_books_agree(stage)
 
 
 def test_an_accountant_that_stops_hands_in_what_it_has_entered(

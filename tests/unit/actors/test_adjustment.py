@@ -17,6 +17,7 @@ from maestro_actors.ledger.prices import PriceBook
 from maestro_actors.ledger.rows import figures_of
 from maestro_actors.messages import CorrectCall
 from maestro_actors.team import Team
+from maestro_storage._limits import RECORD_BYTES_MAX
 from maestro_storage.errors import NotFound
 from maestro_storage.records import CallRecord
 from staging import BOUND_SECONDS, SESSION, Stage, team
@@ -140,8 +141,6 @@ def test_what_cannot_be_corrected_is_refused_and_changes_nothing(stage: Stage) -
         correct(stage, order(call, input_tokens=1))
     with pytest.raises(UsageInvalid):
         correct(stage, order(call, input_tokens=-1))
-    with pytest.raises(LedgerConflict, match=r"needs an id for its correction$"):
-        correct(stage, order(call, "", input_tokens=1))
     with pytest.raises(NotFound):
         correct(stage, msgspec.structs.replace(order(call), call_id=b"x" * 16))
 
@@ -149,6 +148,57 @@ def test_what_cannot_be_corrected_is_refused_and_changes_nothing(stage: Stage) -
     stage.wait_for("session_done")
     assert spent(stage) == {"output": 40, "money": 280, "dev": 100}
     assert call_of(stage).corrections == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"correction_id": ""}, "an id for its correction, 1 to 100 characters, got ''"),
+        (
+            {"correction_id": "x" * 102},
+            f"an id for its correction, 1 to 100 characters, got {'x' * 101!r}",
+        ),
+        (
+            {"correction_id": "\udcff"},
+            "an id for its correction, 1 to 100 characters, got '\\udcff'",
+        ),
+        (
+            {"reason": "x" * 501},
+            f"a reason for its correction of at most 500 characters, got {'x' * 80!r}",
+        ),
+        (
+            {"reason": "\udcff"},
+            "a reason for its correction of at most 500 characters, got '\\udcff'",
+        ),
+    ],
+)
+def test_a_correction_that_cannot_be_stored_is_refused_before_anything_moves(
+    stage: Stage, wrong: dict[str, str], text: str
+) -> None:
+    ledger, call = Ledger(lambda _: None), done(stage)
+    wanted = msgspec.structs.replace(order(call, input_tokens=1), **wrong)
+
+    with pytest.raises(LedgerConflict) as raised:
+        adjustment.correct(ledger, call, wanted, None, epoch=2)
+
+    assert str(raised.value) == f"call {call.call_id.hex()} needs {text}"
+    assert ledger.counters(SESSION) == []
+
+
+def test_a_call_has_so_many_corrections_as_its_row_has_room_for(stage: Stage) -> None:
+    ledger, call = Ledger(lambda _: None), done(stage)
+    longest = {"reason": "\U0001f4b8" * adjustment.REASON_CHARS_MAX}
+    for number in range(adjustment.CORRECTIONS_MAX):
+        name = f"{number:0{adjustment.ID_CHARS_MAX}}"
+        wanted = msgspec.structs.replace(order(call, name, input_tokens=number), **longest)
+        corrected = adjustment.correct(ledger, call, wanted, None, epoch=2)
+        assert corrected is not None
+        call = corrected.call
+
+    assert len(msgspec.msgpack.encode(call)) < RECORD_BYTES_MAX // 2
+    assert adjustment.correct(ledger, call, wanted, None, epoch=2) is None
+    with pytest.raises(LedgerConflict, match=r"has 100 corrections, which is the most$"):
+        adjustment.correct(ledger, call, order(call, "b", input_tokens=1), None, epoch=2)
 
 
 def lost(restart: Callable[[], Stage], policy: LostPolicy) -> Stage:

@@ -64,6 +64,13 @@ def test_a_retry_keeps_what_was_tried_and_adds_the_note() -> None:
     assert task.finished_ms is None
 
 
+@pytest.mark.parametrize(("by", "kept"), [("x" * (1 << 21), "x" * 200), ("\udcff", "?")])
+def test_whoever_answers_is_named_as_far_as_that_can_be_kept(by: str, kept: str) -> None:
+    draft = answered(SESSION, TASK, Answer(decision="skip", by=by), 10, 7)
+
+    assert draft.events[0].data["by"] == kept
+
+
 def test_a_round_that_has_made_no_attempt_is_not_passed_over() -> None:
     unpaid = msgspec.structs.replace(TASK, attempt=0)
 

@@ -200,6 +200,15 @@ def test_who_changed_it_by_hand_is_known_until_a_call_changes_it() -> None:
     assert (breaker.state, breaker.changed_by) == ("open", "")
 
 
+def test_whoever_changes_it_by_hand_is_named_as_far_as_that_can_be_kept() -> None:
+    breaker = Breaker("engine", BreakerPolicy())
+
+    breaker.trip(0, "x" * (1 << 21))
+    assert breaker.changed_by == "x" * 200
+    breaker.reset("\udcff")
+    assert breaker.changed_by == "?"
+
+
 def test_a_delay_is_never_shorter_than_the_first_one() -> None:
     policy = BreakerPolicy(1, reset_seconds=600.0, reset_max_seconds=300.0, jitter=0.0)
     breaker = Breaker("engine", policy)

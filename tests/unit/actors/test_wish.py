@@ -1,6 +1,7 @@
+import msgspec
 from msgspec import msgpack
 
-from maestro_actors.verbs.wish import paused
+from maestro_actors.verbs.wish import Asked, paused, wished
 from maestro_storage.records import SessionRecord
 
 SESSION = SessionRecord(
@@ -27,3 +28,12 @@ def test_a_session_that_pauses_has_its_wish_and_says_why() -> None:
     assert (after.pause_reason, after.updated_ms, after.epoch) == ("asked by ann", 9, 3)
     (event,) = draft.events
     assert (event.kind, event.data) == ("session_paused", {"reason": "asked by ann"})
+
+
+def test_a_reason_is_kept_as_far_as_it_can_be() -> None:
+    running = msgspec.structs.replace(SESSION, wish="run")
+    for reason, kept in (("x" * 201, "x" * 200), ("\udcff", "?")):
+        after, draft = wished(running, Asked(wish="pause", reason=reason), 9, 3)
+
+        assert after.pause_reason == kept
+        assert draft.events[0].data["reason"] == kept

@@ -217,6 +217,15 @@ def test_an_amount_that_cannot_be_added_is_refused(
     assert "budget_topped_up" not in kinds(store, "s1")
 
 
+def test_whoever_tops_up_and_why_is_kept_as_far_as_it_can_be(store: Store) -> None:
+    begin(store, "s1", with_budgets(DAILY), NOW_MS)
+
+    top_up(store, order("day", reason="\udcff", by="x" * (1 << 21)), NOW_MS)
+
+    *_, event = store.events.scan("s1")
+    assert (event.data["reason"], event.data["by"]) == ("?", "x" * 200)
+
+
 @pytest.mark.parametrize("reason", ["", "x" * 501])
 def test_a_reason_is_required_and_short(store: Store, reason: str) -> None:
     with pytest.raises(BudgetInvalid) as raised:
