@@ -5,7 +5,7 @@ from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.help.help_desk import HelpDeskProxy
 from maestro_actors.proxy import Channel
 from maestro_actors.sessions.coordinator_proxy import CoordinatorProxy
-from maestro_actors.tasks.persona import PersonaProxy
+from maestro_actors.tasks.persona_proxy import PersonaProxy
 from maestro_runtime.wire.proxies import CustodianProxy, SupervisorProxy
 
 

@@ -9,7 +9,8 @@ from maestro_actors.kernel import Restart
 from maestro_actors.messages import TaskStopped
 from maestro_actors.ports import Ports
 from maestro_actors.sessions.blockers import Entry
-from maestro_actors.tasks.persona import Persona, PersonaProxy
+from maestro_actors.tasks.persona import Persona
+from maestro_actors.tasks.persona_proxy import PersonaProxy
 from maestro_actors.tasks.task import Assignment, Task
 from maestro_actors.tasks.undertaker import Undertaker
 from maestro_actors.team import Team

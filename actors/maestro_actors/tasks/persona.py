@@ -14,7 +14,6 @@ from maestro_actors.circuit_breaker import BreakerProxy
 from maestro_actors.deadline import in_reach
 from maestro_actors.engine import CallOrder, Outcome, Usage
 from maestro_actors.help.ticket import write_ticket
-from maestro_actors.identity import persona_address
 from maestro_actors.ledger.rows import lost_tokens
 from maestro_actors.message_actor import MessageActor
 from maestro_actors.messages import (
@@ -45,15 +44,14 @@ from maestro_actors.messages import (
     WaitRecorded,
 )
 from maestro_actors.ports import Ports
-from maestro_actors.proxy import Channel, Proxy, asks, encoded
-from maestro_actors.tasks import task as steps
+from maestro_actors.proxy import encoded
+from maestro_actors.tasks import steps
 from maestro_actors.tasks.attempt import Ending
 from maestro_actors.tasks.task import Task
 from maestro_actors.whereabouts import Whereabouts, stand
 from maestro_storage.records import TASK_FINAL, CallState, TaskRecord, WaitsFor
 from maestro_storage.transition import Transition
 
-_RUN_ATTEMPT: Final = RunAttempt()
 _RECOVER_TASK: Final = encoded(RecoverTask())
 _DEADLINE_REACHED: Final = encoded(DeadlineReached())
 
@@ -421,28 +419,3 @@ class Persona(MessageActor):
             "attempt": record.attempt,
             **call,
         }
-
-
-class PersonaProxy(Proxy):
-    """Typed access to the persona of one task."""
-
-    def __init__(self, channel: Channel, session_id: str, task_id: str) -> None:
-        super().__init__(channel, persona_address(session_id, task_id))
-
-    def run_attempt(self) -> None:
-        """Give the task a slot."""
-        self._channel.tell(self.address, _RUN_ATTEMPT)
-
-    def stop_attempt(self, *, kill: bool, deadline_ms: int | None = None) -> None:
-        """Cut the attempt in flight short; see `StopAttempt`."""
-        self._tell(StopAttempt(kill=kill, deadline_ms=deadline_ms))
-
-    def recover(self, *, excused: bool = False, deadline_ms: int | None = None) -> None:
-        """Have the task settle its open call, if it has one, and go on from its record.
-
-        If it is `excused`, that the call was interrupted does not end the task. A call that still
-        runs, because only actors have failed, is stopped, and its programs have until the deadline.
-        """
-        self._tell(RecoverTask(excused=excused, deadline_ms=deadline_ms))
-
-    status = asks(GetTask)

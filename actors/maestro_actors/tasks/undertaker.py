@@ -1,7 +1,7 @@
 """The undertaker: ends, durably, the task of a persona that the supervisor has given up."""
 
 from maestro_actors.messages import AttemptClosed, CallRecovered, Flushed, PersonaMessage
-from maestro_actors.tasks import task as steps
+from maestro_actors.tasks import steps
 from maestro_actors.tasks.persona import Persona
 from maestro_actors.whereabouts import stand
 

@@ -1,7 +1,7 @@
 """A session comes to rest only when nobody is left who could write of its tasks."""
 
 from maestro_actors.identity import ACCOUNTANT_ADDRESS, persona_address
-from maestro_actors.tasks.persona import PersonaProxy
+from maestro_actors.tasks.persona_proxy import PersonaProxy
 from maestro_actors.verbs.wish import Asked
 from maestro_storage.transition import Transition
 from staging import BOUND_SECONDS, SESSION, TRANSIENT, Stage, team

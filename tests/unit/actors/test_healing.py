@@ -20,8 +20,9 @@ from maestro_actors.healing import (
 from maestro_actors.help.answer import Answer
 from maestro_actors.help.posting import decode_ticket
 from maestro_actors.messages import CallDenied, encode
-from maestro_actors.tasks import task as steps
+from maestro_actors.tasks import steps
 from maestro_actors.tasks.diagnosis import EVIDENCE_MAX, STUCK
+from maestro_actors.tasks.task import Assignment, Task
 from maestro_actors.team import Contract, Deliverable, RetryPolicy
 from maestro_storage.records import TaskRecord
 from staging import MALFORMED, SESSION, TRANSIENT, Stage, contract, team
@@ -327,9 +328,7 @@ def test_an_answer_gives_a_stuck_task_two_tries_before_it_is_stuck_again(
     assert stage.engines.started[0].feedback[-1] == "use tabs"
 
 
-TASK = steps.Task(
-    steps.Assignment(SESSION, "r", "/nowhere", None, 0, 1), team(TWO).personas["dev"], TWO
-)
+TASK = Task(Assignment(SESSION, "r", "/nowhere", None, 0, 1), team(TWO).personas["dev"], TWO)
 WAITING = TaskRecord(
     session_id=SESSION,
     task_id="c1",

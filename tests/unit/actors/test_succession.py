@@ -16,7 +16,7 @@ from maestro_actors.messages import Flushed, SuccessionRecorded
 from maestro_actors.proxy import encoded
 from maestro_actors.sessions.coordinator import SUPERVISION
 from maestro_actors.sessions.succession import FAILURES_MAX, Tenure, noted, set_aside
-from maestro_actors.tasks.persona import PersonaProxy
+from maestro_actors.tasks.persona_proxy import PersonaProxy
 from maestro_actors.team import BreakerPolicy
 from maestro_actors.verbs.wish import REASON_CHARS_MAX, Asked, wished
 from maestro_runtime.ports.memory import StoreMemory

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from maestro_actors.engine import FailureClass, Outcome, Usage
-from maestro_actors.tasks import task as steps
+from maestro_actors.tasks import steps
 from maestro_actors.tasks.attempt import Ending
 from maestro_actors.tasks.retry import PERMANENT
 from maestro_actors.tasks.task import Assignment, Task

@@ -8,7 +8,7 @@ from maestro_actors.help.answer import Answer
 from maestro_actors.identity import persona_address
 from maestro_actors.messages import CallDenied, PersonaMessage
 from maestro_actors.tasks.persona import Persona
-from maestro_actors.tasks.task import PERSONA_FAILS
+from maestro_actors.tasks.steps import PERSONA_FAILS
 from maestro_actors.tasks.undertaker import Undertaker
 from maestro_actors.team import BreakerPolicy
 from maestro_storage.records import TASK_FINAL
