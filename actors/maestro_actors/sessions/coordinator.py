@@ -47,22 +47,14 @@ from maestro_actors.sessions.blockers import Entry
 from maestro_actors.sessions.course import Course
 from maestro_actors.sessions.end import session_end
 from maestro_actors.sessions.orders import SessionOrders
-from maestro_actors.sessions.plan import (
-    stopped,
-)
+from maestro_actors.sessions.plan import stopped
 from maestro_actors.sessions.succession import Succession, Tenure
 from maestro_actors.team import Team
 from maestro_actors.verbs.rework import plan_rerun, rerun
-from maestro_actors.verbs.wish import (
-    granted,
-    intention,
-    paused,
-    stuck_alarm,
-    stuck_because,
-)
+from maestro_actors.verbs.wish import granted, intention, paused, stuck_alarm, stuck_because
 from maestro_actors.whereabouts import stand
 from maestro_storage.errors import STORE_LOST, RecordDamaged, SessionQuarantined
-from maestro_storage.records import TASK_PASSED, TaskState
+from maestro_storage.records import TASK_PASSED
 from maestro_storage.transition import Transition
 
 RECOVERIES_MAX: Final = 50
@@ -156,11 +148,11 @@ class Coordinator(MessageActor):
         course = self._course
         match message:
             case TaskFinished():
-                self._task_finished(message.task_id, message.state)
+                course.finish(message.task_id, message.state)
             case TaskWaiting():
-                self._task_waiting(message)
+                course.wait(message.task_id, message.waits_for, message.waits_on)
             case TaskReady():
-                self._task_ready(message.task_id)
+                course.queue_first(message.task_id)
             case SlotFreed():
                 self._slot_freed(message.task_id)
                 return None
@@ -231,31 +223,6 @@ class Coordinator(MessageActor):
         self._ports.system.timers.cancel(self._address)
         self._ports.system.stop(self._address)
 
-    def _task_finished(self, task_id: str, state: TaskState) -> None:
-        course = self._course
-        entry = course.entries[task_id]
-        entry.state, entry.alive = state, False
-        course.release(task_id)
-        if state == "done":
-            course.graph.finish_task(task_id)
-
-    def _task_waiting(self, message: TaskWaiting) -> None:
-        course = self._course
-        entry = course.entries[message.task_id]
-        entry.state, entry.waits_for = "waiting", message.waits_for
-        entry.waits_on = message.waits_on
-        course.release(message.task_id)
-
-    def _task_ready(self, task_id: str) -> None:
-        """Queue a task that has begun ahead of those that have not: finish before you start."""
-        course = self._course
-        # A persona that asks although it has a slot has failed, and with it its order to begin.
-        course.release(task_id)
-        entry = course.entries[task_id]
-        if not entry.queued:
-            entry.queued = True
-            course.ready.appendleft(task_id)
-
     def _task_stopped(self, task_id: str) -> None:
         """Note a persona that is gone although its task has not ended."""
         course = self._course
@@ -267,9 +234,7 @@ class Coordinator(MessageActor):
     def _persona_failed(self, task_id: str, entry: Entry) -> None:
         """Have the task of a persona that is gone ended durably."""
         course = self._course
-        if entry.queued:
-            entry.queued = False
-            course.ready.remove(task_id)
+        course.unqueue(task_id)
         if entry.failed:
             # Its undertaker has failed, too: the next start has another.
             entry.state = "help_needed"
@@ -421,7 +386,7 @@ class Coordinator(MessageActor):
         plan = plan_rerun(session, tasks, points, self._team, session.rerun_from)
         draft = rerun(session, tasks, points, plan, ports.now_ms(), ports.epoch)
         draft.then(self._address, encoded(RerunRecorded()))
-        # As below: an answer that came just before is not to be written after it.
+        # As above: an answer that came just before is not to be written after it.
         AccountantProxy(self._channel).append(draft)
 
     def _alarm(self, stuck: list[str], draft: Transition) -> None:

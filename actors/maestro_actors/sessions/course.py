@@ -10,7 +10,7 @@ from maestro_actors.sessions.personas import Personas
 from maestro_actors.sessions.plan import Standing, recorded_phases
 from maestro_actors.team import Team
 from maestro_actors.verbs.wish import intention
-from maestro_storage.records import TASK_PASSED, SessionRecord, TaskState
+from maestro_storage.records import TASK_PASSED, SessionRecord, TaskState, WaitsFor
 
 
 class Course:
@@ -71,6 +71,39 @@ class Course:
         """Let a task wait for a slot, behind all others."""
         self.entries[task_id].queued = True
         self.ready.append(task_id)
+
+    def queue_first(self, task_id: str) -> None:
+        """Let a task that has begun wait for a slot, ahead of the others: finish before you start.
+
+        A slot that it has is taken back: a persona that asks although it has one has failed, and
+        with it its order to begin.
+        """
+        self.release(task_id)
+        entry = self.entries[task_id]
+        if not entry.queued:
+            entry.queued = True
+            self.ready.appendleft(task_id)
+
+    def unqueue(self, task_id: str) -> None:
+        """Let a task no longer wait for a slot, if it does."""
+        entry = self.entries[task_id]
+        if entry.queued:
+            entry.queued = False
+            self.ready.remove(task_id)
+
+    def wait(self, task_id: str, waits_for: WaitsFor, waits_on: str) -> None:
+        """Note that a task waits for something other than a slot."""
+        entry = self.entries[task_id]
+        entry.state, entry.waits_for, entry.waits_on = "waiting", waits_for, waits_on
+        self.release(task_id)
+
+    def finish(self, task_id: str, state: TaskState) -> None:
+        """Note that a task has ended and its persona has gone with it."""
+        entry = self.entries[task_id]
+        entry.state, entry.alive = state, False
+        self.release(task_id)
+        if state == "done":
+            self.graph.finish_task(task_id)
 
     def release(self, task_id: str) -> None:
         """Take back the slot of a task, if it has one."""
