@@ -1,5 +1,6 @@
 """What a power cut may leave of a run; and that the check can fail."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,28 @@ def test_nothing_that_left_the_process_is_lost_by_any_power_cut(
     assert {step.synced for step in recording.steps if isinstance(step, Write)} == {True, False}
 
 
-@pytest.mark.parametrize("committer", ["lane", "thread"])
-@pytest.mark.parametrize("sabotage", ["unsynced", "early"])
+@pytest.mark.parametrize(
+    ("sabotage", "committer"),
+    [
+        *product(("unsynced", "early"), ("lane", "thread")),
+        # What the lane delivers to itself it hears only when it has written.
+        ("eager", "thread"),
+    ],
+)
 def test_a_run_that_does_not_wait_for_the_disk_is_found_out(
     tmp_path: Path, sabotage: str, committer: Committer
 ) -> None:
     recording = Recording(tmp_path, committer=committer, sabotage=sabotage)
+
+    with pytest.raises((AssertionError, StorageError)):
+        recording.check(300, seed=1)
+
+
+@pytest.mark.parametrize("committer", ["lane", "thread"])
+def test_a_run_that_writes_a_transition_in_two_commits_is_found_out(
+    tmp_path: Path, committer: Committer
+) -> None:
+    recording = Recording(tmp_path, committer=committer, sabotage="torn")
 
     with pytest.raises((AssertionError, StorageError)):
         recording.check(300, seed=1)
