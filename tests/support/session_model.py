@@ -215,10 +215,11 @@ class SessionModel:
             self.tasks[name].state == "done" for name in task.contract.after
         )
 
-    def fits(self, task: ModelTask) -> bool:
-        """Whether the budget has room for a call of the task now."""
+    def fits(self, task: ModelTask, kept_tokens: int = 0) -> bool:
+        """Whether the budget has room for a call of the task beside what is kept for others."""
         budget = self.budgets[task.persona.persona_id]
-        return budget.spent + budget.held + need_tokens(task.contract.id) <= budget.limit
+        taken = budget.spent + budget.held + kept_tokens
+        return taken + need_tokens(task.contract.id) <= budget.limit
 
     def observe(self, event: EventRecord) -> None:  # noqa: C901, PLR0911, PLR0912, PLR0915 - a case a kind
         """Take the next event of the history; AssertionError if it must not happen."""

@@ -520,6 +520,12 @@ class Play:
             (order.task_id, order.ordinal) for order in self._in_flight.values()
         }
         free = len(in_flight) < self._team.max_parallel_workers
+        kept: Counter[str] = Counter()
+        for row in status.tasks:
+            task = self.model.tasks[row.task_id]
+            if row.waits_for == "slot" and task.waits_for == "budget":
+                # It has been woken, and what it needs is kept for it.
+                kept[task.persona.persona_id] += need_tokens(row.task_id)
         for row in status.tasks:
             task = self.model.tasks[row.task_id]
             assert row.state == task.state
@@ -530,9 +536,9 @@ class Play:
                 assert not self.model.may_begin(task), f"{task} waits for what is done"
             else:
                 assert row.waits_for == task.waits_for
-                assert self._is_true(task), f"{task} waits for nothing"
+                assert self._is_true(task, kept), f"{task} waits for nothing"
 
-    def _is_true(self, task: ModelTask) -> bool:
+    def _is_true(self, task: ModelTask, kept: Counter[str]) -> bool:
         """Tell whether what a task waits for has yet to come."""
         deadline_ms = task.deadline_ms
         match task.waits_for:
@@ -542,8 +548,9 @@ class Play:
                 closed = self.model.breakers[task.persona.engine].state == "closed"
                 return not closed and deadline_ms is not None
             case "budget":
-                held = self.model.budgets[task.persona.persona_id].held
-                return held > 0 and not self.model.fits(task)
+                persona_id = task.persona.persona_id
+                held = self.model.budgets[persona_id].held + kept[persona_id]
+                return held > 0 and not self.model.fits(task, kept[persona_id])
             case "call":
                 return task.call is not None and task.call.epoch == self.model.epoch
             case _:

@@ -222,6 +222,15 @@ PROBE_PARKED = Plan(
 )
 # A task that waited for tokens before a crash asks for them after it.
 @example(Plan(personas=(Who(budget_tokens=150),), work=SIX[:2], workers=2), [Crash(0, 0.0)])
+# Room is kept for one that was woken and waits for a slot, while others wait for the room.
+@example(
+    Plan(
+        personas=(Who(budget_tokens=150), Who()),
+        work=(*SIX[:4], *(Work(persona=1),) * 2),
+        workers=2,
+    ),
+    [],
+)
 # The first that is let through as a probe has no tokens: another one is the probe.
 @example(PROBE_PARKED, [*[Finish(2, "fault", 10)] * 5, Finish(1, "ok", 50), *[NextTimer()] * 6])
 # An engine that has answered in between is given the short pause again.
