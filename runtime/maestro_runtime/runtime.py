@@ -273,6 +273,7 @@ class Runtime(Proxies):
         """
         if not self._running.close():
             return
+        self.store.take_leave()
         halted = self._running.halt()
         self._engines.host.close(self._grace_seconds)
         if not self._running.failed:

@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,6 +80,8 @@ class Ownership:
             StateOwned: Another process has the lock.
         """
         self._path = path = str(state_dir)
+        self._is_silent = False
+        """And has said so."""
         kind = network_kind(os.path.realpath(path), Path("/proc/self/mountinfo").read_text())
         if kind is not None:
             raise NetworkFileSystem(path, kind)
@@ -117,6 +119,19 @@ class Ownership:
             StateNotWritable: The lock file cannot be written.
         """
         self._say(msgspec.structs.replace(_read_holder(self._descriptor), is_silent=True))
+        self._is_silent = True
+
+    def take_leave(self) -> None:
+        """Tell them that the owner is about to go, if they were told that he stays. Never raises.
+
+        His name stays in the file until the next owner has written his own, who may be worth
+        waiting for.
+        """
+        if self._is_silent:
+            self._is_silent = False
+            # Nothing but that a wait is not begun hangs on it.
+            with suppress(StateNotWritable):
+                self._say(msgspec.structs.replace(_read_holder(self._descriptor), is_silent=False))
 
     def _say(self, holder: Holder) -> None:
         try:
@@ -134,6 +149,7 @@ class Ownership:
 
     def abandon(self) -> None:
         """Leave the lock to the parent process; for a forked child."""
+        self._is_silent = False
         self.close()
 
 

@@ -263,12 +263,20 @@ class Store(StateView):
         self.journal.add_watch(watch)
         return watch
 
+    def take_leave(self) -> None:
+        """Tell whoever finds the state owned that its owner is about to go: he may wait for that.
+
+        Nothing else changes. `close` says so, too.
+        """
+        self._ownership.take_leave()
+
     def close(self) -> None:
         """Refuse new work, write what is queued, close LMDB, release the lock last.
 
         Everything handed in before is durable on return, unless the journal has failed. A second
         call does nothing. Not from a port.
         """
+        self.take_leave()
         super().close()
 
     def abandon(self) -> None:

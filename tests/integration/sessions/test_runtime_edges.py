@@ -18,8 +18,10 @@ from maestro_actors.team import Contract, Deliverable, Persona, Phase, Team
 from maestro_runtime import RuntimeOptions, SessionOrder, open_runtime, runtime
 from maestro_runtime.errors import RuntimeStopped
 from maestro_runtime.reports.session import session_report
+from maestro_runtime.testing import ScriptedEngine
 from maestro_storage import Store
-from maestro_storage.errors import StoreFailed
+from maestro_storage._ownership import require_unowned
+from maestro_storage.errors import StateOwned, StoreFailed
 from maestro_storage.records import AttemptRecord, EventRecord
 from maestro_storage.transition import Transition
 
@@ -48,6 +50,35 @@ def team(*contracts: Contract, **persona: object) -> Team:
 @pytest.fixture
 def order(tmp_path: Path) -> SessionOrder:
     return SessionOrder(team(), "s-1", tmp_path / "output")
+
+
+class FarewellEngine(ScriptedEngine):
+    """Looks at its runtime's state as others do, while the runtime comes to its end."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self._state = state
+        self.seen: StateOwned | None = None
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        with pytest.raises(StateOwned) as caught:
+            require_unowned(self._state)
+        self.seen = caught.value
+        await super().close()
+
+
+def test_a_runtime_that_comes_to_its_end_is_waited_for(tmp_path: Path, order: SessionOrder) -> None:
+    engine = FarewellEngine(tmp_path / "state")
+    scripted = SessionOrder(team(engine="scripted"), "s-1", order.output_dir)
+    with open_runtime(tmp_path / "state", RuntimeOptions(engines=(engine,))) as opened:
+        with pytest.raises(StateOwned) as caught:
+            require_unowned(tmp_path / "state")
+        opened.run(scripted).result(BOUND_SECONDS)
+
+    assert caught.value.is_silent
+    assert engine.seen is not None
+    assert not engine.seen.is_silent
 
 
 def test_a_listener_that_raises_stops_neither_the_session_nor_the_others(

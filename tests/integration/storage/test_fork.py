@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from maestro_storage import Store
+from maestro_storage._ownership import require_unowned
 from maestro_storage.errors import StateOwned, StoreClosed
 from maestro_storage.transition import Transition
 
@@ -58,6 +59,19 @@ def test_a_forked_child_can_close_although_the_writer_was_busy_at_the_fork(
         exit_code = run_in_fork(store.close)
 
     assert exit_code == 0
+
+
+def test_a_forked_child_that_closes_leaves_what_its_parent_says_of_itself(
+    state: Path, open_store: Callable[..., Store]
+) -> None:
+    store = open_store()
+    store.stay_silent()
+
+    exit_code = run_in_fork(store.close)
+
+    with pytest.raises(StateOwned) as caught:
+        require_unowned(state)
+    assert (exit_code, caught.value.is_silent) == (0, True)
 
 
 def test_a_forked_child_that_lives_on_does_not_keep_the_lock(

@@ -155,6 +155,30 @@ def test_an_owner_that_does_not_listen_says_so_and_the_next_one_says_it_anew(sta
     assert silent.value.args[:-1] == on_its_way.value.args[:-1]
 
 
+def test_an_owner_that_is_about_to_go_no_longer_says_that_it_does_not_listen(state: Path) -> None:
+    with Store.open(state) as store:
+        store.stay_silent()
+        store.take_leave()
+        with pytest.raises(StateOwned) as caught:
+            require_unowned(state)
+
+    assert (caught.value.pid, caught.value.is_silent) == (os.getpid(), False)
+
+
+def test_the_next_owner_is_not_taken_for_the_silent_one_before_he_has_given_his_name(
+    state: Path,
+) -> None:
+    with Store.open(state) as store:
+        store.stay_silent()
+
+    with (state / "owner.lock").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StateOwned) as caught:
+            require_unowned(state)
+
+    assert (caught.value.pid, caught.value.is_silent) == (os.getpid(), False)
+
+
 def test_an_owner_of_a_version_that_does_not_say_whether_it_listens_may_be_on_its_way(
     state: Path,
 ) -> None:
