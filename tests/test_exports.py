@@ -44,11 +44,15 @@ def test_an_init_exports_what_it_imports_sorted(init: Path) -> None:
     "package",
     [
         "maestro_runtime",
+        "maestro_runtime.checkpoints",
+        "maestro_runtime.client",
         "maestro_runtime.config",
         "maestro_runtime.daemon",
         "maestro_runtime.engines",
         "maestro_runtime.executors",
+        "maestro_runtime.team_engine",
         "maestro_runtime.testing",
+        "maestro_runtime.tickets",
     ],
 )
 def test_a_package_that_loads_late_exports_what_it_declares(package: str) -> None:
@@ -64,6 +68,7 @@ def test_a_package_that_loads_late_exports_what_it_declares(package: str) -> Non
 
     assert declared == module._HOMES
     assert set(declared) == set(module.__all__) - {"__version__"}
+    assert {*declared, "__name__", "__doc__"} <= set(dir(module)), "what `help` shows"
     with pytest.raises(AttributeError, match="has no attribute 'missing'"):
         _ = module.missing
 

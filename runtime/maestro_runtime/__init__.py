@@ -66,4 +66,5 @@ __all__ = [
     "open_runtime",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -5,6 +5,16 @@ from typing import assert_type
 
 import pykka
 
+import maestro_runtime
+import maestro_runtime.checkpoints
+import maestro_runtime.client
+import maestro_runtime.config
+import maestro_runtime.daemon
+import maestro_runtime.engines
+import maestro_runtime.executors
+import maestro_runtime.team_engine
+import maestro_runtime.testing
+import maestro_runtime.tickets
 from maestro_actors.messages import BreakerChanged, BreakerStatus, SessionStatus, SessionUsage
 from maestro_actors.team import Team
 from maestro_runtime import (
@@ -50,3 +60,17 @@ def hears(change: BreakerChanged) -> None:
 async def awaits(session: Session) -> None:
     """A session is awaitable."""
     assert_type(await session, SessionReport)
+
+
+def misspells() -> None:
+    """A name that a package does not have is found, although the package loads its names late."""
+    _ = maestro_runtime.open_runtme  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.checkpoints.ForkOrdr  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.client.Clint  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.config.load_tam  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.daemon.Damon  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.engines.Engin  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.executors.PersonaExecutor3  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.team_engine.TeamEngine  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.testing.Trial  # type: ignore[attr-defined] # misspelt
+    _ = maestro_runtime.tickets.FileSnk  # type: ignore[attr-defined] # misspelt

@@ -111,4 +111,5 @@ __all__ = [
     "verified",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

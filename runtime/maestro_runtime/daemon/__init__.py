@@ -20,4 +20,5 @@ _HOMES = {
 
 __all__ = ["Daemon", "DaemonError", "SocketInUse", "SocketUnusable", "reachable"]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

@@ -85,4 +85,5 @@ __all__ = [
     "kill_survivors",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

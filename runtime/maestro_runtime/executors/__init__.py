@@ -94,4 +94,5 @@ __all__ = [
     "shared_runtime",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)

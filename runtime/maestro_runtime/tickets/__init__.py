@@ -41,4 +41,5 @@ __all__ = [
     "ticket_desk",
 ]
 
-__getattr__ = loader(__name__, _HOMES)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = loader(__name__, _HOMES)
