@@ -264,6 +264,17 @@ class RuntimeStopped(RuntimeFault):
         return f"the runtime stopped while session {self.session_id!r} was running"
 
 
+class SessionOfParent(RuntimeFault):
+    """A forked child waits for a session of its parent, and would wait for ever."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+    def __str__(self) -> str:
+        return f"session {self.session_id!r} is followed by the parent of this process, a fork"
+
+
 class AdmissionRefused(RuntimeFault):
     """The runtime has no room for another session, not even to wait; nothing was written."""
 

@@ -129,6 +129,7 @@ class Runtime(Proxies):
     def __init__(self, state_dir: Path, options: RuntimeOptions) -> None:
         # First of all: a table that is not one must leave nothing open behind.
         prices = open_prices(state_dir, options.policy.prices)
+        self._pid = os.getpid()
         self._grace_seconds = options.stop_grace_seconds
         self._redactor = options.redactor or Redactor(environment_secrets(os.environ))
         self._listeners = Listeners[EventRecord]()
@@ -269,9 +270,10 @@ class Runtime(Proxies):
     def close(self) -> None:
         """Stop: nothing new starts, engines are stopped, what they used is booked, all is closed.
 
-        An attempt that is cut short counts as interrupted; its session resumes from there.
+        An attempt that is cut short counts as interrupted; its session resumes from there. In a
+        forked child nothing happens: all of it is its parent's.
         """
-        if not self._running.close():
+        if os.getpid() != self._pid or not self._running.close():
             return
         self.store.take_leave()
         halted = self._running.halt()

@@ -14,7 +14,12 @@ from maestro_actors.kernel import LaneFuture
 from maestro_actors.messages import encode
 from maestro_actors.team import Team
 from maestro_runtime.config.context import read_context
-from maestro_runtime.errors import HelpNeeded, InputsInvalid, SessionNameInvalid
+from maestro_runtime.errors import (
+    HelpNeeded,
+    InputsInvalid,
+    SessionNameInvalid,
+    SessionOfParent,
+)
 from maestro_runtime.given import Given
 from maestro_runtime.reports.session import SessionReport, session_report
 from maestro_runtime.stream import EventSource, EventStream
@@ -150,9 +155,13 @@ class Session:
         self.session_id = session_id
         self._host = host
         self._known_end = ended
+        self._pid = os.getpid()
 
     @property
     def _ended(self) -> LaneFuture[None]:
+        if os.getpid() != self._pid:
+            # The threads that would tell of the end are not here.
+            raise SessionOfParent(self.session_id)
         if self._known_end is None:
             self._known_end = self._host.ended(self.session_id)
         return self._known_end
@@ -184,6 +193,7 @@ class Session:
             pykka.Timeout: It still runs after `timeout` seconds.
             RuntimeStopped: The runtime was closed before.
             SessionLeftAlone: It is a daemon's, which does not go on with its work.
+            SessionOfParent: This process is a fork of the one that has this handle.
             StorageError: The store failed; what was acknowledged is safe.
         """
         self._ended.get(timeout=timeout)
@@ -195,7 +205,7 @@ class Session:
         Raises:
             HelpNeeded: A task has failed for good, or waits for a person; the first one, with the
                 reference of its ticket as far as it is known by now.
-            pykka.Timeout, RuntimeStopped, StorageError: As `result`.
+            pykka.Timeout, RuntimeStopped, SessionOfParent, StorageError: As `result`.
         """
         report = self.result(timeout)
         for task in report.tasks:

@@ -134,6 +134,7 @@ _ERRORS: Final[dict[ExitCode, tuple[str, ...]]] = {
     ExitCode.NOT_FULFILLED: (
         "ActorFailed",
         "RuntimeStopped",
+        "SessionOfParent",
     ),
 }
 """By the names of their classes, or of what these derive from: none has to be loaded."""

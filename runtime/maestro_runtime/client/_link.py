@@ -1,6 +1,7 @@
 """A connection to a daemon that many may use at once, and that comes back after a restart."""
 
 import itertools
+import os
 import select
 import socket
 import threading
@@ -79,6 +80,7 @@ class Link:
     def __init__(self, path: Path, patience: Patience) -> None:
         """Connect; raises as `first_contact`."""
         self.path: Final = path
+        self._pid: Final = os.getpid()
         self._patience: Final = patience
         self._ids = itertools.count(1)
         # Reentrant, because callbacks of a future ask for more.
@@ -104,7 +106,9 @@ class Link:
             raise
 
     def close(self) -> None:
-        """Hang up; what waits for an answer fails. A second call does nothing."""
+        """Hang up; what waits for an answer fails. In a fork, and the second time: nothing."""
+        if self._forked:
+            return
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
@@ -122,7 +126,7 @@ class Link:
         Raises:
             FrameTooLarge: It is longer than a frame may be.
             TooManyRequests: As many requests wait here as may.
-            DaemonUnreachable: The client is closed.
+            DaemonUnreachable: The client is closed, or this process is a fork of its own.
         """
         return self._ask(address, message, waits=False)
 
@@ -132,6 +136,8 @@ class Link:
 
     def leave(self, future: pykka.Future[bytes]) -> None:
         """Wait no longer for the answer to a request; one that is answered is left alone."""
+        if self._forked:
+            return
         with self._changed:
             for request in [item for item in self._flying.values() if item.future is future]:
                 del self._flying[request.id]
@@ -143,7 +149,14 @@ class Link:
                     self._release(request)
             self._pump()
 
+    @property
+    def _forked(self) -> bool:
+        # The line is the parent's: it hands out the same numbers for its own requests.
+        return os.getpid() != self._pid
+
     def _ask(self, address: str, message: bytes, *, waits: bool) -> LaneFuture[bytes]:
+        if self._forked:
+            raise DaemonUnreachable(str(self.path), "this process is a fork of the client's")
         request_id = next(self._ids)
         frame = packed(Ask(id=request_id, address=address, message=message))
         request = _Request(request_id, frame, waits=waits)
