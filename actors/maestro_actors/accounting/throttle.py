@@ -29,7 +29,7 @@ class Blocked(NamedTuple):
     """When it may at the earliest; None: when another call has ended."""
 
 
-class Caller(NamedTuple):
+class Applicant(NamedTuple):
     """A call that wants to begin."""
 
     address: str
@@ -52,7 +52,7 @@ class Recent(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    caller: Caller
+    applicant: Applicant
     until_ms: int
 
 
@@ -88,31 +88,33 @@ class _Begun(NamedTuple):
 
 @dataclass(slots=True)
 class _Queues:
-    """Who waits, by what sets callers apart: those of one lane come in the order of their turns."""
+    """Who waits, by what sets them apart: those of one lane come in the order of their turns."""
 
-    waiting: dict[str, Caller] = field(default_factory=dict)
-    lanes: dict[tuple[str, str], list[tuple[tuple[int, int], Caller]]] = field(default_factory=dict)
+    waiting: dict[str, Applicant] = field(default_factory=dict)
+    lanes: dict[tuple[str, str], list[tuple[tuple[int, int], Applicant]]] = field(
+        default_factory=dict
+    )
 
-    def add(self, lane: tuple[str, str], caller: Caller) -> None:
-        self.waiting[caller.address] = caller
-        heapq.heappush(self.lanes.setdefault(lane, []), (caller.turn, caller))
+    def add(self, lane: tuple[str, str], applicant: Applicant) -> None:
+        self.waiting[applicant.address] = applicant
+        heapq.heappush(self.lanes.setdefault(lane, []), (applicant.turn, applicant))
 
-    def heads(self, is_alive: Callable[[str], bool]) -> list[Caller]:
+    def heads(self, is_alive: Callable[[str], bool]) -> list[Applicant]:
         """Return the first of each lane, in the order of their turns."""
         for lane, heap in tuple(self.lanes.items()):
             while heap and not self._stands(heap[0][1], is_alive):
                 heapq.heappop(heap)
             if not heap:
                 del self.lanes[lane]
-        return [caller for _, caller in sorted(heap[0] for heap in self.lanes.values())]
+        return [applicant for _, applicant in sorted(heap[0] for heap in self.lanes.values())]
 
-    def _stands(self, caller: Caller, is_alive: Callable[[str], bool]) -> bool:
+    def _stands(self, applicant: Applicant, is_alive: Callable[[str], bool]) -> bool:
         """Whether somebody still waits; who has left is only noticed at the front."""
-        if self.waiting.get(caller.address) is not caller:
+        if self.waiting.get(applicant.address) is not applicant:
             return False
-        if is_alive(caller.address):
+        if is_alive(applicant.address):
             return True
-        del self.waiting[caller.address]
+        del self.waiting[applicant.address]
         return False
 
 
@@ -128,7 +130,7 @@ class Throttle:
         self._queues = _Queues()
         self._woken: dict[str, _Kept] = {}
         """Room is kept for them; those that were woken first come first."""
-        self._late: dict[str, Caller] = {}
+        self._late: dict[str, Applicant] = {}
         """Room was kept for them, but for too long: they have their turn when they ask."""
         self._begun: dict[bytes, _Begun] = {}
         self._freed: list[str] = []
@@ -182,10 +184,10 @@ class Throttle:
                     if call.call_id in in_flight:
                         self._begun[call.call_id] = entered
         waiting, self._queues = self._queues.waiting, _Queues()
-        for caller in waiting.values():
-            self._queues.add(self._lane(caller), caller)
+        for applicant in waiting.values():
+            self._queues.add(self._lane(applicant), applicant)
 
-    def admit(self, caller: Caller, at_ms: int, priority: int) -> Blocked | None:
+    def admit(self, applicant: Applicant, at_ms: int, priority: int) -> Blocked | None:
         """Let a call begin now, or let it wait.
 
         Returns:
@@ -194,21 +196,21 @@ class Throttle:
         """
         queues = self._queues
         if not (queues.waiting or self._woken or self._late):
-            # Most often nobody waits, and nothing need be known of the caller.
-            blocked = self._hindrance(caller, at_ms)
+            # Most often nobody waits, and nothing need be known of the applicant.
+            blocked = self._hindrance(applicant, at_ms)
             if blocked is None:
                 return None
-        before = self.leave(caller.address)
+        before = self.leave(applicant.address)
         self._number += 1
         turn = before.turn if before else (at_ms - priority * PRIORITY_POINT_MS, self._number)
-        caller = caller._replace(turn=turn)
-        queues.add(self._lane(caller), caller)
+        applicant = applicant._replace(turn=turn)
+        queues.add(self._lane(applicant), applicant)
         while (first := self._next(at_ms)) is not None:
-            if first is caller:
+            if first is applicant:
                 return None
             self._keep(first, at_ms)
-        others = f"engine {caller.engine}: others are before it"
-        return self._hindrance(caller, at_ms) or Blocked(others, None)
+        others = f"engine {applicant.engine}: others are before it"
+        return self._hindrance(applicant, at_ms) or Blocked(others, None)
 
     def begin(
         self, call_id: bytes, engine: str, persona_id: str, *, tokens: int, at_ms: int
@@ -231,12 +233,12 @@ class Throttle:
         if gate.tokens is not None and begun.tokens is not None:
             gate.tokens.correct(begun.tokens, tokens - begun.reserved_tokens)
 
-    def leave(self, address: str) -> Caller | None:
+    def leave(self, address: str) -> Applicant | None:
         """Forget somebody who waits, or was woken; it loses its turn."""
         kept = self._woken.pop(address, None)
         if kept is not None:
-            self._reserve(kept.caller, -1)
-            return kept.caller
+            self._reserve(kept.applicant, -1)
+            return kept.applicant
         return self._queues.waiting.pop(address, None) or self._late.pop(address, None)
 
     def wake(self, now_ms: int) -> list[str]:
@@ -252,8 +254,8 @@ class Throttle:
             if now_ms is not None and kept.until_ms > now_ms:
                 break
             del self._woken[address]
-            self._reserve(kept.caller, -1)
-            self._late[address] = kept.caller
+            self._reserve(kept.applicant, -1)
+            self._late[address] = kept.applicant
         for address in [address for address in self._late if not self._is_alive(address)]:
             del self._late[address]
 
@@ -274,55 +276,55 @@ class Throttle:
             instants.append(next(iter(self._woken.values())).until_ms)
         return min(instants, default=None)
 
-    def _next(self, now_ms: int) -> Caller | None:
+    def _next(self, now_ms: int) -> Applicant | None:
         """Take the next who may begin from the queues."""
         if self._attempts.is_full:
             return None
         shut = set()
-        for caller in self._queues.heads(self._is_alive):
-            persona = self._personas.get(caller.persona_id)
-            if caller.engine in shut or (persona is not None and persona.is_full):
+        for applicant in self._queues.heads(self._is_alive):
+            persona = self._personas.get(applicant.persona_id)
+            if applicant.engine in shut or (persona is not None and persona.is_full):
                 continue
-            if self._engine_hindrance(caller, now_ms) is None:
-                del self._queues.waiting[caller.address]
-                return caller
-            shut.add(caller.engine)
+            if self._engine_hindrance(applicant, now_ms) is None:
+                del self._queues.waiting[applicant.address]
+                return applicant
+            shut.add(applicant.engine)
         return None
 
-    def _keep(self, caller: Caller, now_ms: int) -> None:
-        self._reserve(caller, 1)
-        self._woken[caller.address] = _Kept(caller, now_ms + ROOM_KEPT_MS)
-        self._freed.append(caller.address)
+    def _keep(self, applicant: Applicant, now_ms: int) -> None:
+        self._reserve(applicant, 1)
+        self._woken[applicant.address] = _Kept(applicant, now_ms + ROOM_KEPT_MS)
+        self._freed.append(applicant.address)
 
-    def _hindrance(self, caller: Caller, now_ms: int) -> Blocked | None:
+    def _hindrance(self, applicant: Applicant, now_ms: int) -> Blocked | None:
         if self._attempts.is_full:
             return Blocked(f"attempts in flight: {self._attempts.limit}", None)
-        persona = self._personas.get(caller.persona_id)
+        persona = self._personas.get(applicant.persona_id)
         if persona is not None and persona.is_full:
-            return Blocked(f"persona {caller.persona_id}: concurrency {persona.limit}", None)
-        return self._engine_hindrance(caller, now_ms)
+            return Blocked(f"persona {applicant.persona_id}: concurrency {persona.limit}", None)
+        return self._engine_hindrance(applicant, now_ms)
 
-    def _engine_hindrance(self, caller: Caller, now_ms: int) -> Blocked | None:
-        gate = self._engines.get(caller.engine)
+    def _engine_hindrance(self, applicant: Applicant, now_ms: int) -> Blocked | None:
+        gate = self._engines.get(applicant.engine)
         if gate is None:
             return None
         if gate.is_full:
-            return Blocked(f"engine {caller.engine}: concurrency {gate.limit}", None)
+            return Blocked(f"engine {applicant.engine}: concurrency {gate.limit}", None)
         requests, tokens = gate.requests, gate.tokens
         if requests is not None and not requests.has_room(1, now_ms):
-            limit = f"engine {caller.engine}: {requests.limit} requests per minute"
-            return Blocked(limit, self._minute_ms(caller, now_ms))
-        if tokens is not None and not tokens.has_room(caller.tokens, now_ms):
-            limit = f"engine {caller.engine}: {tokens.limit} tokens per minute"
-            return Blocked(limit, self._minute_ms(caller, now_ms))
+            limit = f"engine {applicant.engine}: {requests.limit} requests per minute"
+            return Blocked(limit, self._minute_ms(applicant, now_ms))
+        if tokens is not None and not tokens.has_room(applicant.tokens, now_ms):
+            limit = f"engine {applicant.engine}: {tokens.limit} tokens per minute"
+            return Blocked(limit, self._minute_ms(applicant, now_ms))
         return None
 
-    def _minute_ms(self, caller: Caller, now_ms: int) -> int | None:
+    def _minute_ms(self, applicant: Applicant, now_ms: int) -> int | None:
         """Return when the minutes of its engine have room for a call; None: they need not wait."""
-        gate = self._engines.get(caller.engine)
+        gate = self._engines.get(applicant.engine)
         if gate is None:
             return None
-        asked = ((gate.requests, 1), (gate.tokens, caller.tokens))
+        asked = ((gate.requests, 1), (gate.tokens, applicant.tokens))
         instants = (
             minute.room_at_ms(amount)
             for minute, amount in asked
@@ -330,10 +332,10 @@ class Throttle:
         )
         return max((at_ms for at_ms in instants if at_ms is not None), default=None)
 
-    def _lane(self, caller: Caller) -> tuple[str, str]:
-        """Return what sets a caller apart from others: only what has a limit."""
-        engine = caller.engine if caller.engine in self._engines else ""
-        return engine, caller.persona_id if caller.persona_id in self._personas else ""
+    def _lane(self, applicant: Applicant) -> tuple[str, str]:
+        """Return what sets a applicant apart from others: only what has a limit."""
+        engine = applicant.engine if applicant.engine in self._engines else ""
+        return engine, applicant.persona_id if applicant.persona_id in self._personas else ""
 
     def _count(self, engine: str, persona_id: str, one: int) -> None:
         """Count one call more, or less, in flight."""
@@ -344,14 +346,14 @@ class Throttle:
         if persona_gate is not None:
             persona_gate.busy += one
 
-    def _reserve(self, caller: Caller, one: int) -> None:
+    def _reserve(self, applicant: Applicant, one: int) -> None:
         """Keep room for a call, or give it back."""
-        self._count(caller.engine, caller.persona_id, one)
-        gate = self._engines.get(caller.engine)
+        self._count(applicant.engine, applicant.persona_id, one)
+        gate = self._engines.get(applicant.engine)
         if gate is not None and gate.requests is not None:
             gate.requests.kept += one
         if gate is not None and gate.tokens is not None:
-            gate.tokens.kept += one * min(caller.tokens, gate.tokens.limit)
+            gate.tokens.kept += one * min(applicant.tokens, gate.tokens.limit)
 
     def _entered(
         self, engine: str, persona_id: str, requests: int, tokens: int, at_ms: int

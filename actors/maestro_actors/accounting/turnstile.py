@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from maestro_actors.accounting.throttle import Caller, Recent, Throttle
+from maestro_actors.accounting.throttle import Applicant, Recent, Throttle
 from maestro_actors.identity import ACCOUNTANT_ADDRESS
 from maestro_actors.limits import CallLimits
 from maestro_actors.messages import CallParked, LimitFreed, OpenCall, ThrottleDue
@@ -38,10 +38,10 @@ class Turnstile:
 
         One that may has to `begin`, or `wake` has to be called.
         """
-        caller = Caller(
+        applicant = Applicant(
             order.reply_to, order.caller.engine, order.caller.persona_id, order.need_tokens
         )
-        blocked = self._throttle.admit(caller, order.at_ms, order.priority)
+        blocked = self._throttle.admit(applicant, order.at_ms, order.priority)
         if blocked is None:
             return True
         parked = CallParked(

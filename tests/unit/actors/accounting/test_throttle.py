@@ -11,7 +11,7 @@ from maestro_actors.accounting.minute import MINUTE_MS
 from maestro_actors.accounting.throttle import (
     PRIORITY_POINT_MS,
     ROOM_KEPT_MS,
-    Caller,
+    Applicant,
     Recent,
     Throttle,
 )
@@ -36,14 +36,14 @@ LIMITS = st.builds(
 class Call(NamedTuple):
     """A call that has begun."""
 
-    caller: Caller
+    applicant: Applicant
     at_ms: int
     tokens: int
     ended: bool = False
 
 
 class ThrottleMachine(RuleBasedStateMachine):
-    """Callers that come, begin, end, leave, die, and limits that change under them."""
+    """Applicants that come, begin, end, leave, die, and limits that change under them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ class ThrottleMachine(RuleBasedStateMachine):
         self.throttle = Throttle(lambda address: address not in self.dead)
         self.limits = CallLimits()
         self.calls: dict[bytes, Call] = {}
-        self.waiting: dict[str, Caller] = {}
-        self.woken: dict[str, tuple[Caller, int]] = {}
-        self.late: dict[str, Caller] = {}
+        self.waiting: dict[str, Applicant] = {}
+        self.woken: dict[str, tuple[Applicant, int]] = {}
+        self.late: dict[str, Applicant] = {}
         self.turns: dict[str, int] = {}
         self.number = 0
 
@@ -63,56 +63,56 @@ class ThrottleMachine(RuleBasedStateMachine):
         return sum(
             1 if requests else call.tokens
             for call in self.calls.values()
-            if call.caller.engine == engine and call.at_ms > since_ms
+            if call.applicant.engine == engine and call.at_ms > since_ms
         )
 
-    def room(self, caller: Caller, *, kept: bool) -> bool:
+    def room(self, applicant: Applicant, *, kept: bool) -> bool:
         """Whether all limits let a call begin, those who were woken counted or not."""
         others = [one for one, _ in self.woken.values()] if kept else []
-        flying = [call.caller for call in self.calls.values() if not call.ended] + others
-        limits = self.limits.engines.get(caller.engine, EngineLimits())
-        of_engine = [one for one in flying if one.engine == caller.engine]
-        kept_here = [one for one in others if one.engine == caller.engine]
-        of_persona = [one for one in flying if one.persona_id == caller.persona_id]
+        flying = [call.applicant for call in self.calls.values() if not call.ended] + others
+        limits = self.limits.engines.get(applicant.engine, EngineLimits())
+        of_engine = [one for one in flying if one.engine == applicant.engine]
+        kept_here = [one for one in others if one.engine == applicant.engine]
+        of_persona = [one for one in flying if one.persona_id == applicant.persona_id]
         return (
             fits(len(flying) + 1, self.limits.attempts)
-            and fits(len(of_persona) + 1, self.limits.personas.get(caller.persona_id))
+            and fits(len(of_persona) + 1, self.limits.personas.get(applicant.persona_id))
             and fits(len(of_engine) + 1, limits.concurrency)
-            and self.has_minute(caller, kept_here)
+            and self.has_minute(applicant, kept_here)
         )
 
-    def has_minute(self, caller: Caller, kept: list[Caller]) -> bool:
-        limits = self.limits.engines.get(caller.engine, EngineLimits())
-        requests = self.within(caller.engine, requests=True) + len(kept) + 1
+    def has_minute(self, applicant: Applicant, kept: list[Applicant]) -> bool:
+        limits = self.limits.engines.get(applicant.engine, EngineLimits())
+        requests = self.within(applicant.engine, requests=True) + len(kept) + 1
         most = limits.tokens_per_minute
         if most is not None:
-            tokens = sum(min(one.tokens, most) for one in [*kept, caller])
-            if self.within(caller.engine, requests=False) + tokens > most:
+            tokens = sum(min(one.tokens, most) for one in [*kept, applicant])
+            if self.within(applicant.engine, requests=False) + tokens > most:
                 return False
         return fits(requests, limits.requests_per_minute)
 
     def wake(self) -> None:
         for address in self.throttle.wake(self.now_ms):
             assert address not in self.dead
-            caller = self.waiting.pop(address)
-            assert self.room(caller, kept=True), f"{caller} is woken in vain"
-            self.woken[address] = (caller, self.now_ms + ROOM_KEPT_MS)
+            applicant = self.waiting.pop(address)
+            assert self.room(applicant, kept=True), f"{applicant} is woken in vain"
+            self.woken[address] = (applicant, self.now_ms + ROOM_KEPT_MS)
 
-    def ask(self, caller: Caller, priority: int) -> None:
-        known = [self.waiting.pop(caller.address, None), self.late.pop(caller.address, None)]
-        known.append(self.woken.pop(caller.address, (None, 0))[0])
+    def ask(self, applicant: Applicant, priority: int) -> None:
+        known = [self.waiting.pop(applicant.address, None), self.late.pop(applicant.address, None)]
+        known.append(self.woken.pop(applicant.address, (None, 0))[0])
         if not any(known):
-            self.turns[caller.address] = self.now_ms - priority * PRIORITY_POINT_MS
-        blocked = self.throttle.admit(caller, self.now_ms, priority)
+            self.turns[applicant.address] = self.now_ms - priority * PRIORITY_POINT_MS
+        blocked = self.throttle.admit(applicant, self.now_ms, priority)
         if blocked is None:
-            assert self.room(caller, kept=False), f"{caller} begins above a limit"
+            assert self.room(applicant, kept=False), f"{applicant} begins above a limit"
             call_id = str(len(self.calls)).encode()
-            begin(self.throttle, call_id, caller, self.now_ms)
-            self.calls[call_id] = Call(caller, self.now_ms, caller.tokens)
+            begin(self.throttle, call_id, applicant, self.now_ms)
+            self.calls[call_id] = Call(applicant, self.now_ms, applicant.tokens)
         else:
             assert blocked.limit
             assert blocked.until_ms is None or blocked.until_ms > self.now_ms
-            self.waiting[caller.address] = caller
+            self.waiting[applicant.address] = applicant
         self.wake()
 
     @rule(
@@ -123,7 +123,7 @@ class ThrottleMachine(RuleBasedStateMachine):
     )
     def come(self, engine: str, persona: str, tokens: int, priority: int) -> None:
         self.number += 1
-        self.ask(Caller(f"p{self.number}", engine, persona, tokens), priority)
+        self.ask(Applicant(f"p{self.number}", engine, persona, tokens), priority)
 
     @precondition(lambda self: self.woken or self.late)
     @rule(data=st.data())
@@ -160,7 +160,7 @@ class ThrottleMachine(RuleBasedStateMachine):
     @rule(limits=LIMITS)
     def govern(self, limits: CallLimits) -> None:
         self.limits = limits
-        self.late |= {address: caller for address, (caller, _) in self.woken.items()}
+        self.late |= {address: applicant for address, (applicant, _) in self.woken.items()}
         self.woken.clear()
         flying = [recent(call_id, call) for call_id, call in self.calls.items() if not call.ended]
         history = [recent(call_id, call) for call_id, call in self.calls.items()]
@@ -187,25 +187,25 @@ class ThrottleMachine(RuleBasedStateMachine):
 
     def lapse(self) -> None:
         self.throttle.lapse(self.now_ms)
-        for address, (caller, until_ms) in tuple(self.woken.items()):
+        for address, (applicant, until_ms) in tuple(self.woken.items()):
             if until_ms <= self.now_ms:
                 del self.woken[address]
-                self.late[address] = caller
+                self.late[address] = applicant
 
     @invariant()
     def nobody_waits_while_there_is_room_for_the_first(self) -> None:
         """Of each engine, the first whose persona may begin has to be in the way of a limit."""
         firsts: dict[str, str] = {}
-        for address, caller in sorted(
+        for address, applicant in sorted(
             self.waiting.items(), key=lambda item: (self.turns[item[0]], int(item[0][1:]))
         ):
             if address in self.dead:
                 continue
-            flying = [call.caller for call in self.calls.values() if not call.ended]
+            flying = [call.applicant for call in self.calls.values() if not call.ended]
             flying += [one for one, _ in self.woken.values()]
-            busy = [one for one in flying if one.persona_id == caller.persona_id]
-            if fits(len(busy) + 1, self.limits.personas.get(caller.persona_id)):
-                firsts.setdefault(caller.engine, address)
+            busy = [one for one in flying if one.persona_id == applicant.persona_id]
+            if fits(len(busy) + 1, self.limits.personas.get(applicant.persona_id)):
+                firsts.setdefault(applicant.engine, address)
         for address in firsts.values():
             assert not self.room(self.waiting[address], kept=True), f"{address} waits in vain"
 
@@ -217,8 +217,10 @@ class ThrottleMachine(RuleBasedStateMachine):
             assert self.throttle.due_ms(self.now_ms) is not None
 
 
-def begin(throttle: Throttle, call_id: bytes, caller: Caller, at_ms: int) -> None:
-    throttle.begin(call_id, caller.engine, caller.persona_id, tokens=caller.tokens, at_ms=at_ms)
+def begin(throttle: Throttle, call_id: bytes, applicant: Applicant, at_ms: int) -> None:
+    throttle.begin(
+        call_id, applicant.engine, applicant.persona_id, tokens=applicant.tokens, at_ms=at_ms
+    )
 
 
 def fits(count: int, limit: int | None) -> bool:
@@ -226,7 +228,9 @@ def fits(count: int, limit: int | None) -> bool:
 
 
 def recent(call_id: bytes, call: Call) -> Recent:
-    return Recent(call_id, call.caller.engine, call.caller.persona_id, call.at_ms, 1, call.tokens)
+    return Recent(
+        call_id, call.applicant.engine, call.applicant.persona_id, call.at_ms, 1, call.tokens
+    )
 
 
 TestThrottle: Any = ThrottleMachine.TestCase
@@ -239,50 +243,50 @@ def governed(limits: CallLimits) -> Throttle:
     return throttle
 
 
-def caller(name: str, tokens: int = 10, engine: str = "chat", persona: str = "dev") -> Caller:
-    return Caller(name, engine, persona, tokens)
+def applicant(name: str, tokens: int = 10, engine: str = "chat", persona: str = "dev") -> Applicant:
+    return Applicant(name, engine, persona, tokens)
 
 
 def test_a_higher_priority_goes_first_but_not_before_what_has_waited_for_long() -> None:
     throttle = governed(CallLimits(attempts=1))
-    assert throttle.admit(caller("first"), 0, 0) is None
-    begin(throttle, b"1", caller("first"), 0)
-    assert throttle.admit(caller("old"), 0, 0) is not None
-    assert throttle.admit(caller("urgent"), 1_000, 1) is not None
-    assert throttle.admit(caller("late"), PRIORITY_POINT_MS + 1, 1) is not None
+    assert throttle.admit(applicant("first"), 0, 0) is None
+    begin(throttle, b"1", applicant("first"), 0)
+    assert throttle.admit(applicant("old"), 0, 0) is not None
+    assert throttle.admit(applicant("urgent"), 1_000, 1) is not None
+    assert throttle.admit(applicant("late"), PRIORITY_POINT_MS + 1, 1) is not None
 
     order = []
     for _ in range(3):
         throttle.end(b"1", 1, 10)
         (address,) = throttle.wake(PRIORITY_POINT_MS + 2)
         order.append(address)
-        assert throttle.admit(caller(address), PRIORITY_POINT_MS + 2, 0) is None
-        begin(throttle, b"1", caller(address), PRIORITY_POINT_MS + 2)
+        assert throttle.admit(applicant(address), PRIORITY_POINT_MS + 2, 0) is None
+        begin(throttle, b"1", applicant(address), PRIORITY_POINT_MS + 2)
 
     assert order == ["urgent", "old", "late"]
 
 
 def test_a_call_that_needs_many_tokens_is_not_passed_by_smaller_ones() -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(tokens_per_minute=100)}))
-    assert throttle.admit(caller("a", 60), 0, 0) is None
-    begin(throttle, b"a", caller("a", 60), 0)
+    assert throttle.admit(applicant("a", 60), 0, 0) is None
+    begin(throttle, b"a", applicant("a", 60), 0)
 
-    big = throttle.admit(caller("big", 80), 1, 0)
-    small = throttle.admit(caller("small", 10), 2, 0)
+    big = throttle.admit(applicant("big", 80), 1, 0)
+    small = throttle.admit(applicant("small", 10), 2, 0)
 
     assert big == ("engine chat: 100 tokens per minute", MINUTE_MS)
     assert small is not None
-    assert throttle.admit(caller("elsewhere", 10, engine="agent"), 2, 0) is None
+    assert throttle.admit(applicant("elsewhere", 10, engine="agent"), 2, 0) is None
     assert throttle.wake(MINUTE_MS - 1) == []
     assert throttle.wake(MINUTE_MS) == ["big", "small"]
 
 
 def test_a_call_that_needs_more_than_a_minute_has_waits_for_an_empty_one() -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(tokens_per_minute=100)}))
-    throttle.admit(caller("a", 1), 0, 0)
-    begin(throttle, b"a", caller("a", 1), 0)
+    throttle.admit(applicant("a", 1), 0, 0)
+    begin(throttle, b"a", applicant("a", 1), 0)
 
-    assert throttle.admit(caller("huge", 5_000), 1, 0) is not None
+    assert throttle.admit(applicant("huge", 5_000), 1, 0) is not None
 
     assert throttle.due_ms(1) == MINUTE_MS
     assert throttle.wake(MINUTE_MS) == ["huge"]
@@ -291,30 +295,30 @@ def test_a_call_that_needs_more_than_a_minute_has_waits_for_an_empty_one() -> No
 def test_what_a_call_has_used_counts_in_the_minute_it_began_in() -> None:
     limits = EngineLimits(tokens_per_minute=100, requests_per_minute=10)
     throttle = governed(CallLimits(engines={"chat": limits}))
-    throttle.admit(caller("a", 90), 0, 0)
-    begin(throttle, b"a", caller("a", 90), 0)
-    assert throttle.admit(caller("b", 90), 1, 0) is not None
+    throttle.admit(applicant("a", 90), 0, 0)
+    begin(throttle, b"a", applicant("a", 90), 0)
+    assert throttle.admit(applicant("b", 90), 1, 0) is not None
 
     throttle.end(b"a", requests=9, tokens=10)
 
     assert throttle.wake(2) == ["b"]
-    assert throttle.admit(caller("b", 90), 2, 0) is None
-    begin(throttle, b"b", caller("b", 90), 2)
-    third = throttle.admit(caller("c", 0), 3, 0)
+    assert throttle.admit(applicant("b", 90), 2, 0) is None
+    begin(throttle, b"b", applicant("b", 90), 2)
+    third = throttle.admit(applicant("c", 0), 3, 0)
     assert third == ("engine chat: 10 requests per minute", MINUTE_MS)
 
 
 @pytest.mark.parametrize("count", [3_000])
 def test_a_queue_of_thousands_is_woken_one_by_one(count: int) -> None:
     throttle = governed(CallLimits(engines={"chat": EngineLimits(concurrency=1)}))
-    throttle.admit(caller("p0"), 0, 0)
-    begin(throttle, b"0", caller("p0"), 0)
+    throttle.admit(applicant("p0"), 0, 0)
+    begin(throttle, b"0", applicant("p0"), 0)
     for number in range(1, count):
-        assert throttle.admit(caller(f"p{number}"), number, 0) is not None
+        assert throttle.admit(applicant(f"p{number}"), number, 0) is not None
         assert throttle.wake(number) == []
 
     for number in range(1, count):
         throttle.end(str(number - 1).encode(), 1, 10)
         assert throttle.wake(count) == [f"p{number}"]
-        assert throttle.admit(caller(f"p{number}"), count, 0) is None
-        begin(throttle, str(number).encode(), caller(f"p{number}"), count)
+        assert throttle.admit(applicant(f"p{number}"), count, 0) is None
+        begin(throttle, str(number).encode(), applicant(f"p{number}"), count)
