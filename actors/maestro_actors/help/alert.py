@@ -5,11 +5,9 @@ from typing import Final
 
 import msgspec
 
-from maestro_actors.identity import HELP_DESK_ADDRESS
+from maestro_actors.help.outbox import write_posting
 from maestro_actors.ledger.counter import Alert
-from maestro_actors.messages import PostingWritten, encode
-from maestro_actors.proxy import encoded
-from maestro_storage.records import AlertRecord, CallRecord, OutboxRecord
+from maestro_storage.records import AlertRecord, CallRecord
 from maestro_storage.transition import Event, Transition
 
 ALERT: Final = "alert"
@@ -97,18 +95,7 @@ def write_alert(draft: Transition, alert: Alert, call: CallRecord, at_ms: int, e
     data = {"persona_id": call.persona_id, "budget_id": told.budget_id}
     figures = {"permille": alert.permille, "spent": alert.spent, "limit": alert.limit}
     draft.event(Event(call.session_id, "budget_alert", at_ms, call.task_id, {**data, **figures}))
-    row = OutboxRecord(
-        session_id=call.session_id,
-        outbox_id=_posting_id(record),
-        kind=ALERT,
-        state="pending",
-        payload=draft.payload(call.session_id, encode(told)),
-        created_ms=at_ms,
-        epoch=epoch,
-    )
-    draft.put(row)
-    written = PostingWritten(session_id=row.session_id, posting_id=row.outbox_id)
-    draft.then(HELP_DESK_ADDRESS, encoded(written))
+    write_posting(draft, ALERT, _posting_id(record), told, epoch)
 
 
 def _posting_id(record: AlertRecord) -> str:

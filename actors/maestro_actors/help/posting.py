@@ -13,6 +13,9 @@ import msgspec
 
 from maestro_storage.records import SessionRecord, TaskRecord, TaskState
 
+COORDINATOR_FAILED: Final = "coordinator_failed"
+"""The failure of a session that was set aside."""
+
 _VARIABLE: Final = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+")
 """What differs between two occurrences of the same failure: numbers, addresses, digests."""
 
@@ -30,10 +33,6 @@ class TicketAttempt(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     healing: tuple[str, ...] = ()
     """What was repaired in its files, and decided for the attempt after it."""
-
-
-COORDINATOR_FAILED: Final = "coordinator_failed"
-"""The failure of a session that was set aside."""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):

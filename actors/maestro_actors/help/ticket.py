@@ -6,6 +6,7 @@ Its fingerprint says which failure it is; see `posting`.
 from collections.abc import Iterable
 from typing import Final
 
+from maestro_actors.help.outbox import write_posting
 from maestro_actors.help.posting import (
     COORDINATOR_FAILED,
     Ticket,
@@ -13,11 +14,8 @@ from maestro_actors.help.posting import (
     posting_id_of,
     posting_id_of_session,
 )
-from maestro_actors.identity import HELP_DESK_ADDRESS
-from maestro_actors.messages import PostingWritten, encode
-from maestro_actors.proxy import encoded
 from maestro_actors.tasks.task import Task
-from maestro_storage.records import AttemptRecord, OutboxRecord, SessionRecord, TaskRecord
+from maestro_storage.records import AttemptRecord, SessionRecord, TaskRecord
 from maestro_storage.transition import Transition
 
 TICKET: Final = "ticket"
@@ -66,7 +64,7 @@ def write_ticket(
         attempts=tuple(told),
         at_ms=now_ms,
     )
-    _write(draft, ticket, posting_id_of(ended), task.assignment.epoch)
+    write_posting(draft, TICKET, posting_id_of(ended), ticket, task.assignment.epoch)
 
 
 def write_session_ticket(
@@ -95,22 +93,7 @@ def write_session_ticket(
         attempts=(),
         at_ms=now_ms,
     )
-    _write(draft, ticket, posting_id_of_session(session), session.epoch)
-
-
-def _write(draft: Transition, ticket: Ticket, posting_id: str, epoch: int) -> None:
-    row = OutboxRecord(
-        session_id=ticket.session_id,
-        outbox_id=posting_id,
-        kind=TICKET,
-        state="pending",
-        payload=draft.payload(ticket.session_id, encode(ticket)),
-        created_ms=ticket.at_ms,
-        epoch=epoch,
-    )
-    draft.put(row)
-    written = PostingWritten(session_id=row.session_id, posting_id=row.outbox_id)
-    draft.then(HELP_DESK_ADDRESS, encoded(written))
+    write_posting(draft, TICKET, posting_id_of_session(session), ticket, session.epoch)
 
 
 def _told(

@@ -232,6 +232,7 @@ class OutboxRecord(Record, frozen=True, kw_only=True):
     session_id: str
     outbox_id: str
     kind: str
+    """What is sent: "ticket" or "alert"."""
     state: OutboxState
     payload: bytes
     """Digest of the payload with what is to be sent."""
