@@ -102,8 +102,8 @@ class Call:
         self._reason: StopReason | None = None
         self.task: asyncio.Task[Any] | None = None
         """Its own, from the moment at which its host has begun it."""
-        self._task: asyncio.Task[Any] | None = None
-        """What a stop cancels: the call's own task, while engine or checks run in it."""
+        self._at_work: asyncio.Task[Any] | None = None
+        """What a stop cancels: that task, while engine or checks run in it."""
         self._patience = ""
         """How long it may take to stop, in words."""
         self._left_behind = False
@@ -123,8 +123,8 @@ class Call:
         if grace_seconds is None and (command := self._order.persona.command) is not None:
             grace_seconds = command.stop_timeout_seconds
         self._context.grace_seconds = grace_seconds
-        if self._task is not None:
-            self._task.cancel()
+        if self._at_work is not None:
+            self._at_work.cancel()
             patience_seconds = ABANDON_SECONDS + (grace_seconds or 0.0)
             self._abandon_after(patience_seconds, f"within {patience_seconds:g} s")
 
@@ -148,11 +148,11 @@ class Call:
 
     def _abandon(self) -> None:
         """Wait no longer for an engine that does not stop."""
-        if self._task is not None and not self._left_behind:
+        if self._at_work is not None and not self._left_behind:
             self._left_behind = True
             notes = (f"engine did not stop {self._patience}",)
             stopped = self._stopped(self._context.usage, notes)
-            self._workshop.abandoned(self, self._task, countable(stopped, self._order))
+            self._workshop.abandoned(self, self._at_work, countable(stopped, self._order))
 
     @property
     def call_id(self) -> str:
@@ -282,11 +282,11 @@ class Call:
 
     async def _stoppable(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work that a stop cancels, in the task of this call: another one costs as much."""
-        task = self._task = self.task
+        task = self._at_work = self.task
         try:
             return await work
         finally:
-            self._task = None
+            self._at_work = None
             if task is not None and task.cancelling():
                 # One that came too late for the work would hit whatever is awaited next.
                 with suppress(asyncio.CancelledError):
