@@ -96,8 +96,8 @@ class Engines(Protocol):
     def recover(self, order: CallOrder, reply_to: str, deadline_ms: int | None = None) -> None:
         """Find out what an interrupted call used; `CallRecovered` always follows.
 
-        A call that still runs, because only its persona has failed, is stopped first, as by
-        `cancel`.
+        A call that still runs, because only its persona or coordinator has failed, is stopped
+        first, as by `cancel`.
         """
 
     def cancel(self, call_id: bytes, deadline_ms: int | None = None) -> None:
@@ -107,7 +107,7 @@ class Engines(Protocol):
         """
 
     def kill(self, call_id: bytes) -> None:
-        """Wait no longer for a call that was cancelled; its `EngineFinished` follows at once."""
+        """Wait no longer for a call that may be in flight; its `EngineFinished` follows at once."""
 
 
 def _unheard(_change: BreakerChanged) -> None:

@@ -114,8 +114,8 @@ class EngineDesk:
         """Find out what an interrupted call used.
 
         One of an earlier start is asked of the engine. One that still runs, because only its
-        persona has failed, is stopped first, so that no two attempts work side by side; its
-        programs have until the deadline.
+        persona or coordinator has failed, is stopped first, so that no two attempts work side by
+        side; its programs have until the deadline.
         """
         call_id = bytes.fromhex(order.call_id)
 
