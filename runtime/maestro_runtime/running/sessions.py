@@ -21,6 +21,7 @@ from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.running.news import EndNews
 from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, SessionQueue
+from maestro_storage.records import SessionRecord
 from maestro_storage.transition import Transition
 
 Ended = LaneFuture[None]
@@ -83,6 +84,8 @@ class RunningSessions:
         """Sessions that nobody goes on with, and why."""
         self._tenures: dict[str, Tenure] = {}
         """Of sessions that have begun here and not come to rest, whoever coordinates them."""
+        self._come_ms = 0
+        """When the last one came of those that a clock set back had left at an instant to come."""
         self.held = False
         """Nothing starts or goes on, but for what is to come to its end or to rest."""
         self._refusing = False
@@ -212,10 +215,10 @@ class RunningSessions:
             self._settle(ended, self._failure)
             return ended
         now_ms = ports.now_ms()
-        session = come_by(recorded, now_ms)
+        session = self._come_by(recorded, now_ms)
         if not self.queue.lets_in(session, now_ms, claimed):
             if session.state != "queued" or session is not recorded:
-                self._commit(ports, queued(session, now_ms, ports.epoch))
+                self._commit(ports, queued(session, session.queued_ms or now_ms, ports.epoch))
             return ended
         claimed = self.queue.claim(session_id, claimed)
         try:
@@ -228,6 +231,14 @@ class RunningSessions:
             self.queue.end(session_id)
             raise
         return ended
+
+    def _come_by(self, session: SessionRecord, now_ms: int) -> SessionRecord:
+        """See `come_by`; those that are brought back one after the other keep their order."""
+        at_ms = max(now_ms, self._come_ms + 1)
+        come = come_by(session, at_ms)
+        if come is not session:
+            self._come_ms = at_ms
+        return come
 
     def _guard(self, ports: Ports, team: Team) -> None:
         """Have a circuit breaker for each engine of a team, by the policy of that team."""

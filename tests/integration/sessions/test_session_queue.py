@@ -135,6 +135,24 @@ def test_the_queue_is_the_same_after_a_restart(
         assert admissions.names == ["a-early", "late", "m"]
 
 
+def test_those_that_wait_keep_their_order_after_the_wall_clock_was_set_back(
+    tmp_path: Path, options: RuntimeOptions, gate: ScriptedEngine, order: Start
+) -> None:
+    clock = VirtualClock(START_MS)
+    with open_runtime(tmp_path / "state", replace(options, clock=clock)) as runtime:
+        for name in ("first", "b", "a"):
+            runtime.run(order(name))
+            clock.advance(1.0)
+        gate.wait_for_calls(1)
+
+    sooner = replace(options, clock=VirtualClock(START_MS - 3_600_000))
+    with open_runtime(tmp_path / "state", sooner) as runtime:
+        take_up(runtime, lambda _: True)
+        found = places(runtime, "b", "a")
+
+    assert found == [1, 2]
+
+
 def test_who_has_waited_goes_first_after_the_wall_clock_was_set_back(
     tmp_path: Path, options: RuntimeOptions, gate: ScriptedEngine, order: Start
 ) -> None:
