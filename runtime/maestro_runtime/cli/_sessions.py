@@ -24,7 +24,8 @@ def find_session(store: "Records", given: str, *, helps: bool = True) -> str:
 
     Args:
         store: Where to look; its damaged sessions can be named too.
-        given: A session id, a prefix that only one session has, or `@last`.
+        given: A session id, a prefix of at least one character that only one session has, or
+            `@last`.
         helps: If no session is meant, say what may be.
 
     Raises:
@@ -41,7 +42,9 @@ def find_session(store: "Records", given: str, *, helps: bool = True) -> str:
     known = {record.session_id for record in store.sessions.scan()} | set(store.quarantined)
     if given in known:
         return given
-    candidates = sorted(session_id for session_id in known if session_id.startswith(given))
+    # An empty name is a variable that a script never set: it must not mean the only session.
+    beginnings = [session_id for session_id in known if given and session_id.startswith(given)]
+    candidates = sorted(beginnings)
     if not candidates:
         if helps:
             say(_instead(given, known))
