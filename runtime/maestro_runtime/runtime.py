@@ -329,7 +329,9 @@ def open_runtime(state_dir: Path | str, options: RuntimeOptions | None = None) -
         StateTooNew: A newer version wrote it; it was not touched.
     """
     with ExitStack() as refused:
-        runtime = refused.enter_context(Runtime(Path(state_dir), options or RuntimeOptions()))
+        # Tickets name files in it on record: they must be found from any other directory, too.
+        place = Path(state_dir).absolute()
+        runtime = refused.enter_context(Runtime(place, options or RuntimeOptions()))
         runtime.store.stay_silent()
         refused.pop_all()
         return runtime

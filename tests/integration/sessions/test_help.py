@@ -80,6 +80,21 @@ def test_a_program_that_requires_its_contracts_gets_an_error_with_the_ticket(
     assert (caught.value.session_id, caught.value.task_id) == ("s1", "note")
 
 
+def test_the_ticket_of_a_state_named_from_here_is_found_from_anywhere(
+    tmp_path: Path, order: SessionOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_runtime("state") as runtime:
+        monkeypatch.chdir("/")
+        session = runtime.run(order)
+        session.result(BOUND_SECONDS)
+        assert runtime.settle_tickets("s1", BOUND_SECONDS)
+        ticket = session.report().tasks[0].ticket
+
+    assert ticket is not None
+    assert Path(ticket.reference).parent == tmp_path / "state" / "tickets"
+
+
 def test_an_answer_in_the_same_process_lets_the_session_be_resumed(
     tmp_path: Path, order: SessionOrder
 ) -> None:
