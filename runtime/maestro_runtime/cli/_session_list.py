@@ -119,17 +119,22 @@ def command(
 
     require_period(conditions["since_ms"], conditions["until_ms"])
     wanted = SessionFilter(labels=tuple(map(read_wanted_label, labels)), **conditions)
+    empty = "no sessions"
     try:
         with open_records(state_dir) as store:
             page = list_sessions(store, wanted, limit=limit, cursor=cursor)
             quarantined = dict(store.quarantined)
-    except NotFound:
-        # No state yet is an empty list: scripts must not have to tell the two apart.
+    except NotFound as missing:
+        # No state yet is an empty list: scripts must not have to tell the two apart. People must,
+        # who may have mistyped its directory.
         page, quarantined = SessionPage(rows=(), next_cursor=None), {}
-    _print(page, quarantined, as_json=as_json)
+        empty = f"no sessions: {missing}"
+    _print(page, quarantined, empty, as_json=as_json)
 
 
-def _print(page: "SessionPage", quarantined: dict[str, tuple[str, ...]], *, as_json: bool) -> None:
+def _print(
+    page: "SessionPage", quarantined: dict[str, tuple[str, ...]], empty: str, *, as_json: bool
+) -> None:
     if as_json:
         from maestro_runtime.reports.listing import SCHEMA
 
@@ -165,7 +170,7 @@ def _print(page: "SessionPage", quarantined: dict[str, tuple[str, ...]], *, as_j
             )
             for row in page.rows
         ],
-        empty="no sessions",
+        empty=empty,
     )
     if page.next_cursor is not None:
         say(f"there are more: --cursor {page.next_cursor}")

@@ -1,5 +1,6 @@
 """`maestro-runtime help-needed`: list, show, answer."""
 
+import shlex
 from typing import Any
 
 import click
@@ -75,6 +76,9 @@ def show(session_id: str, task_id: str, state_dir: str | None, **options: Any) -
         return
     for line in text.splitlines():
         click.echo(printable(line))
+    if state_dir is not None:
+        # The same text is sent to people who are told nothing of this flag.
+        say(f"each of its commands ends with: --state-dir {shlex.quote(state_dir)}")
 
 
 @command.command(

@@ -104,8 +104,10 @@ def compact(state_dir: str | None, **options: Any) -> None:
     path = _place(state_dir)
     try:
         freed_bytes = compact_state(path)
-    except StateOwned:
-        say("stop whoever has it, then compact it; a compact copy can be had now: `state backup`")
+    except StateOwned as owned:
+        # One that does not listen makes no copy either.
+        copy = "" if owned.is_silent else "; a compact copy can be had now: `state backup`"
+        say(f"stop whoever has it, then compact it{copy}")
         raise
     if options["as_json"]:
         print_json({"schema": "maestro.compact/1", "path": str(path), "freed_bytes": freed_bytes})

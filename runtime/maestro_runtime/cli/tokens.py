@@ -91,7 +91,7 @@ def report(
             )
             for row in rows
         ],
-        empty="nothing has been spent yet",
+        empty="no session on record has spent anything",
     )
 
 
@@ -151,7 +151,7 @@ def waste(session_id: str | None, state_dir: str | None, **options: Any) -> None
             )
             for row in rows
         ],
-        empty="nothing has been spent yet",
+        empty="no session on record has spent anything",
     )
 
 

@@ -88,6 +88,19 @@ def test_a_command_exits_with_4_while_another_process_owns_the_state(past: Comma
     assert "is owned by pid" in result.stderr
 
 
+def test_who_meets_an_owner_that_does_not_listen_is_offered_no_copy_of_its_state(
+    past: CommandLine,
+) -> None:
+    with Store.open(past.state_dir) as store:
+        store.stay_silent()
+        compacted = past("state", "compact")
+
+    assert compacted.returncode == ExitCode.OWNED
+    hint, error = compacted.stderr.splitlines()
+    assert hint == "stop whoever has it, then compact it"
+    assert error.endswith(", which does not listen")
+
+
 def test_a_command_exits_with_9_where_a_record_is_damaged(past: CommandLine) -> None:
     past("state", "backup", "spoilt")
     with lmdb.open(str(past.directory / "spoilt" / "data"), max_dbs=32) as environment:

@@ -62,6 +62,16 @@ def test_what_waits_is_listed_and_shown(waiting: CommandLine) -> None:
     assert waiting("help-needed", "list", "s1").stdout.count("\n") == 2
 
 
+def test_a_ticket_of_a_state_that_a_flag_names_says_which_flag_its_commands_need(
+    waiting: CommandLine,
+) -> None:
+    plain = waiting("help-needed", "show", "s1", "note")
+    named = waiting("help-needed", "show", "s1", "note", "--state-dir", waiting.state_dir)
+
+    assert (named.stdout, plain.stderr) == (plain.stdout, "")
+    assert named.stderr == f"each of its commands ends with: --state-dir {waiting.state_dir}\n"
+
+
 def test_the_json_of_a_ticket_and_of_an_answer_keeps_its_shape(waiting: CommandLine) -> None:
     text = waiting("help-needed", "show", "s1", "note").stdout
     ticket = json.loads(waiting("help-needed", "show", "s1", "note", "--json").stdout)

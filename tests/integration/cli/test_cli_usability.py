@@ -126,6 +126,17 @@ def test_an_ambiguous_beginning_exits_with_2_and_names_the_candidates(
     assert "several sessions begin with 'note': note-done, note-failed" in result.stderr
 
 
+def test_an_empty_name_means_no_session_even_where_there_is_only_one(cli: CommandLine) -> None:
+    cli("run", cli.team(), "--session", "s1")
+
+    for command in ("show", "cancel", "remove"):
+        refused = cli("session", command, "")
+
+        assert refused.returncode == 5
+        assert refused.stderr.endswith("error: no such session: ''\n")
+    assert cli("session", "show", "s1").returncode == 0
+
+
 def test_a_whole_id_wins_over_longer_ones_that_begin_with_it(cli: CommandLine) -> None:
     team = cli.team()
     for session in ("a", "ab"):
@@ -143,7 +154,8 @@ def test_last_is_the_session_that_was_started_last(past: CommandLine) -> None:
 def test_without_any_session_a_list_is_empty_and_says_so(cli: CommandLine) -> None:
     listed = cli("session", "list")
 
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "no sessions\n")
+    assert (listed.returncode, listed.stdout) == (0, "")
+    assert listed.stderr == f"no sessions: no such state: {str(cli.state_dir)!r}\n"
     assert json.loads(cli("session", "list", "--json").stdout)["sessions"] == []
     assert cli("session", "show", "@last").returncode == 5
 

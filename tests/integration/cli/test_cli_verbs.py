@@ -121,6 +121,15 @@ def test_a_removed_session_is_gone_and_its_files_are_not(cli: CommandLine) -> No
     assert Path(report["output_dir"], artifact).is_file()
 
 
+def test_what_a_removed_session_has_spent_is_not_said_to_be_nothing(cli: CommandLine) -> None:
+    cli("run", cli.team(), "--session", "s1")
+    cli("session", "remove", "s1")
+
+    for command in ("report", "waste"):
+        assert cli("tokens", command).stderr == "no session on record has spent anything\n"
+    assert "writer" in cli("tokens", "report", "--by", "persona").stdout
+
+
 @pytest.mark.parametrize("verb", ["pause", "cancel", "retry x", "rerun --from x", "remove"])
 def test_a_verb_makes_no_state_for_a_session_that_is_not_there(cli: CommandLine, verb: str) -> None:
     name, *rest = verb.split()
