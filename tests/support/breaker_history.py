@@ -82,8 +82,10 @@ def check_breaker(store: StateView, engine: str, policy: BreakerPolicy) -> None:
         worlds = _worlds_after(worlds, beside)
     record = store.breakers.get(engine)
     found = ("closed", 0) if record is None else (record.state, record.failures)
-    # What was half open is so on record until the next call, whoever has died meanwhile.
-    ends = {(world.breaker.recorded, world.breaker.failures) for world in worlds}
+    # What was half open is so on record until the next call or refusal, whoever has died.
+    ends = {
+        (state, world.breaker.failures) for world in worlds for state in world.breaker.on_record
+    }
     assert found in ends, f"{found} is on record, not {ends}"
 
 

@@ -84,11 +84,17 @@ class ModelBreaker:
     policy: BreakerPolicy = POLICY
     state: BreakerState = "closed"
     recorded: BreakerState = "closed"
-    """Differs from `state` only after a restart, which opens what was half open."""
+    """By the last call. Differs from `state` only after a restart, which opens what was half open.
+    """
     failures: int = 0
     opened_count: int = 0
     retry_at_ms: int = 0
     probe: ModelCall | None = None
+
+    @property
+    def on_record(self) -> frozenset[BreakerState]:
+        """What the record may say: refusals are written with the state there is by then."""
+        return frozenset((self.recorded, self.state))
 
     def restart(self) -> None:
         """Forget the probe, which died with its process."""

@@ -233,6 +233,22 @@ PROBE_PARKED = Plan(
 )
 # The first that is let through as a probe has no tokens: another one is the probe.
 @example(PROBE_PARKED, [*[Finish(2, "fault", 10)] * 5, Finish(1, "ok", 50), *[NextTimer()] * 6])
+# The first call after a crash with a probe out is refused, and has the record say open.
+@example(
+    Plan(
+        personas=(
+            Who(),
+            Who(budget_tokens=90),
+            Who(budget_tokens=400, backoff_seconds=0.0, gives_up=False),
+        ),
+        work=(Work(persona=2), Work(persona=1), Work(after=frozenset({0})), Work(persona=2)),
+        workers=2,
+    ),
+    [
+        *(Rerun(0, interrupt=True), CrashAfter(1, 30), Outage(5), Retry(0)),
+        *(CrashAfter(2, 300), Outage(1), Rerun(0)),
+    ],
+)
 # An engine that has answered in between is given the short pause again.
 @example(Plan(work=SIX, workers=4), [Outage(5), Pass(31.0), Finish(1, "ok", 50), Outage(5)])
 # The last attempt of all is cut short, and followed by another one; a crash has no such excuse.
