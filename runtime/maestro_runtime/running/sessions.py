@@ -21,7 +21,7 @@ from maestro_actors.team import BreakerPolicy, Team
 from maestro_runtime.errors import RuntimeDraining, RuntimeStopped, SafeMode
 from maestro_runtime.running.news import EndNews
 from maestro_runtime.running.session_queue import DOORKEEPER_ADDRESS, SessionQueue
-from maestro_storage.records import SessionRecord
+from maestro_storage.records import SESSION_FINAL, SessionRecord
 from maestro_storage.transition import Transition
 
 Ended = LaneFuture[None]
@@ -181,8 +181,8 @@ class RunningSessions:
     ) -> Ended:
         """Run a session that is on record, or queue it; one that runs goes on as it is.
 
-        One at a time; that it is queued is durable on return. `claimed` are the phases that the
-        caller waits for, see `Coordinator`.
+        One that has ended stays as it is. One at a time; that it is queued is durable on return.
+        `claimed` are the phases that the caller waits for, see `Coordinator`.
 
         Raises:
             RuntimeDraining, RuntimeStopped: The runtime comes to its end.
@@ -205,6 +205,9 @@ class RunningSessions:
             # may be its removal as well.
             self._settle_journal(ORDER_SECONDS)
         recorded = ports.memory.session(session_id)
+        if recorded.state in SESSION_FINAL:
+            # Since the caller has looked, as one does that was to be cancelled.
+            return self.ended(session_id)
         with self._lock:
             self._require_open(session_id)
             ended = self._ended.get(session_id)
@@ -214,12 +217,23 @@ class RunningSessions:
         if self._failure is not None:
             self._settle(ended, self._failure)
             return ended
-        now_ms = ports.now_ms()
+        self._let_in(ports, recorded, team, claimed)
+        return ended
+
+    def _let_in(
+        self,
+        ports: Ports,
+        recorded: SessionRecord,
+        team: Team,
+        claimed: Collection[str] | None,
+    ) -> None:
+        """Give a session its coordinator, or its place in the queue."""
+        session_id, now_ms = recorded.session_id, ports.now_ms()
         session = self._come_by(recorded, now_ms)
         if not self.queue.lets_in(session, now_ms, claimed):
             if session.state != "queued" or session is not recorded:
                 self._commit(ports, queued(session, session.queued_ms or now_ms, ports.epoch))
-            return ended
+            return
         claimed = self.queue.claim(session_id, claimed)
         try:
             if session.state == "queued" and session.wish == "run":
@@ -230,7 +244,6 @@ class RunningSessions:
             # Nobody runs it, so others may.
             self.queue.end(session_id)
             raise
-        return ended
 
     def _come_by(self, session: SessionRecord, now_ms: int) -> SessionRecord:
         """See `come_by`; those that are brought back one after the other keep their order."""

@@ -268,3 +268,18 @@ def test_only_an_attempt_that_the_budget_could_not_pay_is_over_budget(stored: St
     change(stored, "c1", attempt, ordinal=1)
 
     assert not session_report(stored, "s-1").over_budget
+
+
+def test_a_session_that_has_ended_since_somebody_looked_is_not_started(
+    tmp_path: Path, order: SessionOrder
+) -> None:
+    with open_runtime(tmp_path / "state") as opened:
+        opened.run(order).result(BOUND_SECONDS)
+        before = opened.store.require_session("s-1"), list(opened.store.events.scan("s-1"))
+
+        ended = opened._planner._running.start(opened._planner._ports, "s-1", order.team)
+
+        ended.get(timeout=BOUND_SECONDS)
+        assert not opened._planner._running.is_running("s-1")
+        after = opened.store.require_session("s-1"), list(opened.store.events.scan("s-1"))
+        assert after == before
